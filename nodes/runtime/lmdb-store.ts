@@ -7,6 +7,7 @@
  * may never resolve at all. Hence `batch`, whose body only puts and can not throw: everything is checked before it begins.
  */
 import { Buffer } from 'node:buffer'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { open } from 'lmdb'
 import { checkMutations, type Store } from './store.ts'
 
@@ -74,7 +75,28 @@ export const lmdbStore = (path: string): Store => {
   }
 }
 
+/** First page of an LMDB file: the magic number 0xBEEFC0DE in the machine's order after a 24-byte page header. */
+const MAGIC = Buffer.from('dec0efbe', 'hex')
+const MAGIC_AT = 24
+const META_PAGE_BYTES = 4_096
+
+/** The library ends the process on a file that is not its own, so that is found out before. @throws LedgerDamaged */
+const checkFile = (path: string): void => {
+  if (!existsSync(path)) return
+  const file = openSync(path, 'r')
+  try {
+    const head = Buffer.alloc(2 * META_PAGE_BYTES)
+    const length = readSync(file, head, 0, head.length, 0)
+    const isMeta = (page: number): boolean => head.subarray(page + MAGIC_AT).subarray(0, MAGIC.length).equals(MAGIC)
+    if (length === head.length && isMeta(0) && isMeta(META_PAGE_BYTES)) return
+    throw new LedgerDamaged(path, new Error('no LMDB meta pages'))
+  } finally {
+    closeSync(file)
+  }
+}
+
 const openFile = (path: string) => {
+  checkFile(path)
   try {
     return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', separateFlushed: true, cache: false, maxReaders: 16 })
   } catch (cause) {
