@@ -85,6 +85,8 @@ export type HostDeps = {
   /** The host has stopped itself; nothing was published that the ledger does not hold. */
   readonly onFatal: (error: unknown) => void
   readonly die?: () => void
+  /** Admissions that wait at most. Default: maxAdmissionQueue. */
+  readonly maxAdmissions?: number
 }
 
 export type Answer =
@@ -153,7 +155,7 @@ export const createHost = (deps: HostDeps): Host => {
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
 
   const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
-  const admissions = createQueue<StepEvent>(LIMITS.maxAdmissionQueue)
+  const admissions = createQueue<StepEvent>(deps.maxAdmissions ?? LIMITS.maxAdmissionQueue)
   const overflow = createQueue<StepEvent>(MAX_OVERFLOW)
   const parking = createParking<Frame>(LIMITS.maxParkedForCredential)
   const queries = createCredentialQueries()

@@ -39,6 +39,7 @@ export type SimSpec = {
   readonly define: (services: NodeServices) => NodeDefinition<any>
   readonly policy?: unknown
   readonly durability?: 'flushed' | 'committed'
+  readonly maxAdmissions?: number
 } & (
   | { readonly role: ProcessorRole; readonly operatorId?: string }
   /** `certifiedBy`: ids of CPPs or MPPs added before. */
@@ -55,6 +56,8 @@ export type SimHost = {
   readonly fatal: () => unknown
   /** Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. */
   readonly crash: () => Promise<void>
+  /** Its wall clock alone is wrong by so much more. */
+  readonly jumpClock: (ms: number) => void
   /** Starts again on what the crash, or a stop in order, left behind. */
   readonly restart: () => Promise<void>
 }
@@ -76,7 +79,6 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
   let time = SIM_START_MS
   let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
   const network = createSimulatedNetwork({ now: () => time, onSend: (message) => onSend(message) })
-  const clock = { wallMs: () => time, monotonicMs: () => time - SIM_START_MS }
   const hosts = new Map<string, SimHost>()
   const validity = { notBeforeMs: SIM_START_MS - YEAR_MS, notAfterMs: SIM_START_MS + YEAR_MS, serial: 1 }
 
@@ -111,6 +113,8 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     let running: Host | undefined
     let fatal: unknown
     let starts = 0
+    let wrongByMs = 0
+    const clock = { wallMs: () => time + wrongByMs, monotonicMs: () => time - SIM_START_MS }
     const launch = async (): Promise<void> => {
       const broker = network.broker(role, id)
       const bus = await broker.openHost()
@@ -134,6 +138,7 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
+        ...(spec.maxAdmissions === undefined ? {} : { maxAdmissions: spec.maxAdmissions }),
         log: options.log?.(id) ?? silentLog,
         onWork: () => {},
         onFatal: (error) => {
@@ -157,6 +162,9 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
         store = store.crash()
         await closing()
         running = undefined
+      },
+      jumpClock: (ms) => {
+        wrongByMs += ms
       },
       restart: launch,
     }
