@@ -11,6 +11,7 @@
  * audience    the class whose batch tree it may share: a tree never mixes classes (SPEC "Batch seals")
  * id          the body's field that money messages dedupe on for ever, per originator; null: the header's messageId
  * introduces  its body carries the chain of the key that seals it
+ * nests       fields that hold complete frames of other messages, and the kinds these may be
  * accepts     body versions this implementation accepts; [] for kinds whose numbers are given and whose use is still to come
  */
 import type { Static, TSchema } from '@sinclair/typebox'
@@ -38,6 +39,7 @@ type Row = {
   readonly audience: Audience
   readonly id: string | null
   readonly introduces: boolean
+  readonly nests: { readonly [field: string]: readonly string[] }
   readonly accepts: readonly number[]
   readonly bodies: { readonly [version: number]: TSchema }
   /** What travels beside the inner frame of a confidential kind, seen by its addressee alone. */
@@ -47,12 +49,13 @@ type Row = {
 const toPayee = ['cpp', 'dc', 'dc?', 'mpp', 'merchant'] as const
 const cppToMpp = ['cpp', 'dc', 'dc?', 'mpp'] as const
 const mppToCpp = ['mpp', 'dc', 'dc?', 'cpp'] as const
-const plain = { routeBy: 'to', expires: false, confidential: false, durable: true, introduces: false, accepts: [1] } as const
+const plain = { routeBy: 'to', expires: false, confidential: false, durable: true, introduces: false, nests: {}, accepts: [1] } as const
 const query = { ...plain, durable: false, id: null } as const
 const later = { accepts: [] } as const
 const network = { audience: 'network' } as const
 const banking = { audience: 'bank' } as const
 const customer = { audience: 'customer', confidential: true } as const
+const trans = { nests: { trans: ['transaction-details'] } } as const
 const guest = { audience: 'guest', durable: false } as const
 
 export const KINDS = {
@@ -61,12 +64,12 @@ export const KINDS = {
   'transaction-details': { ...plain, ...guest, durable: true, number: 2, paths: [['merchant', 'guest']], answeredBy: [], expires: true, confidential: true, id: 'txId', bodies: { 1: purchase.TransactionDetails }, beside: purchase.TransactionDescription },
   'goods-release': { ...plain, ...guest, durable: true, number: 3, paths: [['merchant', 'guest']], answeredBy: [], confidential: true, id: 'txId', bodies: { 1: purchase.GoodsRelease } },
   'order-query': { ...query, ...guest, number: 4, paths: [['guest', 'merchant']], answeredBy: ['goods-release', 'refusal'], bodies: { 1: purchase.OrderQuery } },
-  'request-to-pay': { ...plain, ...network, number: 5, paths: [['merchant', 'mpp', 'dc', 'dc?', 'cpp', 'customer']], routeBy: 'alias', answeredBy: ['receipt'], id: 'requestId', bodies: { 1: purchase.RequestToPay } },
+  'request-to-pay': { ...plain, ...network, ...trans, number: 5, paths: [['merchant', 'mpp', 'dc', 'dc?', 'cpp', 'customer']], routeBy: 'alias', answeredBy: ['receipt'], id: 'requestId', bodies: { 1: purchase.RequestToPay } },
   // Payment
-  'payment-request': { ...plain, ...customer, number: 10, paths: [['customer', 'cpp']], answeredBy: ['customer-transfer-confirmation', 'customer-delayed-transfer-confirmation', 'customer-payment-outcome', 'refusal'], expires: true, id: 'prId', bodies: { 1: payment.PaymentRequest } },
-  'payment-notice': { ...plain, ...network, number: 11, paths: [toPayee], routeBy: 'payee', answeredBy: ['countersigned-decision'], expires: true, id: 'pnId', bodies: { 1: payment.PaymentNotice } },
+  'payment-request': { ...plain, ...customer, ...trans, number: 10, paths: [['customer', 'cpp']], answeredBy: ['customer-transfer-confirmation', 'customer-delayed-transfer-confirmation', 'customer-payment-outcome', 'refusal'], expires: true, id: 'prId', bodies: { 1: payment.PaymentRequest } },
+  'payment-notice': { ...plain, ...network, ...trans, number: 11, paths: [toPayee], routeBy: 'payee', answeredBy: ['countersigned-decision'], expires: true, id: 'pnId', bodies: { 1: payment.PaymentNotice } },
   'payment-decision': { ...plain, ...network, number: 12, paths: [['merchant', 'mpp']], answeredBy: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome', 'refusal'], id: 'pnId', bodies: { 1: payment.PaymentDecision } },
-  'countersigned-decision': { ...plain, ...network, number: 13, paths: [mppToCpp], answeredBy: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome', 'refusal'], id: 'pnId', bodies: { 1: payment.CountersignedDecision } },
+  'countersigned-decision': { ...plain, ...network, nests: { merchantDecision: ['payment-decision'] }, number: 13, paths: [mppToCpp], answeredBy: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome', 'refusal'], id: 'pnId', bodies: { 1: payment.CountersignedDecision } },
   'customer-transfer-confirmation': { ...plain, ...customer, number: 14, paths: [['cpp', 'customer']], answeredBy: [], id: 'prId', bodies: { 1: payment.CustomerTransferConfirmation } },
   'customer-delayed-transfer-confirmation': { ...plain, ...customer, number: 15, paths: [['cpp', 'customer']], answeredBy: [], id: 'prId', bodies: { 1: payment.CustomerDelayedTransferConfirmation } },
   'customer-payment-outcome': { ...plain, ...customer, number: 16, paths: [['cpp', 'customer']], answeredBy: [], id: 'prId', bodies: { 1: payment.CustomerPaymentOutcome } },
@@ -121,7 +124,7 @@ export const KINDS = {
   'settlement-acceptance': { ...plain, ...network, number: 81, paths: [mppToCpp], answeredBy: [], id: 'batchId', bodies: { 1: settlement.SettlementAcceptance } },
   'settlement-dispute': { ...plain, ...network, number: 82, paths: [mppToCpp], answeredBy: [], id: 'batchId', bodies: { 1: settlement.SettlementDispute } },
   'missing-entries-request': { ...query, ...network, number: 83, paths: [mppToCpp], answeredBy: ['missing-entries', 'refusal'], bodies: { 1: settlement.MissingEntriesRequest } },
-  'missing-entries': { ...plain, ...network, number: 84, paths: [cppToMpp], answeredBy: [], id: 'requestId', bodies: { 1: settlement.MissingEntries } },
+  'missing-entries': { ...plain, ...network, nests: { entries: ['delayed-transfer-confirmation', 'refund-confirmation', 'pair-adjustment'] }, number: 84, paths: [cppToMpp], answeredBy: [], id: 'requestId', bodies: { 1: settlement.MissingEntries } },
   'pair-adjustment': { ...plain, ...network, number: 85, paths: [cppToMpp], answeredBy: ['receipt'], id: 'adjustmentId', bodies: { 1: settlement.PairAdjustment } },
   'payout-advice': { ...plain, ...network, number: 86, paths: [['mpp', 'merchant']], answeredBy: ['receipt'], id: 'payoutId', bodies: { 1: settlement.PayoutAdvice } },
   'refund-request': { ...plain, ...network, ...later, number: 87, paths: [['merchant', 'mpp']], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.RefundRequest } },
@@ -143,6 +146,9 @@ export type KindRow = Row
 /** The body of a kind, at its newest version. */
 export type Body<K extends KindName> = Static<(typeof KINDS)[K]['bodies'][1]>
 export type Beside<K extends KindName> = (typeof KINDS)[K] extends { readonly beside: infer S extends TSchema } ? Static<S> : undefined
+
+/** The kinds this implementation accepts today. */
+export type LiveKind = { [K in KindName]: (typeof KINDS)[K]['accepts'] extends readonly [] ? never : K }[KindName]
 
 type LastOf<P extends readonly unknown[]> = P extends readonly [...unknown[], infer L] ? L : never
 type TailOf<P extends readonly unknown[]> = P extends readonly [unknown, ...infer T] ? T[number] : never

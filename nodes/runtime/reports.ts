@@ -1,0 +1,148 @@
+/**
+ * What each role reports of its ledger, in sums that are counted afresh from the rows at the moment of asking, never from
+ * kept totals: `verify`, the tests and the simulator compare them across nodes (design §8). Plain data, bigint money;
+ * byte ids as hex. Read over the control socket as `report` and, page by page, `payments`.
+ */
+import type { Currency } from '../../protocol/amount.ts'
+
+/** A payment's state at one node. Only `confirmed`, `refused`, `rejected`, `expired` and `failed` are final. */
+export const FINAL_STATES = ['confirmed', 'refused', 'rejected', 'expired', 'failed'] as const
+export type FinalState = (typeof FINAL_STATES)[number]
+export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
+
+export type PaymentLine = {
+  /** Customer's side: prId. Absent at MPP and merchant. */
+  readonly prId?: string
+  /** Absent before a notice was made, and at the wallet. */
+  readonly pnId?: string
+  readonly payee: string
+  readonly txId: string
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly mode: 'micro' | 'macro'
+  readonly state: string
+  /** CPP and MPP of the payment, as far as this node knows them. */
+  readonly cpp?: string
+  readonly mpp?: string
+  readonly customer?: string
+}
+export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
+
+export type CppReport = {
+  readonly role: 'cpp'
+  readonly id: string
+  readonly customers: number
+  readonly totals: readonly {
+    readonly currency: Currency
+    /** Σ over customer rows. */
+    readonly outstandingMinor: bigint
+    readonly collectingMinor: bigint
+    readonly pendingMinor: bigint
+    /** Σ over the customers' entries: confirmed micropayments, collections booked, offsets, write-offs. */
+    readonly confirmedMicroMinor: bigint
+    readonly collectedMinor: bigint
+    readonly refundOffsetMinor: bigint
+    readonly writtenOffMinor: bigint
+    readonly confirmedMacroMinor: bigint
+    readonly collections: number
+  }[]
+  /** Customers whose outstanding + pending is at or over their threshold without being a single admitted payment below M. */
+  readonly boundBreaches: number
+  readonly pairs: readonly {
+    readonly mpp: string
+    readonly currency: Currency
+    readonly lastSeq: number
+    readonly entriesMinor: bigint
+    readonly settledMinor: bigint
+    readonly payableMinor: bigint
+    readonly openBatches: number
+  }[]
+  /** Undecided payments by state: empty on a quiet network. */
+  readonly undecided: Readonly<Record<string, number>>
+}
+
+export type MppReport = {
+  readonly role: 'mpp'
+  readonly id: string
+  readonly payees: readonly {
+    readonly payee: string
+    readonly currency: Currency
+    readonly accruedMinor: bigint
+    readonly payableMinor: bigint
+    readonly refundingMinor: bigint
+    readonly payingMinor: bigint
+    readonly paidMinor: bigint
+    readonly reversedMinor: bigint
+    /** Σ over the DTs booked for this payee. */
+    readonly confirmedMicroMinor: bigint
+  }[]
+  readonly pairs: readonly {
+    readonly cpp: string
+    readonly currency: Currency
+    /** Highest n such that every entry 1…n is held. */
+    readonly contiguousSeq: number
+    readonly highestSeq: number
+    readonly entriesMinor: bigint
+    readonly settledMinor: bigint
+    readonly receivableMinor: bigint
+    readonly openBatches: number
+  }[]
+  readonly undecided: Readonly<Record<string, number>>
+}
+
+export type BankReport = {
+  readonly role: 'bank'
+  readonly id: string
+  readonly totals: readonly {
+    readonly currency: Currency
+    /** Σ over all accounts, clearing and reserves included: zero by construction of double entry. */
+    readonly sumMinor: bigint
+    /** Σ over holders' accounts only. */
+    readonly heldByHoldersMinor: bigint
+    /** Σ over active holds. */
+    readonly holdsMinor: bigint
+    readonly negativeHolderAccounts: number
+    /** Journal entries whose legs do not add up to zero. */
+    readonly unbalancedEntries: number
+  }[]
+  /** Position against each other bank: positive, this bank owes it. Mirrors the peer's on a quiet network. */
+  readonly clearing: readonly { readonly peer: string; readonly currency: Currency; readonly positionMinor: bigint }[]
+  readonly accounts: readonly { readonly account: string; readonly currency: Currency; readonly balanceMinor: bigint; readonly heldMinor: bigint }[]
+  /** Interbank credits without an answer and clearing orders not yet posted: empty on a quiet network. */
+  readonly inTransit: { readonly credits: number; readonly clearingOrders: number }
+  readonly collections: number
+}
+
+export type MerchantReport = {
+  readonly role: 'merchant'
+  readonly id: string
+  readonly payees: readonly {
+    readonly payee: string
+    readonly mpp: string
+    readonly currency: Currency
+    readonly confirmedMicroMinor: bigint
+    readonly confirmedMacroMinor: bigint
+    /** Σ of bank notices with purpose `payout` and `payment`. */
+    readonly paidOutMinor: bigint
+    readonly macroBookedMinor: bigint
+    readonly released: number
+  }[]
+  readonly undecided: Readonly<Record<string, number>>
+}
+
+export type WalletReport = {
+  readonly role: 'customer'
+  readonly id: string
+  readonly customers: readonly { readonly customer: string; readonly cpps: readonly string[] }[]
+  readonly undecided: Readonly<Record<string, number>>
+}
+
+export type DataCenterReport = {
+  readonly role: 'dc'
+  readonly id: string
+  readonly payees: number
+  readonly aliases: number
+  readonly processors: number
+}
+
+export type Report = CppReport | MppReport | BankReport | MerchantReport | WalletReport | DataCenterReport
