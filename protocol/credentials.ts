@@ -53,6 +53,8 @@ export type Trust = {
   readonly networkId: Uint8Array
   readonly chainCache: Lru<VerifiedChain>
   readonly rootCache: RootCache
+  /** Keys of hosts whose chain was verified here, so that a decision nested in another frame finds the merchant of its TRANS. */
+  readonly hostKeys: Lru<KeyRecord>
   isRevoked(keyId: Uint8Array): boolean
 }
 
@@ -70,6 +72,7 @@ export const createTrust = (
     networkId: networkIdOf(rootKey),
     chainCache: createLru(LIMITS.credentialCacheSize),
     rootCache: createRootCache(),
+    hostKeys: createLru(LIMITS.credentialCacheSize),
     isRevoked,
   }
 }
@@ -127,11 +130,20 @@ export const verifyChain = (trust: Trust, chain: readonly Uint8Array[], atMs: nu
 const verifiedChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {
   const name = keyOfBytes(hash(...chain.flatMap((credential) => [u32be(credential.length), credential])))
   const known = trust.chainCache.get(name)
-  if (known !== undefined) return ok(known)
+  if (known !== undefined) {
+    remember(trust, known)
+    return ok(known)
+  }
   // Own copies: the chain may be a view of a frame that is not kept.
   const verified = verifySignatures(trust, chain.map((credential) => credential.slice()))
-  if (verified.ok) trust.chainCache.set(name, verified.value)
+  if (!verified.ok) return verified
+  trust.chainCache.set(name, verified.value)
+  remember(trust, verified.value)
   return verified
+}
+
+const remember = (trust: Trust, { hostKey }: VerifiedChain): void => {
+  if (hostKey !== undefined) trust.hostKeys.set(keyOfBytes(hostKey.keyId), hostKey)
 }
 
 const verifySignatures = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {

@@ -12,6 +12,7 @@ import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
 import { isFinalHop, isHopAllowed, KINDS, kindRow, type Body, type KindName } from './kinds.ts'
 import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
+import { keyOfBytes } from './lru.ts'
 import type { Subject } from './subjects.ts'
 import type { Sender, Verified } from './verified.ts'
 
@@ -58,7 +59,7 @@ export const openFrame = (bytes: Uint8Array, arrival: Arrival, context: OpenCont
   const outer = parseFrame(bytes)
   if (!outer.ok) return { ok: false, failure: outer.failure, about: NOTHING }
   const state: State = { frame: outer.value, authenticated: false, missing: undefined }
-  const opened = openParsed(outer.value, arrival, context, state)
+  const opened = openParsed(outer.value, arrival, context.self.role === 'guest' ? remembering(context) : context, state)
   if (opened.ok) return opened
   const { frame, authenticated, missing } = state
   return { ok: false, failure: opened.failure, about: { authenticated, digest: frame.digest, header: frame.header, missing } }
@@ -122,7 +123,13 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     if (!decoded.ok) return decoded
     beside = decoded.value
   }
-  return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, openNestedFields(kind, body.value, context)))
+  const nested = openNestedFields(kind, body.value, context)
+  if (nested.missing !== undefined) {
+    // Not a verdict on the message: once the credential is fetched, the resend opens.
+    state.missing = { keyId: nested.missing }
+    return fail('UNKNOWN_KEY', 'of a nested frame')
+  }
+  return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, nested.fields))
 }
 
 /** The one place where a `Verified` is made. */
@@ -142,15 +149,23 @@ const verifiedOf = <K extends KindName>(
   return { kind, header: { ...header, kind }, body, beside, nested, digest, frame, sender, previousHop, chain, merchant } as unknown as Verified<K>
 }
 
+type NestedFields = {
+  readonly fields: Readonly<Record<string, unknown>>
+  /** The first key that sealed a nested frame and is not known yet. */
+  readonly missing: Uint8Array | undefined
+}
+
 /** Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. */
-const openNestedFields = (kind: KindName, body: object, context: NestedContext): Readonly<Record<string, unknown>> => {
-  const opened: Record<string, unknown> = {}
+const openNestedFields = (kind: KindName, body: object, context: NestedContext): NestedFields => {
+  const fields: Record<string, unknown> = {}
+  const state = { missing: undefined as Uint8Array | undefined }
   for (const [field, kinds] of Object.entries(kindRow(kind).nests)) {
     const value = (body as Readonly<Record<string, unknown>>)[field]
-    if (value instanceof Uint8Array) opened[field] = openNested(value, kinds as readonly KindName[], context)
-    else if (Array.isArray(value)) opened[field] = value.map((frame: Uint8Array) => openNested(frame, kinds as readonly KindName[], context))
+    const open = (frame: Uint8Array): Result<Verified> => openNestedFrame(frame, kinds as readonly KindName[], context, state)
+    if (value instanceof Uint8Array) fields[field] = open(value)
+    else if (Array.isArray(value)) fields[field] = value.map(open)
   }
-  return opened
+  return { fields, missing: state.missing }
 }
 
 /** The original message inside a carrier: of the same kind, in the clear, made by the carrier's host or one it carries. */
@@ -301,7 +316,15 @@ const mayOriginate = (kind: KindName, role: Role): boolean => kindRow(kind).path
  * Opens a frame that is nested in a body: structure, network, kind, key, seal, credential, role and body; not path and not
  * addressee. Keys that the surrounding message names but the node does not hold are given by {@link withKeys}.
  */
-export const openNested = <K extends KindName>(bytes: Uint8Array, expected: readonly K[], context: NestedContext): Result<Verified<K>> => {
+export const openNested = <K extends KindName>(bytes: Uint8Array, expected: readonly K[], context: NestedContext): Result<Verified<K>> =>
+  openNestedFrame(bytes, expected, context, { missing: undefined })
+
+const openNestedFrame = <K extends KindName>(
+  bytes: Uint8Array,
+  expected: readonly K[],
+  context: NestedContext,
+  state: { missing: Uint8Array | undefined },
+): Result<Verified<K>> => {
   const parsed = parseFrame(bytes)
   if (!parsed.ok) return parsed
   const frame = parsed.value
@@ -309,16 +332,30 @@ export const openNested = <K extends KindName>(bytes: Uint8Array, expected: read
   const kind = expected.find((one) => one === frame.header.kind)
   if (kind === undefined) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected.join(' or ')}`)
   if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
-  const sender = authenticate(frame, '', context, undefined)
-  if (!sender.ok) return sender
+  const sender = authenticate(frame, '', remembering(context), undefined)
+  if (!sender.ok) {
+    if (sender.failure.code === 'UNKNOWN_KEY') state.missing ??= frame.seal.keyId
+    return sender
+  }
   const checked = checkKind(frame)
   if (!checked.ok) return checked
   const { record, chain } = sender.value
   if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
   const body = decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
   if (!body.ok) return body
-  return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, openNestedFields(kind, body.value, context)))
+  const nested = openNestedFields(kind, body.value, context)
+  state.missing ??= nested.missing
+  return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, nested.fields))
 }
+
+/**
+ * The same lookup, knowing the hosts of chains verified here as well: a CPP meets a merchant host in TRANS only. Not for what
+ * arrives directly, where only a node's own records say whom a host belongs to; a guest has no records but these.
+ */
+const remembering = <C extends NestedContext>(context: C): C => ({
+  ...context,
+  lookupKey: (keyId: Uint8Array, from: string) => context.lookupKey(keyId, from) ?? context.trust.hostKeys.get(keyOfBytes(keyId)),
+})
 
 /** The same lookup, knowing these keys as well: those of a chain that was just verified, say. */
 export const withKeys = (context: NestedContext, records: readonly KeyRecord[]): NestedContext => ({
