@@ -7,7 +7,8 @@ import { encodeBeside, encodeBody } from '../codec.ts'
 import { createOpener, createSealer, makeCarrier } from '../confidential.ts'
 import { createTrust, verifyChain, type KeyRecord, type Trust } from '../credentials.ts'
 import type { Engine, KeyPair } from '../engines/engine.ts'
-import { makeContent, type Content, type Header, type Originator } from '../envelope.ts'
+import { makeContent, type Content, type Originator } from '../envelope.ts'
+import { ENVELOPE_VERSION, type Header } from '../header.ts'
 import { hash } from '../hash.ts'
 import { guestToken, type Role } from '../ids.ts'
 import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../keys.ts'
@@ -135,8 +136,9 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
     from,
     to,
     sentAtMs: NOW,
-    expiresAtMs: kindRow(kind).expires ? NOW + 120_000 : null,
-    correlationId: null,
+    expiresAtMs: kindRow(kind).expires ? NOW + 120_000 : undefined,
+    version: ENVELOPE_VERSION,
+    correlationId: undefined,
     bodyForm: 'plain',
     ...extra,
   })
