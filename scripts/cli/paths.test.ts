@@ -5,13 +5,13 @@ import { projectRoot, runDirectory } from './paths.ts'
 
 test.each([
   ['/net', { SEMOPS_DIR: '/env' }, '/net'],
-  ['net', { SEMOPS_DIR: '/env' }, '/work/net'],
+  ['net', { SEMOPS_DIR: '/env' }, '/home/ann/net'],
   [undefined, { SEMOPS_DIR: '/env' }, '/env'],
-  [undefined, { SEMOPS_DIR: 'env' }, '/work/env'],
-  [undefined, { SEMOPS_DIR: '' }, '/work/.semops'],
-  [undefined, {}, '/work/.semops'],
+  [undefined, { SEMOPS_DIR: 'env' }, '/home/ann/env'],
+  [undefined, { SEMOPS_DIR: '' }, '/home/ann/.semops'],
+  [undefined, {}, '/home/ann/.semops'],
 ])('--dir %s with %j is %s', (dir, env, expected) => {
-  expect(runDirectory(dir, env, '/work')).toBe(expected)
+  expect(runDirectory(dir, env, '/home/ann')).toBe(expected)
 })
 
 test('the project is where its bin is', () => {
