@@ -30,7 +30,11 @@ export type DebitSlice = {
   /** Of the ordering operator. */
   readonly mandate: MandateRow | undefined
 }
-export type Debit = { readonly currency: Currency; readonly amountMinor: bigint; readonly operatorId: string | undefined }
+export type Debit = {
+  readonly currency: Currency
+  readonly amountMinor: bigint
+  readonly operatorId: string | undefined
+}
 
 /**
  * May this operator take this sum from this account, funds aside? In this order: AMOUNT_INVALID, ACCOUNT_UNKNOWN,

@@ -12,10 +12,14 @@ import { HOLDER_ROLES } from './state.ts'
 const MoneyText = Type.String({ pattern: '^(0|[1-9][0-9]{0,18})$' })
 const PositiveMoneyText = Type.String({ pattern: '^[1-9][0-9]{0,18}$' })
 const hexText = (bytes: number) => Type.String({ pattern: `^[0-9a-f]{${2 * bytes}}$` })
-const Arguments = <P extends Record<string, TSchema>>(properties: P) => Type.Object(properties, { additionalProperties: false })
+const Arguments = <P extends Record<string, TSchema>>(properties: P) =>
+  Type.Object(properties, { additionalProperties: false })
 
 type Form<Schema extends TSchema, Value> = { readonly schema: Schema; readonly read: (args: Static<Schema>) => Value }
-const form = <Schema extends TSchema, Value>(schema: Schema, read: (args: Static<Schema>) => Value): Form<Schema, Value> => ({ schema, read })
+const form = <Schema extends TSchema, Value>(
+  schema: Schema,
+  read: (args: Static<Schema>) => Value,
+): Form<Schema, Value> => ({ schema, read })
 
 export const OpenAccountArguments = form(
   Arguments({
@@ -23,9 +27,7 @@ export const OpenAccountArguments = form(
     holderKey: hexText(32),
     currency: CurrencyCode,
     balanceMinor: MoneyText,
-    holderHost: Type.Optional(
-      Arguments({ role: Word(...HOLDER_ROLES), host: NodeId }),
-    ),
+    holderHost: Type.Optional(Arguments({ role: Word(...HOLDER_ROLES), host: NodeId })),
     operatorId: Type.Optional(NodeId),
   }),
   (args) => ({ ...args, holderKey: fromHex(args.holderKey), balanceMinor: BigInt(args.balanceMinor) }),
@@ -54,5 +56,6 @@ export const parseArguments = <Schema extends TSchema, Value>(
     : fail('SCHEMA_VIOLATION', `${error.path === '' ? 'arguments' : error.path.slice(1)}: ${error.message}`)
 }
 
-export const refusedReply = (code: FailureCode, detail: string): Decision => decision({ reply: { ok: false, code, detail } })
+export const refusedReply = (code: FailureCode, detail: string): Decision =>
+  decision({ reply: { ok: false, code, detail } })
 export const badArguments = ({ code, detail }: Failure): Decision => refusedReply(code, detail)

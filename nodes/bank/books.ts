@@ -5,7 +5,15 @@
  */
 import { sumMinor, type Currency } from '../../protocol/amount.ts'
 import type { Reference } from '../../protocol/messages/bank.ts'
-import { put, type Context, type Decision, type Message, type Posting, type Reader, type Write } from '../runtime/node.ts'
+import {
+  put,
+  type Context,
+  type Decision,
+  type Message,
+  type Posting,
+  type Reader,
+  type Write,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { internalAccount, isCovered } from './accounts.ts'
 import { ACCOUNTS, COUNTERS, ENTRIES, STATEMENTS, type AccountRow, type EntryEvent } from './state.ts'
@@ -72,7 +80,9 @@ export const openBooks = (
   const change = (row: AccountRow): void => {
     if (row.heldMinor < 0n) throw new BooksBroken(`${row.account}: holds of ${row.heldMinor} minor units`)
     if (isCovered(row.kind) && row.balanceMinor < row.heldMinor)
-      throw new BooksBroken(`${row.account}: a balance of ${row.balanceMinor} minor units does not cover holds of ${row.heldMinor}`)
+      throw new BooksBroken(
+        `${row.account}: a balance of ${row.balanceMinor} minor units does not cover holds of ${row.heldMinor}`,
+      )
     accounts.set(row.account, { ...row, changedAtMs: nowMs })
     changed.add(row.account)
   }
@@ -81,11 +91,24 @@ export const openBooks = (
     if (row !== undefined) return row
     const internal = internalAccount(account)
     if (internal === undefined || internal.kind === 'reserve') throw new BooksBroken(`no account ${account}`)
-    return { account, kind: internal.kind, currency, balanceMinor: 0n, heldMinor: 0n, openedAtMs: nowMs, changedAtMs: nowMs }
+    return {
+      account,
+      kind: internal.kind,
+      currency,
+      balanceMinor: 0n,
+      heldMinor: 0n,
+      openedAtMs: nowMs,
+      changedAtMs: nowMs,
+    }
   }
-  const notify = (row: AccountRow, amountMinor: bigint, { reference, orderedBy, originatingBank, currency }: Entry): void => {
+  const notify = (
+    row: AccountRow,
+    amountMinor: bigint,
+    { reference, orderedBy, originatingBank, currency }: Entry,
+  ): void => {
     const { account, holderRole, holderHost } = row
-    if (holderRole === undefined || holderHost === undefined || reference === undefined || holderHost === orderedBy) return
+    if (holderRole === undefined || holderHost === undefined || reference === undefined || holderHost === orderedBy)
+      return
     const noticeId = freshId()
     notices.push({
       kind: 'account-notice',

@@ -30,7 +30,8 @@ export const duePositions = (positions: Iterable<AccountRow>): readonly DueItems
   )
 }
 
-export const totalOf = (items: readonly ClearingItem[]): bigint => items.reduce((sum, item) => sum + item.amountMinor, 0n)
+export const totalOf = (items: readonly ClearingItem[]): bigint =>
+  items.reduce((sum, item) => sum + item.amountMinor, 0n)
 
 /** Each creditor once, never the debtor itself, each sum positive, the total in range. */
 export const areItemsValid = (debtor: string, items: readonly ClearingItem[]): boolean =>
@@ -55,7 +56,9 @@ export const settlementLegs = (self: string, { debtor, currency, items }: Terms)
 
 /** The reserves that must exist before a settlement can be posted. */
 export const reservesOf = (self: string, { debtor, currency, items }: Terms): readonly string[] =>
-  [debtor, ...items.map(({ bank }) => bank)].filter((bank) => bank !== self).map((bank) => reserveAccount(bank, currency))
+  [debtor, ...items.map(({ bank }) => bank)]
+    .filter((bank) => bank !== self)
+    .map((bank) => reserveAccount(bank, currency))
 
 const covers = (books: Books, self: string, { debtor, currency, items }: Terms): boolean => {
   if (debtor === self) return true

@@ -19,7 +19,15 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { isInRange, nostroAccount, reserveAccount } from './accounts.ts'
-import { badArguments, DepositArguments, FundReserveArguments, OpenAccountArguments, parseArguments, refusedReply, ResolveCreditArguments } from './arguments.ts'
+import {
+  badArguments,
+  DepositArguments,
+  FundReserveArguments,
+  OpenAccountArguments,
+  parseArguments,
+  refusedReply,
+  ResolveCreditArguments,
+} from './arguments.ts'
 import { loadBooks, openBooks, type BooksSlice } from './books.ts'
 import { closeWindow, loadWindow } from './decide-clearing.ts'
 import { endCredit, loadOutgoing, type OutgoingSlice } from './decide-interbank.ts'
@@ -53,7 +61,11 @@ type MandateSlice = {
  */
 const decideMandate =
   (verify: VerifyMandate) =>
-  ({ claimed, account, held }: MandateSlice, { message, ref }: Incoming<'mandate-registration'>, { nowMs }: Context<BankPolicy>): Decision => {
+  (
+    { claimed, account, held }: MandateSlice,
+    { message, ref }: Incoming<'mandate-registration'>,
+    { nowMs }: Context<BankPolicy>,
+  ): Decision => {
     const { body, sender } = message
     const { registrationId, mandate } = body
     const refused = (code: FailureCode): Decision =>
@@ -132,7 +144,8 @@ const decideOpen = ({ books: slice }: BooksOnly, { args }: ControlEvent, context
   const parsed = parseArguments(OpenAccountArguments, args)
   if (!parsed.ok) return badArguments(parsed.failure)
   const { account, holderKey, currency, balanceMinor, holderHost, operatorId } = parsed.value
-  if (bankOf(account) !== context.self.id) return refusedReply('ACCOUNT_UNKNOWN', `the account is not of ${context.self.id}`)
+  if (bankOf(account) !== context.self.id)
+    return refusedReply('ACCOUNT_UNKNOWN', `the account is not of ${context.self.id}`)
   const books = openBooks(slice, context)
   const known = books.account(account)
   if (known !== undefined) {
@@ -163,7 +176,10 @@ const decideOpen = ({ books: slice }: BooksOnly, { args }: ControlEvent, context
     record: { event: 'account-opened', ids: [], fields: { account } },
   })
 }
-export const openAccount = on((read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], args['currency']), decideOpen)
+export const openAccount = on(
+  (read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], args['currency']),
+  decideOpen,
+)
 
 /** `deposit {account, amountMinor}`: money from outside. Order of checks: SCHEMA_VIOLATION, ACCOUNT_UNKNOWN, AMOUNT_INVALID. */
 const decideDeposit = ({ books: slice }: BooksOnly, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
@@ -182,11 +198,18 @@ const decideDeposit = ({ books: slice }: BooksOnly, { args }: ControlEvent, cont
     record: { event: 'account-funded', ids: [], fields: { account } },
   })
 }
-export const deposit = on((read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], undefined), decideDeposit)
+export const deposit = on(
+  (read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], undefined),
+  decideDeposit,
+)
 
 type ReserveSlice = BooksOnly & { readonly queue: QueueSlice }
 /** `fund-reserve {bank, currency, amountMinor}`, at the settlement bank. Order of checks: SCHEMA_VIOLATION, AMOUNT_INVALID. */
-const decideFundReserve = ({ books: slice, queue }: ReserveSlice, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
+const decideFundReserve = (
+  { books: slice, queue }: ReserveSlice,
+  { args }: ControlEvent,
+  context: Context<BankPolicy>,
+): Decision => {
   const parsed = parseArguments(FundReserveArguments, args)
   if (!parsed.ok) return badArguments(parsed.failure)
   const { bank, currency, amountMinor } = parsed.value
@@ -220,7 +243,9 @@ export const closeWindowNow = on(
   (read: Reader) => loadWindow(read),
   (slice, _: ControlEvent, context: Context<BankPolicy>) => {
     const closed = closeWindow(slice, context)
-    return combine(closed, { reply: { ok: true, window: slice.window?.window ?? 1, orders: closed.record?.ids.length ?? 0 } })
+    return combine(closed, {
+      reply: { ok: true, window: slice.window?.window ?? 1, orders: closed.record?.ids.length ?? 0 },
+    })
   },
 )
 
@@ -232,9 +257,12 @@ export const resolveCredit = on(
   },
   (slice, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
     const parsed = parseArguments(ResolveCreditArguments, args)
-    if (!parsed.ok || slice === undefined) return badArguments(parsed.ok ? { code: 'SCHEMA_VIOLATION', detail: '' } : parsed.failure)
+    if (!parsed.ok || slice === undefined)
+      return badArguments(parsed.ok ? { code: 'SCHEMA_VIOLATION', detail: '' } : parsed.failure)
     if (slice.credit?.state !== 'unclear') return refusedReply('NOT_FOUND', 'no unclear credit has this id')
-    const end = parsed.value.booked ? ({ state: 'booked' } as const) : ({ state: 'returned', code: 'CREDIT_RETURNED' } as const)
+    const end = parsed.value.booked
+      ? ({ state: 'booked' } as const)
+      : ({ state: 'returned', code: 'CREDIT_RETURNED' } as const)
     return combine(endCredit(slice, end, context), { reply: { ok: true, state: end.state } })
   },
 )

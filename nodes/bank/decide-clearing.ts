@@ -26,7 +26,15 @@ import { loadBooks, openBooks, type BooksSlice } from './books.ts'
 import { duePositions, totalOf } from './clearing.ts'
 import { loadQueue, settlementAccounts, settleQueue, type QueueSlice } from './decide-settlement.ts'
 import type { BankPolicy } from './policy.ts'
-import { ACCOUNTS, CLEARING_ORDERS, WINDOW, type AccountRow, type ClearingOrderRow, type SettlementRow, type WindowRow } from './state.ts'
+import {
+  ACCOUNTS,
+  CLEARING_ORDERS,
+  WINDOW,
+  type AccountRow,
+  type ClearingOrderRow,
+  type SettlementRow,
+  type WindowRow,
+} from './state.ts'
 
 export const CLEARING_WINDOW = 'clearing-window'
 const closingOf = ({ closesAtMs }: WindowRow): Deadline => ({
@@ -71,7 +79,10 @@ export const loadWindow = (read: Reader): WindowSlice => {
 }
 
 /** Orders what is owed, and opens the next window. */
-export const closeWindow = ({ window, positions, books: slice, queues }: WindowSlice, context: Context<BankPolicy>): Decision => {
+export const closeWindow = (
+  { window, positions, books: slice, queues }: WindowSlice,
+  context: Context<BankPolicy>,
+): Decision => {
   const { nowMs, policy, self, freshId } = context
   const { settlementBank } = policy
   const books = openBooks(slice, context)
@@ -111,7 +122,9 @@ export const closeWindow = ({ window, positions, books: slice, queues }: WindowS
       delivery: { until: ['clearing-order', clearingId] },
     })
   }
-  const settled = [...own].map(([currency, added]) => settleQueue(books, queues.get(currency) as QueueSlice, added, context).parts)
+  const settled = [...own].map(
+    ([currency, added]) => settleQueue(books, queues.get(currency) as QueueSlice, added, context).parts,
+  )
   return combine(books.parts(), { writes, sends }, ...settled, openWindow(window, context), {
     ...(ids.length > 0 && { record: { event: 'clearing-window-closed', ids, fields: { window: number } } }),
   })
@@ -130,17 +143,27 @@ const loadClearing = (read: Reader, clearingId: Uint8Array): AnswerSlice => {
     order,
     books: loadBooks(
       read,
-      currency === undefined ? [] : [nostroAccount(currency), ...items.map(({ bank }) => clearingAccount(bank, currency))],
+      currency === undefined
+        ? []
+        : [nostroAccount(currency), ...items.map(({ bank }) => clearingAccount(bank, currency))],
     ),
   }
 }
-const endOrder = (order: ClearingOrderRow, end: Pick<ClearingOrderRow, 'state' | 'code'>, nowMs: number): Pick<Decision, 'writes' | 'forget'> => ({
+const endOrder = (
+  order: ClearingOrderRow,
+  end: Pick<ClearingOrderRow, 'state' | 'code'>,
+  nowMs: number,
+): Pick<Decision, 'writes' | 'forget'> => ({
   writes: [put(CLEARING_ORDERS, keyOf(order.clearingId), { ...order, ...end, changedAtMs: nowMs })],
   forget: [['clearing-order', order.clearingId]],
 })
 
 /** The settlement bank has posted what this bank owed. An answer counts once, and from that bank only. */
-const decideAnswer = ({ order, books: slice }: AnswerSlice, { message }: Incoming<'clearing-answer'>, context: Context<BankPolicy>): Decision => {
+const decideAnswer = (
+  { order, books: slice }: AnswerSlice,
+  { message }: Incoming<'clearing-answer'>,
+  context: Context<BankPolicy>,
+): Decision => {
   if (order?.state !== 'open' || message.sender.id !== order.settlementBank)
     return decision({
       record: {
@@ -157,7 +180,10 @@ const decideAnswer = ({ order, books: slice }: AnswerSlice, { message }: Incomin
     event: 'clearing-paid',
     currency,
     legs: [
-      ...items.map(({ bank, amountMinor }) => ({ account: clearingAccount(bank, currency), amountMinor: -amountMinor })),
+      ...items.map(({ bank, amountMinor }) => ({
+        account: clearingAccount(bank, currency),
+        amountMinor: -amountMinor,
+      })),
       { account: nostroAccount(currency), amountMinor: totalOf(items) },
     ],
     cause: clearingId,
@@ -176,7 +202,11 @@ export const clearingAnswer = on(
  * the next window. Any other refusal may be of a resend, after the first was posted: the order stays open, for the operator.
  */
 const REFUSED_UNPOSTED = new Set<string>(['ACCOUNT_UNKNOWN', 'AMOUNT_INVALID'])
-export const clearingRefused = ({ order, books: slice }: AnswerSlice, { code, by }: Refused, context: Context<BankPolicy>): Decision => {
+export const clearingRefused = (
+  { order, books: slice }: AnswerSlice,
+  { code, by }: Refused,
+  context: Context<BankPolicy>,
+): Decision => {
   if (order?.state !== 'open') return decision()
   const record = {
     event: 'clearing-order-refused',
@@ -196,14 +226,22 @@ export const loadRefusedClearing = (read: Reader, { key }: Refused): AnswerSlice
 
 type NoticeSlice = { readonly books: BooksSlice }
 /** Order of checks: WRONG_ROLE (not from this bank's settlement bank), AMOUNT_INVALID (nothing, or a row would leave its range). */
-const decideNotice = ({ books: slice }: NoticeSlice, { message, ref }: Incoming<'clearing-notice'>, context: Context<BankPolicy>): Decision => {
+const decideNotice = (
+  { books: slice }: NoticeSlice,
+  { message, ref }: Incoming<'clearing-notice'>,
+  context: Context<BankPolicy>,
+): Decision => {
   const { body, sender } = message
   const { noticeId, clearingId, debtor, amountMinor, currency } = body
   if (sender.id !== context.policy.settlementBank) return refuse('WRONG_ROLE', 'not the settlement bank of this bank')
   const books = openBooks(slice, context)
   const position = clearingAccount(debtor, currency)
   const nostro = nostroAccount(currency)
-  if (amountMinor <= 0n || !isInRange(books.account(position), amountMinor) || !isInRange(books.account(nostro), -amountMinor))
+  if (
+    amountMinor <= 0n ||
+    !isInRange(books.account(position), amountMinor) ||
+    !isInRange(books.account(nostro), -amountMinor)
+  )
     return refuse('AMOUNT_INVALID')
   books.post({
     event: 'clearing-received',

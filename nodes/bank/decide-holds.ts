@@ -22,7 +22,18 @@ import { keyOf } from '../runtime/table.ts'
 import { debitRefusal, isCovering } from './accounts.ts'
 import { loadBooks, openBooks, type Books, type BooksSlice } from './books.ts'
 import type { BankPolicy } from './policy.ts'
-import { ACCOUNTS, HOLDS, MANDATES, ORDERS, type AccountRow, type HoldRow, type HoldState, type HoldTerms, type MandateRow, type OrderRow } from './state.ts'
+import {
+  ACCOUNTS,
+  HOLDS,
+  MANDATES,
+  ORDERS,
+  type AccountRow,
+  type HoldRow,
+  type HoldState,
+  type HoldTerms,
+  type MandateRow,
+  type OrderRow,
+} from './state.ts'
 
 export const HOLD_EXPIRY = 'hold-expiry'
 const expiryOf = (holdId: Uint8Array, { expiresAtMs }: HoldTerms): Deadline => ({
@@ -88,7 +99,8 @@ const decideHold = (
 
   if (hold !== undefined)
     return decision(refused(hold.state === 'voided' && hold.owner === operatorId ? 'HOLD_VOIDED' : 'HOLD_MISMATCH'))
-  if (expiresAtMs > nowMs + policy.maxHoldMs) return refuse('SCHEMA_VIOLATION', `a hold lasts at most ${policy.maxHoldMs} ms`)
+  if (expiresAtMs > nowMs + policy.maxHoldMs)
+    return refuse('SCHEMA_VIOLATION', `a hold lasts at most ${policy.maxHoldMs} ms`)
   const order: HoldTerms = { account: body.account, currency, amountMinor, expiresAtMs, orderedAtMs: nowMs }
   const row: HoldRow = { holdId, state: 'held', owner: operatorId, changedAtMs: nowMs, order }
   const code =
@@ -110,7 +122,11 @@ const decideHold = (
 }
 export const holdOrder = on(loadHold, decideHold)
 
-type VoidSlice = { readonly order: OrderRow | undefined; readonly hold: HoldRow | undefined; readonly books: BooksSlice }
+type VoidSlice = {
+  readonly order: OrderRow | undefined
+  readonly hold: HoldRow | undefined
+  readonly books: BooksSlice
+}
 const loadVoid = (read: Reader, { message }: Incoming<'void-order'>): VoidSlice => {
   const { orderId, holdId } = message.body
   const hold = read.get(HOLDS, holdId)
@@ -125,7 +141,11 @@ const loadVoid = (read: Reader, { message }: Incoming<'void-order'>): VoidSlice 
  * Order of checks: ID_REUSED (the order id is of another kind of order), HOLD_MISMATCH (another operator's hold). A hold never
  * seen is voided all the same: the row is the tombstone that its hold order finds when it comes.
  */
-const decideVoid = ({ order, hold, books: slice }: VoidSlice, { message, ref }: Incoming<'void-order'>, context: Context<BankPolicy>): Decision => {
+const decideVoid = (
+  { order, hold, books: slice }: VoidSlice,
+  { message, ref }: Incoming<'void-order'>,
+  context: Context<BankPolicy>,
+): Decision => {
   const { nowMs } = context
   const { body, sender } = message
   const { orderId, holdId } = body
@@ -139,7 +159,15 @@ const decideVoid = ({ order, hold, books: slice }: VoidSlice, { message, ref }: 
     hold?.state === 'held' && hold.order !== undefined
       ? endHold(books, { ...hold, order: hold.order }, 'voided', nowMs)
       : hold === undefined || hold.state === 'refused'
-        ? { writes: [put(HOLDS, keyOf(holdId), { ...(hold ?? { holdId, owner }), state: 'voided' as const, changedAtMs: nowMs })] }
+        ? {
+            writes: [
+              put(HOLDS, keyOf(holdId), {
+                ...(hold ?? { holdId, owner }),
+                state: 'voided' as const,
+                changedAtMs: nowMs,
+              }),
+            ],
+          }
         : {}
   return combine(ended, books.parts(), {
     writes: [
@@ -173,7 +201,11 @@ const loadExpiry = (read: Reader, { key }: DeadlineEvent): ExpirySlice => {
   const hold = read.get(HOLDS, key)
   return { hold, books: loadBooks(read, hold?.order === undefined ? [] : [hold.order.account]) }
 }
-const decideExpiry = ({ hold, books: slice }: ExpirySlice, _: DeadlineEvent, context: Context<BankPolicy>): Decision => {
+const decideExpiry = (
+  { hold, books: slice }: ExpirySlice,
+  _: DeadlineEvent,
+  context: Context<BankPolicy>,
+): Decision => {
   if (hold?.state !== 'held' || hold.order === undefined) return decision()
   const books = openBooks(slice, context)
   const ended = endHold(books, { ...hold, order: hold.order }, 'expired', context.nowMs)

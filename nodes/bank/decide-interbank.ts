@@ -21,7 +21,16 @@ import { clearingAccount, creditableRows, creditRefusal, isInRange } from './acc
 import { loadBooks, openBooks, type BooksSlice } from './books.ts'
 import { settleOrder } from './movement.ts'
 import type { BankPolicy } from './policy.ts'
-import { HOLDS, INCOMING_CREDITS, ORDERS, OUTGOING_CREDITS, type HoldRow, type IncomingCreditRow, type OrderRow, type OutgoingCreditRow } from './state.ts'
+import {
+  HOLDS,
+  INCOMING_CREDITS,
+  ORDERS,
+  OUTGOING_CREDITS,
+  type HoldRow,
+  type IncomingCreditRow,
+  type OrderRow,
+  type OutgoingCreditRow,
+} from './state.ts'
 
 type CreditSlice = { readonly prior: IncomingCreditRow | undefined; readonly books: BooksSlice }
 const loadCredit = (read: Reader, { message }: Incoming<'interbank-credit'>): CreditSlice => {
@@ -47,7 +56,11 @@ const creditAnswer = (row: IncomingCreditRow, ref: Uint8Array): Message => {
  * A credit from another bank is booked or returned at once. Order of checks: seen before (its answer again), AMOUNT_INVALID
  * (zero), those of a credit to an account of this bank (accounts.ts), AMOUNT_INVALID (the position would leave its range).
  */
-const decideCredit = ({ prior, books: slice }: CreditSlice, { message, ref }: Incoming<'interbank-credit'>, context: Context<BankPolicy>): Decision => {
+const decideCredit = (
+  { prior, books: slice }: CreditSlice,
+  { message, ref }: Incoming<'interbank-credit'>,
+  context: Context<BankPolicy>,
+): Decision => {
   const { nowMs, self } = context
   const { body, sender } = message
   const { creditId, creditAccount, currency, amountMinor, reference } = body
@@ -71,7 +84,8 @@ const decideCredit = ({ prior, books: slice }: CreditSlice, { message, ref }: In
   }
   const ids = [creditId, reference.id]
   const stored = { writes: [put(INCOMING_CREDITS, keyOf(sender.id, creditId), row)], sends: [creditAnswer(row, ref)] }
-  if (code !== undefined) return combine(stored, { record: { event: 'interbank-credit-returned', ids, fields: { code } } })
+  if (code !== undefined)
+    return combine(stored, { record: { event: 'interbank-credit-returned', ids, fields: { code } } })
   books.post({
     event: 'interbank-in',
     currency,
@@ -103,7 +117,9 @@ export const loadOutgoing = (read: Reader, creditId: Uint8Array): OutgoingSlice 
     hold: order?.holdId === undefined ? undefined : read.get(HOLDS, order.holdId),
     books: loadBooks(
       read,
-      credit === undefined ? [] : [credit.movement.debitAccount, clearingAccount(credit.peer, credit.movement.currency)],
+      credit === undefined
+        ? []
+        : [credit.movement.debitAccount, clearingAccount(credit.peer, credit.movement.currency)],
     ),
   }
 }
@@ -143,7 +159,13 @@ export const endCredit = (
       put(OUTGOING_CREDITS, keyOf(creditId), { ...credit, ...changed, ...end }),
       ...(hold === undefined
         ? []
-        : [put(HOLDS, keyOf(hold.holdId), { ...hold, ...changed, state: isReturned ? ('returned' as const) : ('posted' as const) })]),
+        : [
+            put(HOLDS, keyOf(hold.holdId), {
+              ...hold,
+              ...changed,
+              state: isReturned ? ('returned' as const) : ('posted' as const),
+            }),
+          ]),
     ],
     forget: [['interbank-credit', creditId]],
     record: {
@@ -184,7 +206,12 @@ export const creditRefused = (credit: OutgoingCreditRow | undefined, event: Refu
     ? decision()
     : decision({
         writes: [
-          put(OUTGOING_CREDITS, keyOf(credit.creditId), { ...credit, state: 'unclear', code: event.code, changedAtMs: nowMs }),
+          put(OUTGOING_CREDITS, keyOf(credit.creditId), {
+            ...credit,
+            state: 'unclear',
+            code: event.code,
+            changedAtMs: nowMs,
+          }),
         ],
         record: {
           event: 'interbank-credit-unclear',

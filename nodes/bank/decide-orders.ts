@@ -4,15 +4,39 @@
  */
 import type { FailureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
-import { combine, decision, on, refuse, type Context, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  on,
+  refuse,
+  type Context,
+  type Decision,
+  type Incoming,
+  type Reader,
+} from '../runtime/node.ts'
 import { creditableRows, creditedRow, creditRefusal, debitRefusal, isCovering } from './accounts.ts'
 import { loadBooks, openBooks, type BooksSlice } from './books.ts'
 import { endHold } from './decide-holds.ts'
 import { carryOut, orderAnswer, refuseOrder } from './movement.ts'
 import type { BankPolicy } from './policy.ts'
-import { ACCOUNTS, HOLDS, MANDATES, ORDERS, type AccountRow, type HoldRow, type HoldTerms, type MandateRow, type Movement, type OrderRow } from './state.ts'
+import {
+  HOLDS,
+  MANDATES,
+  ORDERS,
+  type AccountRow,
+  type HoldRow,
+  type HoldState,
+  type HoldTerms,
+  type MandateRow,
+  type Movement,
+  type OrderRow,
+} from './state.ts'
 
-type PostSlice = { readonly order: OrderRow | undefined; readonly hold: HoldRow | undefined; readonly books: BooksSlice }
+type PostSlice = {
+  readonly order: OrderRow | undefined
+  readonly hold: HoldRow | undefined
+  readonly books: BooksSlice
+}
 const loadPost = (read: Reader, { message }: Incoming<'post-order'>): PostSlice => {
   const { body, sender } = message
   const hold = read.get(HOLDS, body.holdId)
@@ -33,24 +57,20 @@ const holdRefusal = (
 ): FailureCode | undefined => {
   if (hold === undefined) return 'HOLD_UNKNOWN'
   if (hold.owner !== operatorId) return 'HOLD_MISMATCH'
-  switch (hold.state) {
-    case 'refused':
-      return 'HOLD_UNKNOWN'
-    case 'voided':
-      return 'HOLD_VOIDED'
-    case 'expired':
-      return 'HOLD_EXPIRED'
-    case 'posting':
-    case 'posted':
-    case 'returned':
-      return 'HOLD_MISMATCH'
-    case 'held': {
-      const terms = hold.order as HoldTerms
-      if (terms.amountMinor !== amountMinor || terms.currency !== currency) return 'HOLD_MISMATCH'
-      return nowMs < terms.expiresAtMs ? undefined : 'HOLD_EXPIRED'
-    }
-  }
+  if (hold.state !== 'held') return OVER[hold.state]
+  const terms = hold.order as HoldTerms
+  if (terms.amountMinor !== amountMinor || terms.currency !== currency) return 'HOLD_MISMATCH'
+  return nowMs < terms.expiresAtMs ? undefined : 'HOLD_EXPIRED'
 }
+/** Why a hold that is not held can not be posted. */
+const OVER = {
+  refused: 'HOLD_UNKNOWN',
+  voided: 'HOLD_VOIDED',
+  expired: 'HOLD_EXPIRED',
+  posting: 'HOLD_MISMATCH',
+  posted: 'HOLD_MISMATCH',
+  returned: 'HOLD_MISMATCH',
+} as const satisfies Record<Exclude<HoldState, 'held'>, FailureCode>
 
 /** Order of checks: ID_REUSED, those of the hold, those of a credit (accounts.ts). The hold covers the sum: no check of funds. */
 const decidePost = (
@@ -62,14 +82,28 @@ const decidePost = (
   const { body, sender } = message
   const { orderId, holdId, creditAccount, currency, amountMinor, reference } = body
   if (prior !== undefined) return refuse('ID_REUSED', 'an order of another kind has this id')
-  const order = { kind: 'post', from: sender.id, orderId, receivedAtMs: nowMs, changedAtMs: nowMs, ref, holdId } as const
+  const order = {
+    kind: 'post',
+    from: sender.id,
+    orderId,
+    receivedAtMs: nowMs,
+    changedAtMs: nowMs,
+    ref,
+    holdId,
+  } as const
   const refused = (code: FailureCode): Partial<Decision> =>
-    combine(refuseOrder(order, code), { record: { event: 'post-refused', ids: [orderId, holdId, reference.id], fields: { code } } })
+    combine(refuseOrder(order, code), {
+      record: { event: 'post-refused', ids: [orderId, holdId, reference.id], fields: { code } },
+    })
 
   const code = holdRefusal(hold, sender.operatorId, body, nowMs)
   const books = openBooks(slice, context)
   if (code === 'HOLD_EXPIRED' && hold?.state === 'held')
-    return combine(endHold(books, hold as HoldRow & { readonly order: HoldTerms }, 'expired', nowMs), books.parts(), refused(code))
+    return combine(
+      endHold(books, hold as HoldRow & { readonly order: HoldTerms }, 'expired', nowMs),
+      books.parts(),
+      refused(code),
+    )
   if (code !== undefined) return combine(refused(code))
   const held = hold as HoldRow & { readonly order: HoldTerms }
   const credited = books.account(creditedRow(self.id, body))
@@ -124,9 +158,18 @@ const decideTransfer = (
     return combine(refuseOrder(order, code), {
       record: { event: 'transfer-refused', ids, fields: { code, purpose: reference.purpose } },
     })
-  const { state, parts } = carryOut(books, order, { debitAccount, creditAccount, currency, amountMinor, reference }, context)
+  const { state, parts } = carryOut(
+    books,
+    order,
+    { debitAccount, creditAccount, currency, amountMinor, reference },
+    context,
+  )
   return combine(books.parts(), parts, {
-    record: { event: state === 'booked' ? 'transfer-booked' : 'transfer-credited', ids, fields: { purpose: reference.purpose } },
+    record: {
+      event: state === 'booked' ? 'transfer-booked' : 'transfer-credited',
+      ids,
+      fields: { purpose: reference.purpose },
+    },
   })
 }
 

@@ -1,5 +1,15 @@
 /** What the bank's outbox tells it: the start, receipts, and permanent refusals of what it sent. */
-import { combine, decision, on, put, remove, type Context, type Decision, type Reader, type Refused } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  on,
+  put,
+  remove,
+  type Context,
+  type Decision,
+  type Reader,
+  type Refused,
+} from '../runtime/node.ts'
 import type { KindName } from '../../protocol/kinds.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { keyOf } from '../runtime/table.ts'
@@ -7,14 +17,25 @@ import { clearingRefused, loadRefusedClearing, openWindow } from './decide-clear
 import { creditIdOf, creditRefused } from './decide-interbank.ts'
 import type { BankPolicy } from './policy.ts'
 import { loadRegistrations, registerAll, registerAt, registrationOf, type RegistrationSlice } from './registration.ts'
-import { OUTGOING_CREDITS, PENDING_NOTICES, REGISTRATIONS, WINDOW, type OutgoingCreditRow, type PendingNoticeRow, type WindowRow } from './state.ts'
+import {
+  OUTGOING_CREDITS,
+  PENDING_NOTICES,
+  REGISTRATIONS,
+  WINDOW,
+  type OutgoingCreditRow,
+  type PendingNoticeRow,
+  type WindowRow,
+} from './state.ts'
 
 type StartSlice = RegistrationSlice & { readonly window: WindowRow | undefined }
 /** Registers where needed, and opens the first clearing window. Holds, credits and windows of before are deadlines and outbox. */
 export const started = (chain: readonly Uint8Array[]) =>
   on(
-    (read: Reader, _: Record<string, never>): StartSlice => ({ ...loadRegistrations(read), window: read.get(WINDOW, 'window') }),
-    (slice, _, context: Context<BankPolicy>): Decision =>
+    (read: Reader): StartSlice => ({
+      ...loadRegistrations(read),
+      window: read.get(WINDOW, 'window'),
+    }),
+    (slice, _event: Record<string, never>, context: Context<BankPolicy>): Decision =>
       combine(registerAll(slice, chain, context), slice.window === undefined ? openWindow(undefined, context) : {}, {
         record: { event: 'bank-started', ids: [] },
       }),

@@ -60,7 +60,9 @@ export const settleQueue = (
   const waiting = added.filter((row) => !isPosted(row))
   const sends: Message[] = []
   const writes: Write[] = [
-    ...queue.flatMap((row, i) => (isPosted(row) ? [remove(QUEUE, keyOf((queued[i] as SettlementRow).currency, row.place))] : [])),
+    ...queue.flatMap((row, i) =>
+      isPosted(row) ? [remove(QUEUE, keyOf((queued[i] as SettlementRow).currency, row.place))] : [],
+    ),
     ...waiting.flatMap((row, i) => {
       const { debtor, clearingId, currency } = row
       const place = lastPlace + 1 + i
@@ -126,7 +128,11 @@ const loadOrder = (read: Reader, event: Incoming<'clearing-order'>): OrderSlice 
 }
 
 /** Order of checks: ID_REUSED, AMOUNT_INVALID (items), ACCOUNT_UNKNOWN (a bank without a reserve here). */
-const decideOrder = ({ prior, queue, books: slice }: OrderSlice, event: Incoming<'clearing-order'>, context: Context<BankPolicy>): Decision => {
+const decideOrder = (
+  { prior, queue, books: slice }: OrderSlice,
+  event: Incoming<'clearing-order'>,
+  context: Context<BankPolicy>,
+): Decision => {
   const { self, nowMs } = context
   const row = newSettlement(event, nowMs)
   if (prior !== undefined) return refuse('ID_REUSED')
@@ -150,7 +156,12 @@ export const clearingOrder = on(loadOrder, decideOrder)
 export const fundReserve = (
   books: Books,
   queue: QueueSlice,
-  { bank, currency, amountMinor, nostro }: { readonly bank: string; readonly currency: Currency; readonly amountMinor: bigint; readonly nostro: string },
+  {
+    bank,
+    currency,
+    amountMinor,
+    nostro,
+  }: { readonly bank: string; readonly currency: Currency; readonly amountMinor: bigint; readonly nostro: string },
   context: Context<BankPolicy>,
 ): { readonly posted: readonly SettlementRow[]; readonly parts: Pick<Decision, 'writes' | 'sends'> } => {
   const account = reserveAccount(bank, currency)

@@ -3,7 +3,16 @@
  * name it so) the settlement bank that keeps their reserves. The same code is both.
  */
 import type { NodeDefinition } from '../runtime/node.ts'
-import { closeWindowNow, deposit, fundReserveControl, mandateRegistration, openAccount, resolveCredit, type ReadMandate, type VerifyMandate } from './decide-accounts.ts'
+import {
+  closeWindowNow,
+  deposit,
+  fundReserveControl,
+  mandateRegistration,
+  openAccount,
+  resolveCredit,
+  type ReadMandate,
+  type VerifyMandate,
+} from './decide-accounts.ts'
 import { CLEARING_WINDOW, clearingAnswer, clearingNotice, clearingWindow } from './decide-clearing.ts'
 import { HOLD_EXPIRY, holdExpiry, holdOrder, voidOrder } from './decide-holds.ts'
 import { interbankBooking, interbankCredit, interbankReturn } from './decide-interbank.ts'
@@ -24,7 +33,11 @@ export type BankDependencies = {
   readonly verifyMandate: VerifyMandate
 }
 
-export const createBank = ({ chain, readMandate, verifyMandate }: BankDependencies): NodeDefinition<'bank', BankPolicy> => ({
+export const createBank = ({
+  chain,
+  readMandate,
+  verifyMandate,
+}: BankDependencies): NodeDefinition<'bank', BankPolicy> => ({
   role: 'bank',
   tables: TABLES,
   messages: {

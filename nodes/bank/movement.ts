@@ -23,18 +23,11 @@ export const orderAnswer = ({ kind, from, orderId, state, code, holdId, posted, 
     state === 'booked'
       ? ({ result: 'booked' } as const)
       : ({ result: 'refused', ...(code !== undefined && { code: failureNumber(code) }) } as const)
-  switch (kind) {
-    case 'transfer':
-      return { kind: 'transfer-answer', ...common, body: { orderId, ...result } }
-    case 'post':
-      return { kind: 'post-answer', ...common, body: { orderId, holdId: holdId as Uint8Array, ...result } }
-    case 'void':
-      return {
-        kind: 'void-answer',
-        ...common,
-        body: { orderId, holdId: holdId as Uint8Array, result: posted === true ? 'posted' : 'voided' },
-      }
-  }
+  if (kind === 'transfer') return { kind: 'transfer-answer', ...common, body: { orderId, ...result } }
+  const hold = { orderId, holdId: holdId as Uint8Array }
+  return kind === 'post'
+    ? { kind: 'post-answer', ...common, body: { ...hold, ...result } }
+    : { kind: 'void-answer', ...common, body: { ...hold, result: posted === true ? 'posted' : 'voided' } }
 }
 
 /** Books a movement whose every check has passed, and writes the order that asked for it. */
@@ -54,8 +47,21 @@ export const carryOut = (
     return { state: 'booked', parts: settleOrder({ ...order, movement, state: 'booked' }) }
   }
   const creditId = freshId()
-  books.post({ ...common, event: 'interbank-out', legs: [debit, { account: clearingAccount(peer, currency), amountMinor }] })
-  const credit: OutgoingCreditRow = { creditId, peer, state: 'sent', from, orderId, movement, sentAtMs: nowMs, changedAtMs: nowMs }
+  books.post({
+    ...common,
+    event: 'interbank-out',
+    legs: [debit, { account: clearingAccount(peer, currency), amountMinor }],
+  })
+  const credit: OutgoingCreditRow = {
+    creditId,
+    peer,
+    state: 'sent',
+    from,
+    orderId,
+    movement,
+    sentAtMs: nowMs,
+    changedAtMs: nowMs,
+  }
   return {
     state: 'crediting',
     parts: {

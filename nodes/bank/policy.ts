@@ -1,4 +1,6 @@
 /** What a bank's operator decides: a journalled row, changed by operator events only. */
+import { Value } from '@sinclair/typebox/value'
+import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { NODE_ID_PATTERN } from '../../protocol/ids.ts'
 import { Type, type Static } from '../../protocol/fields.ts'
 
@@ -30,4 +32,13 @@ export const DEFAULT_BANK_POLICY: BankPolicy = {
   clearing: { windowMs: 5 * SECOND },
   peers: null,
   maxHoldMs: 86_400 * SECOND,
+}
+
+/** A policy from a network file, with defaults for what it leaves out. SCHEMA_VIOLATION names the first key that does not fit. */
+export const readBankPolicy = (given: unknown): Result<BankPolicy> => {
+  const policy: unknown = typeof given === 'object' && given !== null ? { ...DEFAULT_BANK_POLICY, ...given } : given
+  const problem = Value.Errors(BankPolicy, policy).First()
+  return problem === undefined
+    ? ok(policy as BankPolicy)
+    : fail('SCHEMA_VIOLATION', `${problem.path.slice(1)}: ${problem.message}`)
 }

@@ -4,7 +4,18 @@ import type { Reader } from '../runtime/node.ts'
 import type { BankReport } from '../runtime/reports.ts'
 import { clearingAccount, internalAccount, isCovered } from './accounts.ts'
 import { totalOf } from './clearing.ts'
-import { ACCOUNTS, CLEARING_ORDERS, ENTRIES, HOLDS, ORDERS, OUTGOING_CREDITS, PENDING_NOTICES, SETTLEMENTS, type AccountRow, type EntryRow } from './state.ts'
+import {
+  ACCOUNTS,
+  CLEARING_ORDERS,
+  ENTRIES,
+  HOLDS,
+  ORDERS,
+  OUTGOING_CREDITS,
+  PENDING_NOTICES,
+  SETTLEMENTS,
+  type AccountRow,
+  type EntryRow,
+} from './state.ts'
 
 /** Sums under composite keys, in the order they were first seen. */
 const sums = <Key extends object>() => {
@@ -21,7 +32,8 @@ const sums = <Key extends object>() => {
 const minorByAccount = () => {
   const kept = new Map<string, bigint>()
   return {
-    add: (account: string, amountMinor: bigint): void => void kept.set(account, (kept.get(account) ?? 0n) + amountMinor),
+    add: (account: string, amountMinor: bigint): void =>
+      void kept.set(account, (kept.get(account) ?? 0n) + amountMinor),
     of: (account: string): bigint => kept.get(account) ?? 0n,
   }
 }
@@ -50,7 +62,8 @@ const heldOf = (read: Reader) => {
   for (const [, { state, order }] of read.scan(HOLDS, []))
     if (state === 'held' && order !== undefined) held.add(order.account, order.amountMinor)
   for (const [, { state, items, currency }] of read.scan(CLEARING_ORDERS, []))
-    if (state === 'open') for (const { bank, amountMinor } of items) held.add(clearingAccount(bank, currency), amountMinor)
+    if (state === 'open')
+      for (const { bank, amountMinor } of items) held.add(clearingAccount(bank, currency), amountMinor)
   return held
 }
 
@@ -106,7 +119,12 @@ export const bankReport = (read: Reader, self: string): BankReport => {
     clearing: internal
       .filter(({ kind }) => kind === 'clearing')
       .map(({ bank, currency, balanceMinor }) => ({ peer: bank, currency, positionMinor: balanceMinor })),
-    accounts: accounts.map(({ account, currency, balanceMinor, heldMinor }) => ({ account, currency, balanceMinor, heldMinor })),
+    accounts: accounts.map(({ account, currency, balanceMinor, heldMinor }) => ({
+      account,
+      currency,
+      balanceMinor,
+      heldMinor,
+    })),
     inTransit: { credits: underway.length, clearingOrders: open.length },
     transit: transit.all().map(({ key, amountMinor }) => ({
       ...key,
@@ -118,7 +136,12 @@ export const bankReport = (read: Reader, self: string): BankReport => {
     collections: orders.all().reduce((sum, { key, count }) => sum + (key.purpose === 'collection' ? count : 0), 0),
     reserves: internal
       .filter(({ kind }) => kind === 'reserve')
-      .map(({ account, bank, currency, balanceMinor }) => ({ bank, currency, balanceMinor, fundedMinor: funded.of(account) })),
+      .map(({ account, bank, currency, balanceMinor }) => ({
+        bank,
+        currency,
+        balanceMinor,
+        fundedMinor: funded.of(account),
+      })),
     queued: queued.all().map(({ key, count, amountMinor }) => ({ ...key, orders: count, amountMinor })),
     pendingNotices: [...read.scan(PENDING_NOTICES, [])].map(([, row]) => ({
       debtor: row.debtor,

@@ -210,7 +210,19 @@ export type Movement = {
 export const ORDERS = defineTable<OrderRow>({
   name: 'orders',
   version: 1,
-  fields: ['kind', 'from', 'orderId', 'state', 'receivedAtMs', 'changedAtMs', 'ref', 'code', 'holdId', 'posted', 'movement'],
+  fields: [
+    'kind',
+    'from',
+    'orderId',
+    'state',
+    'receivedAtMs',
+    'changedAtMs',
+    'ref',
+    'code',
+    'holdId',
+    'posted',
+    'movement',
+  ],
 })
 
 export type CreditState = 'sent' | 'unclear' | 'booked' | 'returned'
