@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { guestToken } from '../protocol/ids.ts'
 import { createAuthority, issueHostLogin, issueLogin, readAuthority, withRevoked, writeAuthority } from './authority.ts'
-import { newUserSeed } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import {
   loginName,
   loginPublicKey,
@@ -101,7 +101,7 @@ describe('files', () => {
     ['a list', () => []],
     ['no servers', (login: HostLogin) => ({ ...login, servers: [] })],
     ['servers that are no text', (login: HostLogin) => ({ ...login, servers: [1] })],
-    ["another key's seed", (login: HostLogin) => ({ ...login, seed: newUserSeed() })],
+    ["another key's seed", (login: HostLogin) => ({ ...login, seed: newSeed('U') })],
     ['an account seed', (login: HostLogin) => ({ ...login, seed: state.accountSeed })],
     ['no JWT', (login: HostLogin) => ({ ...login, jwt: 'x' })],
     ['half a service login', (login: HostLogin) => ({ ...login, service: { jwt: login.jwt } })],

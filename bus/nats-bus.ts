@@ -10,8 +10,8 @@ import {
   createInbox,
   ErrorCode,
   Events,
-  jwtAuthenticator,
   NatsError,
+  type Authenticator,
   type ConnectionOptions,
   type NatsConnection,
 } from 'nats'
@@ -28,6 +28,7 @@ import {
 } from './bus.ts'
 import { createIntake, createListeners, type Intake, type Listeners } from './intake.ts'
 import { loginName, mintGuest, type HostLogin, type Login } from './logins.ts'
+import { loadKey } from './nkeys.ts'
 import { TOOL_INBOX_PREFIX } from './permissions.ts'
 import type { RequestReply } from './request-reply.ts'
 import { checkLiteralSubject, checkPattern } from './subject-match.ts'
@@ -101,13 +102,23 @@ const backOff = (attempt: number, random: () => number): number => {
   return Math.round(base * (1 + (BUS_LIMITS.reconnectJitterPercent / 100) * random()))
 }
 
+/** Signs the server's nonce. The client's own way does it in plain JavaScript, see `nkeys.ts`. */
+const authenticate = ({ jwt, seed }: Login): Authenticator => {
+  const key = loadKey(seed)
+  return (nonce = '') => ({
+    jwt,
+    nkey: key.publicKey,
+    sig: Buffer.from(key.sign(new TextEncoder().encode(nonce))).toString('base64url'),
+  })
+}
+
 const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Link> => {
   const random = options.random ?? Math.random
   let attempt = 0
   let dialsAtOnce = false
   const connectionOptions: ConnectionOptions = {
     servers: [...options.servers],
-    authenticator: jwtAuthenticator(options.login.jwt, new TextEncoder().encode(options.login.seed)),
+    authenticator: authenticate(options.login),
     ...(options.label === undefined ? {} : { name: options.label }),
     ...(options.caFile === undefined ? {} : { tls: { caFile: options.caFile } }),
     timeout: BUS_LIMITS.connectTimeoutMs,
