@@ -13,6 +13,8 @@ export type WireForm = 'money' | 'integer'
 export const WIRE = 'x-wire'
 
 const bytes = (length: number) => Type.Uint8Array({ minByteLength: length, maxByteLength: length })
+/** The compiler of schemas does not look at `enum`, only at `pattern`; JSON Schema readers get both. */
+const oneOf = (words: readonly string[]) => Type.String({ enum: [...words], pattern: `^(?:${words.join('|')})$` })
 const integer = (minimum: number, maximum: number) => Type.Integer({ minimum, maximum, [WIRE]: 'integer' })
 
 /** A random 16-byte id. */
@@ -35,7 +37,7 @@ export const AmountMinor = Type.BigInt({ minimum: 1n, maximum: MAX_PAYMENT_MINOR
 export const SumMinor = Type.BigInt({ minimum: 0n, maximum: MAX_TOTAL_MINOR, [WIRE]: 'money' })
 /** A sum with a sign. */
 export const SignedMinor = Type.BigInt({ minimum: -MAX_TOTAL_MINOR, maximum: MAX_TOTAL_MINOR, [WIRE]: 'money' })
-export const CurrencyCode = Type.Unsafe<Currency>(Type.String({ enum: [...CURRENCY_CODES] }))
+export const CurrencyCode = Type.Unsafe<Currency>(oneOf(CURRENCY_CODES))
 /** Milliseconds since 1970-01-01 UTC. */
 export const TimeMs = integer(0, Number.MAX_SAFE_INTEGER)
 /** A counter that starts at 1 and has no gaps. */
@@ -51,7 +53,7 @@ export const Chain = Type.Array(CredentialBytes, { minItems: 1, maxItems: LIMITS
 export const Optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
 /** One of a few fixed words. */
 export const Word = <const W extends readonly string[]>(...words: W) =>
-  Type.Unsafe<W[number]>(Type.String({ enum: [...words] }))
+  Type.Unsafe<W[number]>(oneOf(words))
 /** A map with exactly these fields: an unknown one is refused. */
 export const Fields = <P extends Record<string, TSchema>>(properties: P) =>
   Type.Object(properties, { additionalProperties: false })

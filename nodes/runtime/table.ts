@@ -63,11 +63,13 @@ export const defineTable = <Row extends object>(spec: {
       for (let i = 0; i < fields.length; i++) {
         values[i + 1] = row[fields[i] as keyof Row]
       }
-      // `pack` returns a view of a shared buffer: the row outlives it.
-      return Uint8Array.prototype.slice.call(packr.pack(values))
+      // `pack` returns a view of a shared buffer: the row outlives it. Never a `Buffer`: byte strings of decoded rows would be.
+      return new Uint8Array(packr.pack(values))
     },
     decode: (bytes) => {
-      const values = packr.unpack(bytes) as unknown[]
+      const plain =
+        bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const values = packr.unpack(plain) as unknown[]
       const found = values[0] as number
       if (found > version) throw new RowVersionError(name, found, version)
       let stored: readonly unknown[] = values.slice(1)
