@@ -82,7 +82,7 @@ describe('files', () => {
     expect(await readHostLogin(join(dir, 'login.json'))).toEqual(login)
     expect(await readAuthority(join(dir, 'authority.json'))).toEqual(state)
     for (const name of await readdir(dir)) expect((await stat(join(dir, name))).mode & 0o777).toBe(0o600)
-    expect((await readdir(dir)).sort()).toEqual(['authority.json', 'login.json'])
+    expect((await readdir(dir)).toSorted()).toEqual(['authority.json', 'login.json'])
   })
 
   test('one that others can read is refused', async () => {
@@ -110,6 +110,6 @@ describe('files', () => {
   ])('%s is no host login', async (_, change) => {
     const login = await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers })
     expect(parseHostLogin(login)).toEqual(login)
-    expect(() => parseHostLogin(change(login))).toThrow()
+    expect(() => parseHostLogin(change(login))).toThrow(TypeError)
   })
 })

@@ -148,10 +148,11 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
 
   const watch = async (): Promise<void> => {
     for await (const status of nc.status()) {
+      const detail = typeof status.data === 'string' ? status.data : JSON.stringify(status.data)
       if (status.type === Events.Disconnect) {
         if (!connected) continue
         connected = false
-        listeners.emit({ type: 'disconnected', server: String(status.data) })
+        listeners.emit({ type: 'disconnected', server: detail })
       } else if (status.type === Events.Reconnect) {
         void nc.flush().then(
           () => {
@@ -159,7 +160,7 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
             attempt = 0
             reconnects++
             wake()
-            listeners.emit({ type: 'reconnected', server: String(status.data) })
+            listeners.emit({ type: 'reconnected', server: detail })
           },
           () => undefined, // Down again: another Reconnect follows.
         )
@@ -172,8 +173,7 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
             operation: operation === 'publish' ? 'publish' : 'subscribe',
             subject,
           })
-        } else if (LOGIN_ERRORS.has(String(status.data)))
-          listeners.emit({ type: 'login-refused', detail: String(status.data) })
+        } else if (LOGIN_ERRORS.has(detail)) listeners.emit({ type: 'login-refused', detail })
       }
     }
   }
@@ -208,6 +208,8 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
   }
 }
 
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
+
 const dialUntilThere = async (
   connectionOptions: ConnectionOptions,
   { signal }: OpenOptions,
@@ -215,15 +217,19 @@ const dialUntilThere = async (
   random: () => number,
 ): Promise<NatsConnection> => {
   for (let attempt = 0; ; attempt++) {
-    if (signal?.aborted === true) throw new BusError('aborted', 'gave up waiting for the broker', signal.reason)
+    if (isAborted(signal)) throw new BusError('aborted', 'gave up waiting for the broker', signal?.reason)
     try {
-      return await connect(connectionOptions)
+      const nc = await connect(connectionOptions)
+      // It may have been told to stop while it dialled.
+      if (!isAborted(signal)) return nc
+      await nc.close()
     } catch (error) {
-      if (isLoginError(error)) listeners.emit({ type: 'login-refused', detail: (error as NatsError).code })
+      const detail = error instanceof Error ? error.message : String(error)
+      listeners.emit({ type: isLoginError(error) ? 'login-refused' : 'unreachable', detail })
       try {
         await delay(backOff(attempt, random), undefined, signal === undefined ? {} : { signal })
       } catch {
-        throw new BusError('aborted', `gave up waiting for the broker: ${(error as Error).message}`, error)
+        throw new BusError('aborted', `gave up waiting for the broker: ${detail}`, error)
       }
     }
   }

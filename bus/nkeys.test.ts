@@ -32,15 +32,20 @@ describe('nkeys', () => {
 
   test('one changed character is noticed, and so is anything else that is no seed', () => {
     const seed = newSeed('U')
+    // The last character carries bits beyond the checksum, which decode to nothing.
     fc.assert(
-      fc.property(fc.nat(seed.length - 1), fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'), (at, character) => {
-        const other = seed.slice(0, at) + character + seed.slice(at + 1)
-        // The last character carries bits beyond the checksum, which decode to nothing.
-        if (other !== seed && at < seed.length - 1) expect(() => loadKey(other)).toThrow(TypeError)
-      }),
+      fc.property(
+        fc.nat(seed.length - 2),
+        fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.split('')),
+        (at, character) => {
+          const other = seed.slice(0, at) + character + seed.slice(at + 1)
+          fc.pre(other !== seed)
+          expect(() => loadKey(other)).toThrow(TypeError)
+        },
+      ),
     )
     const key = loadKey(seed).publicKey
     for (const wrong of ['', 'S', 'SU', key, seed.toLowerCase(), seed.slice(1), `${seed}AA`, `${seed} `, 'é'])
-      expect(() => loadKey(wrong), wrong).toThrow(TypeError)
+      expect(() => loadKey(wrong)).toThrow(TypeError)
   })
 })
