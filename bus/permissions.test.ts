@@ -109,7 +109,15 @@ describe('subjects', () => {
   })
 
   test('every pattern and every subject passes its own check', () => {
-    fc.assert(fc.property(pattern, (one) => void expect(() => checkPattern(one)).not.toThrow()))
-    fc.assert(fc.property(subject, (one) => void expect(() => checkLiteralSubject(one)).not.toThrow()))
+    fc.assert(
+      fc.property(pattern, (one) => {
+        expect(() => checkPattern(one)).not.toThrow()
+      }),
+    )
+    fc.assert(
+      fc.property(subject, (one) => {
+        expect(() => checkLiteralSubject(one)).not.toThrow()
+      }),
+    )
   })
 })
