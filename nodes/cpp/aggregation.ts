@@ -36,7 +36,7 @@ export const judge = (standing: Standing, amountMinor: bigint, thresholdMinor: b
 }
 
 /** @throws RangeError when a rule above was broken: the node stops, since going on would make or lose money. */
-const checked = (standing: Standing): Standing => {
+const checked = <S extends Standing>(standing: S): S => {
   const { outstandingMinor, collectingMinor, pendingMinor } = standing
   if (outstandingMinor < 0n || pendingMinor < 0n || collectingMinor < 0n || collectingMinor > outstandingMinor)
     throw new RangeError(
@@ -47,11 +47,11 @@ const checked = (standing: Standing): Standing => {
 }
 
 /** The notice goes out. */
-export const admitted = (standing: Standing, amountMinor: bigint): Standing =>
+export const admitted = <S extends Standing>(standing: S, amountMinor: bigint): S =>
   checked({ ...standing, pendingMinor: standing.pendingMinor + amountMinor })
 
 /** The payee approved in time: the CPP is owed it from here on. */
-export const confirmed = (standing: Standing, amountMinor: bigint): Standing =>
+export const confirmed = <S extends Standing>(standing: S, amountMinor: bigint): S =>
   checked({
     ...standing,
     pendingMinor: standing.pendingMinor - amountMinor,
@@ -59,17 +59,17 @@ export const confirmed = (standing: Standing, amountMinor: bigint): Standing =>
   })
 
 /** Any other end after the notice went out. */
-export const dropped = (standing: Standing, amountMinor: bigint): Standing =>
+export const dropped = <S extends Standing>(standing: S, amountMinor: bigint): S =>
   checked({ ...standing, pendingMinor: standing.pendingMinor - amountMinor })
 
 /** @throws RangeError when a collection runs already: two orders would take one debt twice. */
-export const collectionOrdered = (standing: Standing): Standing => {
+export const collectionOrdered = <S extends Standing>(standing: S): S => {
   if (standing.collectingMinor !== 0n || standing.outstandingMinor === 0n)
     throw new RangeError('a collection runs already, or there is nothing to collect')
   return checked({ ...standing, collectingMinor: standing.outstandingMinor })
 }
 
-export const collectionBooked = (standing: Standing): Standing =>
+export const collectionBooked = <S extends Standing>(standing: S): S =>
   checked({
     ...standing,
     outstandingMinor: standing.outstandingMinor - standing.collectingMinor,
@@ -77,10 +77,10 @@ export const collectionBooked = (standing: Standing): Standing =>
   })
 
 /** The debt stays. */
-export const collectionRefused = (standing: Standing): Standing => checked({ ...standing, collectingMinor: 0n })
+export const collectionRefused = <S extends Standing>(standing: S): S => checked({ ...standing, collectingMinor: 0n })
 
 /** What the operator gives up: never a part that a running collection may still bring in. */
-export const writtenOff = (standing: Standing): { readonly standing: Standing; readonly amountMinor: bigint } => {
+export const writtenOff = <S extends Standing>(standing: S): { readonly standing: S; readonly amountMinor: bigint } => {
   const amountMinor = standing.outstandingMinor - standing.collectingMinor
   return { standing: checked({ ...standing, outstandingMinor: standing.collectingMinor }), amountMinor }
 }

@@ -154,6 +154,8 @@ export type PaymentRow = {
   readonly postingAtMs?: number
   /** Failure number of an end that is not `confirmed`. */
   readonly code?: number
+  /** The payee's words to the customer, with a reject. */
+  readonly reason?: string
   readonly waitNo?: number
   readonly pnId?: Uint8Array
   readonly holdId?: Uint8Array
@@ -169,7 +171,7 @@ export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
   version: 1,
   fields: [
     'prId', 'state', 'customer', 'payee', 'txId', 'amountMinor', 'currency', 'mode', 'mpp', 'mppOperatorId', 'merchantHost',
-    'payoutAccount', 'ref', 'expiresAtMs', 'receivedAtMs', 'decidedAtMs', 'notifiedAtMs', 'postingAtMs', 'code', 'waitNo', 'pnId',
+    'payoutAccount', 'ref', 'expiresAtMs', 'receivedAtMs', 'decidedAtMs', 'notifiedAtMs', 'postingAtMs', 'code', 'reason', 'waitNo', 'pnId',
     'holdId', 'orderId', 'decisionRef', 'pairSeq', 'outstandingMinor',
   ],
 })
@@ -211,6 +213,8 @@ export type OrderRow = {
   readonly currency: Currency
   /** Customer of a collection, `<mpp>` of a settlement; of the others the payment says who. */
   readonly subject: string
+  /** Of a collection or settlement: the CPP's own account that it credits or debits. */
+  readonly operatorAccount: string
   readonly orderedAtMs: number
   /** 0 while unanswered. */
   readonly answeredAtMs: number
@@ -222,7 +226,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
   name: 'orders',
   version: 1,
   fields: [
-    'purpose', 'state', 'bank', 'amountMinor', 'currency', 'subject', 'orderedAtMs', 'answeredAtMs', 'prId', 'batchSeq', 'code',
+    'purpose', 'state', 'bank', 'amountMinor', 'currency', 'subject', 'operatorAccount', 'orderedAtMs', 'answeredAtMs', 'prId', 'batchSeq', 'code',
   ],
 })
 
@@ -241,7 +245,8 @@ export type PairRow = {
   readonly rangeSinceMs: number
   /** When the armed `pair-age` deadline fires; 0: none is armed. */
   readonly ageAtMs: number
-  readonly peaks: readonly Uint8Array[]
+  /** Mountain range over the range's entries, encoded. */
+  readonly range: Uint8Array
   readonly batchSeq: number
   readonly batchHash: Uint8Array
   /** Is batch `batchSeq` not yet settled? At most one is. */
@@ -251,7 +256,7 @@ export const pairs: Table<PairRow> = defineTable<PairRow>({
   name: 'pairs',
   version: 1,
   fields: [
-    'mpp', 'currency', 'operatorId', 'lastSeq', 'payableMinor', 'fromSeq', 'rangeMinor', 'rangeSinceMs', 'ageAtMs', 'peaks', 'batchSeq',
+    'mpp', 'currency', 'operatorId', 'lastSeq', 'payableMinor', 'fromSeq', 'rangeMinor', 'rangeSinceMs', 'ageAtMs', 'range', 'batchSeq',
     'batchHash', 'open',
   ],
 })
