@@ -1,0 +1,356 @@
+/**
+ * Opening what arrived: the one way from bytes to `Verified<K>`, the only message a decision accepts. The order of checks is
+ * design §4.2 and SPEC "Order of checks": size and structure, network and subject, key, seal, credential, kind and version,
+ * confidentiality, role, path, addressee, body. Pure: what a node knows arrives as `OpenContext`.
+ */
+import { equalBytes } from './bytes.ts'
+import { acceptedVersions, decodeBeside, decodeBody } from './codec.ts'
+import { openCarrier, type Cargo, type Opener, type SecretOf } from './confidential.ts'
+import { checkValidity, verifyChain, verifyMerchantChain, type KeyRecord, type Trust, type VerifiedChain } from './credentials.ts'
+import type { Header } from './envelope.ts'
+import { fail, ok, type Failure, type Result } from './failures.ts'
+import { isGuestToken, type Role } from './ids.ts'
+import { keyIdOf } from './keys.ts'
+import { isFinalHop, isHopAllowed, KINDS, kindRow, type Beside, type Body, type KindName } from './kinds.ts'
+import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
+import type { Subject } from './subjects.ts'
+
+declare const verified: unique symbol
+declare const nested: unique symbol
+
+type Opened<K extends KindName> = {
+  readonly kind: K
+  readonly header: Header
+  readonly body: Body<K>
+  readonly digest: Uint8Array
+  /** The complete frame, byte for byte: evidence. For a confidential kind the inner frame. */
+  readonly frame: Uint8Array
+  readonly bodyBytes: Uint8Array
+  readonly keyId: Uint8Array
+  /** The originator's role. */
+  readonly role: Role
+  /** The chain of credentials in the body of a kind that shows one, verified. */
+  readonly chain: VerifiedChain | undefined
+}
+
+/** A message that this node may act on. Only {@link openFrame} makes one. */
+export type Verified<K extends KindName> = Opened<K> & {
+  readonly [verified]: true
+  /** What travelled beside the inner frame; null when nothing did. */
+  readonly beside: NonNullable<Beside<K>> | null
+  /** The originator's host: itself, the wallet host of a customer, or the login token of a guest. Answers go there. */
+  readonly host: string
+  /** The previous hop, as the broker enforced it. */
+  readonly via: { readonly id: string; readonly role: Role }
+}
+/** Distributes over a union of kinds, so that `kind` narrows `body`. */
+export type AnyVerified<K extends KindName = KindName> = { [P in K]: Verified<P> }[K]
+
+/** A frame nested in a body: its seal and chain hold; whom it was addressed to was not asked. */
+export type Nested<K extends KindName> = Opened<K> & { readonly [nested]: true }
+
+export type KeyLookup = (keyId: Uint8Array) => KeyRecord | 'revoked' | undefined
+
+export type NestedContext = { readonly trust: Trust; readonly lookupKey: KeyLookup }
+
+export type OpenContext = NestedContext & {
+  readonly self: {
+    readonly role: Role
+    /** Is this one of the ids that this host answers to: itself, its customers, payees and aliases, its realm's address? */
+    isAddressee(to: string): boolean
+  }
+  /** The role of a host by its id, for the previous hop; undefined when its credential is not known yet. */
+  roleOf(host: string): Role | undefined
+  readonly opener: Opener
+  readonly secretOf: SecretOf
+}
+
+/** Where the frame came from: three tokens of its subject. */
+export type Arrival = Pick<Subject, 'toRole' | 'kind' | 'fromHost'>
+
+/** What is known of a frame that was refused, for the answer, the log, and the fetching of a credential. */
+export type About = {
+  /** Set once a seal was verified: nobody else is answered. */
+  readonly authenticated: boolean
+  /** The content that a refusal names: the inner one's as soon as it is readable. */
+  readonly digest: Uint8Array | undefined
+  readonly header: ParsedFrame['header'] | undefined
+  /** With UNKNOWN_KEY: the key, or else the previous hop, whose credential is to be fetched. */
+  readonly missing: { readonly keyId: Uint8Array } | { readonly id: string } | undefined
+}
+
+export type OpenResult =
+  | { readonly ok: true; readonly value: AnyVerified }
+  | { readonly ok: false; readonly failure: Failure; readonly about: About }
+
+/** Carries the chain of its own key: the kinds that introduce one, and the invoice. */
+const showsChain = (kind: KindName): boolean => kindRow(kind).introduces || kind === 'transaction-details'
+
+/** Opens one frame. Failures: every 1xxx, 2xxx and 3xxx code but UNKNOWN_DESTINATION. */
+export const openFrame = (bytes: Uint8Array, arrival: Arrival, context: OpenContext): OpenResult => {
+  const outer = parseFrame(bytes)
+  if (!outer.ok) return { ok: false, failure: outer.failure, about: NOTHING }
+  const state: State = { frame: outer.value, authenticated: false, missing: undefined }
+  const opened = openParsed(outer.value, arrival, context, state)
+  if (opened.ok) return opened
+  const { frame, authenticated, missing } = state
+  return { ok: false, failure: opened.failure, about: { authenticated, digest: frame.digest, header: frame.header, missing } }
+}
+
+/** Many at once, in order; the frames of one batch share one signature check. */
+export const openFrames = (items: readonly { readonly bytes: Uint8Array; readonly arrival: Arrival }[], context: OpenContext): OpenResult[] =>
+  items.map(({ bytes, arrival }) => openFrame(bytes, arrival, context))
+
+const NOTHING: About = { authenticated: false, digest: undefined, header: undefined, missing: undefined }
+
+/** How far an opening has come, for the report of its failure. */
+type State = { frame: ParsedFrame; authenticated: boolean; missing: About['missing'] }
+
+type Authenticated = { readonly record: KeyRecord; readonly chain: VerifiedChain | undefined }
+
+const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, state: State): Result<AnyVerified> => {
+  const { trust, self } = context
+  const { header } = outer
+  if (!equalBytes(header.networkId, trust.networkId)) return fail('WRONG_NETWORK')
+  if (arrival.toRole !== self.role) return fail('WRONG_SUBJECT', 'role')
+  if (header.kind !== undefined && header.kind !== arrival.kind) return fail('WRONG_SUBJECT', 'kind')
+
+  const late = header.bodyForm === 'encrypted' && header.kind !== undefined && showsChain(header.kind)
+  let sender: Authenticated | undefined
+  const direct = authenticate(outer, arrival.fromHost, context, state)
+  if (direct.ok) {
+    sender = direct.value
+    state.authenticated = true
+  } else if (!late || direct.failure.code !== 'UNKNOWN_KEY') return direct
+
+  const checked = checkKind(outer)
+  if (!checked.ok) return checked
+  const kind = checked.value
+  const { confidential } = kindRow(kind)
+  if (confidential !== (header.bodyForm === 'encrypted')) return fail('NOT_CONFIDENTIAL', kind)
+
+  let inner = outer
+  let cargo: Cargo | undefined
+  if (confidential) {
+    const opened = openCarrier(context.opener, context.secretOf, outer.headerBytes, outer.bodyBytes)
+    if (!opened.ok) return opened
+    cargo = opened.value
+    const parsed = parseFrame(cargo.innerFrame)
+    if (!parsed.ok) return parsed
+    inner = parsed.value
+    const original = openInner(inner, outer, kind, sender, context, state)
+    if (!original.ok) return original
+    sender = original.value
+  }
+  if (sender === undefined) return fail('UNKNOWN_KEY')
+  const { record, chain } = sender
+
+  const hop = checkPath(kind, record, inner, outer, arrival.fromHost, context, state)
+  if (!hop.ok) return hop
+  const body = decodeBody(kind, inner.header.bodyVersion, inner.bodyBytes)
+  if (!body.ok) return body
+  let beside: unknown = null
+  if (cargo !== undefined && cargo.beside !== null) {
+    const decoded = decodeBeside(kind, cargo.beside)
+    if (!decoded.ok) return decoded
+    beside = decoded.value
+  }
+  const value = {
+    kind,
+    header: { ...inner.header, kind },
+    body: body.value,
+    digest: inner.digest,
+    frame: inner.frame,
+    bodyBytes: inner.bodyBytes,
+    keyId: record.keyId,
+    role: record.role,
+    chain,
+    beside,
+    host: record.host,
+    via: hop.value,
+  }
+  return ok(value as unknown as AnyVerified)
+}
+
+/** The original message inside a carrier: of the same kind, in the clear, made by the carrier's host or one it carries. */
+const openInner = (
+  inner: ParsedFrame,
+  outer: ParsedFrame,
+  kind: KindName,
+  carrier: Authenticated | undefined,
+  context: OpenContext,
+  state: State,
+): Result<Authenticated> => {
+  if (!equalBytes(inner.header.networkId, context.trust.networkId)) return fail('WRONG_NETWORK')
+  if (inner.header.kind !== kind) return fail('WRONG_SUBJECT', 'carrier and inner frame differ in kind')
+  if (inner.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a carrier inside a carrier')
+  const checked = checkKind(inner)
+  if (!checked.ok) return checked
+  // A guest has no host that could carry it.
+  if (typeof inner.header.from !== 'string') return fail('WRONG_ROLE', 'a guest sends nothing confidential')
+  const original = authenticate(inner, inner.header.from, context, state)
+  if (!original.ok) return original
+  state.frame = inner
+  const { record } = original.value
+  if (carrier === undefined) {
+    // The carrier's key was unknown, but the body has just introduced its sender.
+    if (!equalBytes(outer.seal.keyId, record.keyId)) {
+      state.missing = { keyId: outer.seal.keyId }
+      return fail('UNKNOWN_KEY')
+    }
+    if (outer.header.from !== record.owner) return fail('KEY_NOT_OF_SENDER')
+    const sealed = verifySeal(outer, record, context.trust)
+    if (!sealed.ok) return sealed
+    const valid = checkValidity(record, outer.header.sentAtMs)
+    if (!valid.ok) return valid
+    state.authenticated = true
+  }
+  return record.host === outer.header.from ? original : fail('KEY_NOT_OF_SENDER', 'the carrier is of another host')
+}
+
+/** Who sealed this: finds the key, then seal, revocation and validity. `guestHost` is where a guest's frame came from. */
+const authenticate = (parsed: ParsedFrame, guestHost: string, context: NestedContext, state: State | undefined): Result<Authenticated> => {
+  const { trust } = context
+  const { header, seal } = parsed
+  const found = findKey(parsed, guestHost, context)
+  if (!found.ok) {
+    if (found.failure.code === 'UNKNOWN_KEY' && state !== undefined) state.missing = { keyId: seal.keyId }
+    return found
+  }
+  const { record } = found.value
+  if (typeof header.from === 'string' && record.owner !== header.from) return fail('KEY_NOT_OF_SENDER')
+  const sealed = verifySeal(parsed, record, trust)
+  if (!sealed.ok) return sealed
+  if (trust.isRevoked(record.keyId)) return fail('CREDENTIAL_REVOKED', record.owner)
+  const valid = checkValidity(record, header.sentAtMs)
+  if (!valid.ok) {
+    // The seal did verify: its owner may be told that the credential is out of date.
+    if (state !== undefined) state.authenticated = true
+    return valid
+  }
+  return found
+}
+
+const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext): Result<Authenticated> => {
+  const { header, seal } = parsed
+  if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
+  if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind)) return shownKey(parsed, header.kind, context)
+  const record = context.lookupKey(seal.keyId)
+  if (record === undefined) return fail('UNKNOWN_KEY')
+  return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
+}
+
+/** A guest's key is its name; it is used for one purchase or one batch of purchases. */
+const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engine }: Trust): Result<Authenticated> => {
+  if (!engine.ed25519.checkPublicKey(publicKey)) return fail('BAD_KEY')
+  if (!equalBytes(keyIdOf('ed25519', publicKey), keyId)) return fail('KEY_NOT_OF_SENDER')
+  return ok({
+    record: { keyId, algorithm: 'ed25519', publicKey, owner: '', role: 'guest', host, sealingKey: null, notBeforeMs: 0, notAfterMs: Number.MAX_SAFE_INTEGER },
+    chain: undefined,
+  })
+}
+
+/** The key that the body's own chain certifies; the seal is verified with it afterwards. */
+const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext): Result<Authenticated> => {
+  const { header, seal } = parsed
+  const versions = checkKind(parsed)
+  if (!versions.ok) return versions
+  const found = kind === 'transaction-details' ? invoiceKey(parsed, trust) : introducedKey(parsed, kind as Introducing, trust)
+  if (!found.ok) return found
+  if (!equalBytes(found.value.record.keyId, seal.keyId)) return fail('KEY_NOT_OF_SENDER', String(header.from))
+  return found
+}
+
+const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Authenticated> => {
+  const body = decodeBody('transaction-details', header.bodyVersion, bodyBytes)
+  if (!body.ok) return body
+  const merchant = verifyMerchantChain(trust, body.value.chain, body.value.payee, header.sentAtMs)
+  if (!merchant.ok) return merchant
+  const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
+  return chain.ok ? ok({ record: merchant.value.hostKey, chain: chain.value }) : chain
+}
+
+type Introducing = { [K in KindName]: (typeof KINDS)[K]['introduces'] extends true ? K : never }[KindName]
+
+const introducedKey = ({ header, bodyBytes }: ParsedFrame, kind: Introducing, trust: Trust): Result<Authenticated> => {
+  const body = decodeBody(kind, header.bodyVersion, bodyBytes)
+  if (!body.ok) return body
+  const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
+  if (!chain.ok) return chain
+  const record = kind === 'processor-registration' ? chain.value.processorKey : chain.value.hostKey
+  return record === undefined ? fail('BROKEN_CHAIN', 'the host credential is missing') : ok({ record, chain: chain.value })
+}
+
+/** UNKNOWN_KIND, or UNSUPPORTED_VERSION with the list of those accepted. */
+const checkKind = ({ header }: ParsedFrame): Result<KindName> => {
+  const { kind, kindNumber, bodyVersion } = header
+  if (kind === undefined) return fail('UNKNOWN_KIND', String(kindNumber))
+  const accepted = acceptedVersions(kind)
+  return accepted.includes(bodyVersion) ? ok(kind) : fail('UNSUPPORTED_VERSION', `${kind} body version ${bodyVersion}; accepted: ${accepted.join(' ')}`)
+}
+
+/** WRONG_ROLE, WRONG_PATH, WRONG_ADDRESSEE; UNKNOWN_KEY when the previous hop is not known yet. → the previous hop. */
+const checkPath = (
+  kind: KindName,
+  record: KeyRecord,
+  inner: ParsedFrame,
+  outer: ParsedFrame,
+  fromHost: string,
+  { self, roleOf }: OpenContext,
+  state: State,
+): Result<{ readonly id: string; readonly role: Role }> => {
+  if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
+  const role = fromHost === record.host ? record.role : isGuestToken(fromHost) ? 'guest' : roleOf(fromHost)
+  if (role === undefined) {
+    state.missing = { id: fromHost }
+    return fail('UNKNOWN_KEY', 'of the previous hop')
+  }
+  // A login of role guest is a token, and nothing else is.
+  if ((record.role === 'guest') !== isGuestToken(fromHost)) return fail('WRONG_PATH', 'guest')
+  if (!isHopAllowed(kind, record.role, role, self.role)) return fail('WRONG_PATH', `${kind} from ${role} to ${self.role}`)
+  // No path comes back to its originator's role, so a hop of that role can only be the originator itself.
+  if (role === record.role && fromHost !== record.host) return fail('WRONG_PATH', 'not from the originator')
+  if (isFinalHop(kind, record.role, self.role) && !(self.isAddressee(inner.header.to) && self.isAddressee(outer.header.to))) return fail('WRONG_ADDRESSEE')
+  return ok({ id: fromHost, role })
+}
+
+const mayOriginate = (kind: KindName, role: Role): boolean => kindRow(kind).paths.some((path) => path[0] === role)
+
+/**
+ * Opens a frame that is nested in a body: structure, network, kind, key, seal, credential, role and body; not path and not
+ * addressee. Keys that the surrounding message names but the node does not hold are given by {@link withKeys}.
+ */
+export const openNested = <K extends KindName>(bytes: Uint8Array, expected: K, context: NestedContext): Result<Nested<K>> => {
+  const parsed = parseFrame(bytes)
+  if (!parsed.ok) return parsed
+  const frame = parsed.value
+  if (!equalBytes(frame.header.networkId, context.trust.networkId)) return fail('WRONG_NETWORK', 'nested')
+  if (frame.header.kind !== expected) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected}`)
+  if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
+  const sender = authenticate(frame, '', context, undefined)
+  if (!sender.ok) return sender
+  const checked = checkKind(frame)
+  if (!checked.ok) return checked
+  const { record, chain } = sender.value
+  if (!mayOriginate(expected, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${expected}`)
+  const body = decodeBody(expected, frame.header.bodyVersion, frame.bodyBytes)
+  if (!body.ok) return body
+  const value = {
+    kind: expected,
+    header: { ...frame.header, kind: expected },
+    body: body.value,
+    digest: frame.digest,
+    frame: frame.frame,
+    bodyBytes: frame.bodyBytes,
+    keyId: record.keyId,
+    role: record.role,
+    chain,
+  }
+  return ok(value as unknown as Nested<K>)
+}
+
+/** The same lookup, knowing these keys as well: those of a chain that was just verified, say. */
+export const withKeys = (context: NestedContext, records: readonly KeyRecord[]): NestedContext => ({
+  trust: context.trust,
+  lookupKey: (keyId) => context.lookupKey(keyId) ?? records.find((record) => equalBytes(record.keyId, keyId)),
+})
