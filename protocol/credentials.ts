@@ -24,6 +24,8 @@ export type KeyRecord = {
   /** The id that a header's `from` must be. */
   readonly owner: string
   readonly role: Role
+  /** Of processors: hosts of one operator share a bank account. */
+  readonly operatorId: string | undefined
   /** The host that carries the owner: the owner itself, except for a customer's device key. */
   readonly host: string
   /** X25519; null for a device key, whose host is encrypted to. */
@@ -78,6 +80,7 @@ const recordOf = (statement: ProcessorStatement | HostStatement): KeyRecord => (
   publicKey: statement.signingKey,
   owner: statement.id,
   role: statement.role,
+  operatorId: statement.type === 'processor' ? statement.operatorId : undefined,
   host: statement.id,
   sealingKey: statement.sealingKey,
   notBeforeMs: statement.notBeforeMs,
@@ -91,6 +94,7 @@ export const deviceKeyRecord = (enrolment: Pick<EnrolmentStatement, 'customer' |
   publicKey: enrolment.deviceKey,
   owner: enrolment.customer,
   role: 'customer',
+  operatorId: undefined,
   host: enrolment.host,
   sealingKey: null,
   notBeforeMs: 0,

@@ -6,6 +6,7 @@
 import { concat, u32be } from './bytes.ts'
 import { fail, ok, type Result } from './failures.ts'
 import { digestOf } from './hash.ts'
+import { ENVELOPE_VERSION, type Header } from './header.ts'
 import { isGuestToken, isNodeId } from './ids.ts'
 import { kindByNumber, kindRow, type KindName } from './kinds.ts'
 import { LIMITS } from './limits.ts'
@@ -13,30 +14,11 @@ import {
   atEnd, beginWrite, cursorOf, isNil, isText, readArrayLength, readAscii, readBytesOf, readUint, takeWritten, writeArrayLength, writeAscii, writeBytes, writeNil, writeUint,
 } from './msgpack.ts'
 
-export const ENVELOPE_VERSION = 1
 const HEADER_FIELDS = 11
 const ID_BYTES = 16
 
-/** `plain`: the body is msgpack of the kind's schema. `encrypted`: a carrier, its body opens to a complete frame. */
-export type BodyForm = 'plain' | 'encrypted'
-
 /** Who made a message: the id of a host or customer, or a guest's one-time Ed25519 public key (32 bytes). */
-export type Originator = string | Uint8Array
-
-export type Header = {
-  readonly networkId: Uint8Array
-  readonly kind: KindName
-  readonly bodyVersion: number
-  readonly messageId: Uint8Array
-  readonly from: Originator
-  /** The final addressee: a host, customer, payee, alias, data-center address or guest token. */
-  readonly to: string
-  readonly sentAtMs: number
-  /** Present exactly for kinds that expire. */
-  readonly expiresAtMs: number | null
-  readonly correlationId: Uint8Array | null
-  readonly bodyForm: BodyForm
-}
+export type Originator = Header['from']
 
 /** A header from outside: its kind's number may be unknown here, which is refused only after the seal was verified. */
 export type ParsedHeader = Omit<Header, 'kind'> & { readonly kind: KindName | undefined; readonly kindNumber: number }
@@ -57,9 +39,9 @@ const headerProblem = (header: Header): string | undefined => {
   if (typeof header.from === 'string' ? !isNodeId(header.from) : header.from.length !== 32) return 'from is neither an id nor a 32-byte key'
   if (!isAddress(header.to)) return 'to is neither an id nor a guest token'
   if (!Number.isSafeInteger(header.sentAtMs) || header.sentAtMs < 0) return 'sentAtMs is not a time'
-  if ((header.expiresAtMs !== null) !== kindRow(header.kind).expires) return `expiresAtMs does not fit ${header.kind}`
-  if (header.expiresAtMs !== null && (!Number.isSafeInteger(header.expiresAtMs) || header.expiresAtMs < 0)) return 'expiresAtMs is not a time'
-  if (header.correlationId !== null && header.correlationId.length !== ID_BYTES) return 'correlationId must be 16 bytes'
+  if ((header.expiresAtMs !== undefined) !== kindRow(header.kind).expires) return `expiresAtMs does not fit ${header.kind}`
+  if (header.expiresAtMs !== undefined && (!Number.isSafeInteger(header.expiresAtMs) || header.expiresAtMs < 0)) return 'expiresAtMs is not a time'
+  if (header.correlationId !== undefined && header.correlationId.length !== ID_BYTES) return 'correlationId must be 16 bytes'
   return undefined
 }
 
@@ -78,9 +60,9 @@ export const encodeHeader = (header: Header): Uint8Array => {
   else writeBytes(header.from)
   writeAscii(header.to)
   writeUint(header.sentAtMs)
-  if (header.expiresAtMs === null) writeNil()
+  if (header.expiresAtMs === undefined) writeNil()
   else writeUint(header.expiresAtMs)
-  if (header.correlationId === null) writeNil()
+  if (header.correlationId === undefined) writeNil()
   else writeBytes(header.correlationId)
   writeUint(header.bodyForm === 'plain' ? 0 : 1)
   return takeWritten()
@@ -104,23 +86,22 @@ export const parseHeader = (bytes: Uint8Array): Result<ParsedHeader> => {
   const to = readAscii(cursor)
   const sentAtMs = readUint(cursor)
   const expiresAtMs = isNil(cursor) ? skipNil(cursor) : readUint(cursor)
-  const correlationId = isNil(cursor) ? skipNil(cursor) : readBytesOf(cursor, ID_BYTES)
+  const correlationId = isNil(cursor) ? skipNil(cursor) : (readBytesOf(cursor, ID_BYTES) ?? null)
   const form = readUint(cursor)
   if (!atEnd(cursor)) return fail('MALFORMED_HEADER', 'wrong type, or bytes after the end')
-  if (networkId === undefined || messageId === undefined || correlationId === undefined) return fail('MALFORMED_HEADER', 'an id')
+  if (networkId === undefined || messageId === undefined || correlationId === null) return fail('MALFORMED_HEADER', 'an id')
   if (from === undefined || (typeof from === 'string' && !isNodeId(from))) return fail('MALFORMED_HEADER', 'from')
   if (to === undefined || !isAddress(to)) return fail('MALFORMED_HEADER', 'to')
   if (kindNumber < 0 || bodyVersion < 0) return fail('MALFORMED_HEADER', 'kind')
-  if (sentAtMs < 0 || (expiresAtMs !== null && expiresAtMs < 0)) return fail('MALFORMED_HEADER', 'a time')
+  if (sentAtMs < 0 || (expiresAtMs !== undefined && expiresAtMs < 0)) return fail('MALFORMED_HEADER', 'a time')
   if (form !== 0 && form !== 1) return fail('MALFORMED_HEADER', 'bodyForm')
   const kind = kindByNumber(kindNumber)
-  if (kind !== undefined && kindRow(kind).expires !== (expiresAtMs !== null)) return fail('MALFORMED_HEADER', 'expiresAtMs does not fit the kind')
-  return ok({ networkId, kind, kindNumber, bodyVersion, messageId, from, to, sentAtMs, expiresAtMs, correlationId, bodyForm: form === 0 ? 'plain' : 'encrypted' })
+  if (kind !== undefined && kindRow(kind).expires !== (expiresAtMs !== undefined)) return fail('MALFORMED_HEADER', 'expiresAtMs does not fit the kind')
+  return ok({ version, networkId, kind, kindNumber, bodyVersion, messageId, from, to, sentAtMs, expiresAtMs, correlationId, bodyForm: form === 0 ? 'plain' : 'encrypted' })
 }
 
-const skipNil = (cursor: { at: number }): null => {
+const skipNil = (cursor: { at: number }): undefined => {
   cursor.at += 1
-  return null
 }
 
 /** @throws TypeError for a header no receiver would take; RangeError for a body over maxBodyBytes. */

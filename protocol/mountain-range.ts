@@ -41,14 +41,20 @@ export const rangeOf = (leaves: readonly Uint8Array[]): MountainRange => leaves.
 /** u32 count ‖ peaks, for a ledger row. */
 export const encodeRange = ({ count, peaks }: MountainRange): Uint8Array => concat(u32be(count), ...peaks)
 
+/** One for each bit set. */
+const peaksOf = (count: number): number => {
+  let peaks = 0
+  for (let rest = count; rest > 0; rest = Math.floor(rest / 2)) peaks += rest % 2
+  return peaks
+}
+
 /** @throws TypeError when the bytes are no range. */
 export const decodeRange = (bytes: Uint8Array): MountainRange => {
   if (bytes.length < 4) throw new TypeError('not a mountain range')
   const count = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-  let bits = 0
-  for (let rest = count; rest > 0; rest = Math.floor(rest / 2)) bits += rest % 2
-  if (bytes.length !== 4 + bits * HASH_BYTES) throw new TypeError('not a mountain range')
-  return { count, peaks: Array.from({ length: bits }, (_, i) => bytes.slice(4 + i * HASH_BYTES, 4 + (i + 1) * HASH_BYTES)) }
+  const peaks = peaksOf(count)
+  if (bytes.length !== 4 + peaks * HASH_BYTES) throw new TypeError('not a mountain range')
+  return { count, peaks: Array.from({ length: peaks }, (_, i) => bytes.slice(4 + i * HASH_BYTES, 4 + (i + 1) * HASH_BYTES)) }
 }
 
 /** Where the mountain of leaf `index` begins and how many leaves it has. */
@@ -88,6 +94,8 @@ export const proveLeaf = (leaves: readonly Uint8Array[], index: number): RangePr
 /** Does the proof lead from `leaf` to `root`? */
 export const verifyLeaf = (root: Uint8Array, leaf: Uint8Array, { index, count, siblings, peaks }: RangeProof): boolean => {
   if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 0xffff_ffff) return false
+  // Bagged peaks are nodes like any other: with another number of them, other peaks could give the same root.
+  if (peaks.length !== peaksOf(count)) return false
   const { start, size } = mountainOf(index, count)
   if (siblings.length !== Math.log2(size) || !equalBytes(rangeRoot({ count, peaks }), root)) return false
   let top = leaf

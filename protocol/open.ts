@@ -3,53 +3,20 @@
  * design §4.2 and SPEC "Order of checks": size and structure, network and subject, key, seal, credential, kind and version,
  * confidentiality, role, path, addressee, body. Pure: what a node knows arrives as `OpenContext`.
  */
-import { equalBytes } from './bytes.ts'
+import { equalBytes, toHex } from './bytes.ts'
 import { acceptedVersions, decodeBeside, decodeBody } from './codec.ts'
 import { openCarrier, type Cargo, type Opener, type SecretOf } from './confidential.ts'
 import { checkValidity, verifyChain, verifyMerchantChain, type KeyRecord, type Trust, type VerifiedChain } from './credentials.ts'
-import type { Header } from './envelope.ts'
 import { fail, ok, type Failure, type Result } from './failures.ts'
 import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
-import { isFinalHop, isHopAllowed, KINDS, kindRow, type Beside, type Body, type KindName } from './kinds.ts'
+import { isFinalHop, isHopAllowed, KINDS, kindRow, type Body, type KindName } from './kinds.ts'
 import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
 import type { Subject } from './subjects.ts'
+import type { Sender, Verified } from './verified.ts'
 
-declare const verified: unique symbol
-declare const nested: unique symbol
-
-type Opened<K extends KindName> = {
-  readonly kind: K
-  readonly header: Header
-  readonly body: Body<K>
-  readonly digest: Uint8Array
-  /** The complete frame, byte for byte: evidence. For a confidential kind the inner frame. */
-  readonly frame: Uint8Array
-  readonly bodyBytes: Uint8Array
-  readonly keyId: Uint8Array
-  /** The originator's role. */
-  readonly role: Role
-  /** The chain of credentials in the body of a kind that shows one, verified. */
-  readonly chain: VerifiedChain | undefined
-}
-
-/** A message that this node may act on. Only {@link openFrame} makes one. */
-export type Verified<K extends KindName> = Opened<K> & {
-  readonly [verified]: true
-  /** What travelled beside the inner frame; null when nothing did. */
-  readonly beside: NonNullable<Beside<K>> | null
-  /** The originator's host: itself, the wallet host of a customer, or the login token of a guest. Answers go there. */
-  readonly host: string
-  /** The previous hop, as the broker enforced it. */
-  readonly via: { readonly id: string; readonly role: Role }
-}
-/** Distributes over a union of kinds, so that `kind` narrows `body`. */
-export type AnyVerified<K extends KindName = KindName> = { [P in K]: Verified<P> }[K]
-
-/** A frame nested in a body: its seal and chain hold; whom it was addressed to was not asked. */
-export type Nested<K extends KindName> = Opened<K> & { readonly [nested]: true }
-
-export type KeyLookup = (keyId: Uint8Array) => KeyRecord | 'revoked' | undefined
+/** `from` is the header's originator: a customer's device key is found by its customer. */
+export type KeyLookup = (keyId: Uint8Array, from: string) => KeyRecord | 'revoked' | undefined
 
 export type NestedContext = { readonly trust: Trust; readonly lookupKey: KeyLookup }
 
@@ -80,7 +47,7 @@ export type About = {
 }
 
 export type OpenResult =
-  | { readonly ok: true; readonly value: AnyVerified }
+  | { readonly ok: true; readonly value: Verified }
   | { readonly ok: false; readonly failure: Failure; readonly about: About }
 
 /** Carries the chain of its own key: the kinds that introduce one, and the invoice. */
@@ -108,7 +75,7 @@ type State = { frame: ParsedFrame; authenticated: boolean; missing: About['missi
 
 type Authenticated = { readonly record: KeyRecord; readonly chain: VerifiedChain | undefined }
 
-const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, state: State): Result<AnyVerified> => {
+const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, state: State): Result<Verified> => {
   const { trust, self } = context
   const { header } = outer
   if (!equalBytes(header.networkId, trust.networkId)) return fail('WRONG_NETWORK')
@@ -149,27 +116,41 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
   if (!hop.ok) return hop
   const body = decodeBody(kind, inner.header.bodyVersion, inner.bodyBytes)
   if (!body.ok) return body
-  let beside: unknown = null
+  let beside: unknown
   if (cargo !== undefined && cargo.beside !== null) {
     const decoded = decodeBeside(kind, cargo.beside)
     if (!decoded.ok) return decoded
     beside = decoded.value
   }
-  const value = {
-    kind,
-    header: { ...inner.header, kind },
-    body: body.value,
-    digest: inner.digest,
-    frame: inner.frame,
-    bodyBytes: inner.bodyBytes,
-    keyId: record.keyId,
-    role: record.role,
-    chain,
-    beside,
-    host: record.host,
-    via: hop.value,
+  return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, openNestedFields(kind, body.value, context)))
+}
+
+/** The one place where a `Verified` is made. */
+const verifiedOf = <K extends KindName>(
+  kind: K,
+  { header, digest, frame }: ParsedFrame,
+  record: KeyRecord,
+  chain: VerifiedChain | undefined,
+  body: Body<K>,
+  beside: unknown,
+  previousHop: string,
+  nested: Readonly<Record<string, unknown>>,
+): Verified<K> => {
+  const id = typeof header.from === 'string' ? header.from : toHex(header.from)
+  const sender: Sender = { id, role: record.role, keyId: record.keyId, operatorId: record.operatorId, host: record.host }
+  const merchant = kind === 'transaction-details' && chain !== undefined ? { mpp: chain.processor, host: chain.host, payee: chain.payee } : undefined
+  return { kind, header: { ...header, kind }, body, beside, nested, digest, frame, sender, previousHop, chain, merchant } as unknown as Verified<K>
+}
+
+/** Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. */
+const openNestedFields = (kind: KindName, body: object, context: NestedContext): Readonly<Record<string, unknown>> => {
+  const opened: Record<string, unknown> = {}
+  for (const [field, kinds] of Object.entries(kindRow(kind).nests)) {
+    const value = (body as Readonly<Record<string, unknown>>)[field]
+    if (value instanceof Uint8Array) opened[field] = openNested(value, kinds as readonly KindName[], context)
+    else if (Array.isArray(value)) opened[field] = value.map((frame: Uint8Array) => openNested(frame, kinds as readonly KindName[], context))
   }
-  return ok(value as unknown as AnyVerified)
+  return opened
 }
 
 /** The original message inside a carrier: of the same kind, in the clear, made by the carrier's host or one it carries. */
@@ -235,7 +216,7 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
   const { header, seal } = parsed
   if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
   if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind)) return shownKey(parsed, header.kind, context)
-  const record = context.lookupKey(seal.keyId)
+  const record = context.lookupKey(seal.keyId, header.from)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
 }
@@ -245,7 +226,7 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
   if (!engine.ed25519.checkPublicKey(publicKey)) return fail('BAD_KEY')
   if (!equalBytes(keyIdOf('ed25519', publicKey), keyId)) return fail('KEY_NOT_OF_SENDER')
   return ok({
-    record: { keyId, algorithm: 'ed25519', publicKey, owner: '', role: 'guest', host, sealingKey: null, notBeforeMs: 0, notAfterMs: Number.MAX_SAFE_INTEGER },
+    record: { keyId, algorithm: 'ed25519', publicKey, owner: '', role: 'guest', operatorId: undefined, host, sealingKey: null, notBeforeMs: 0, notAfterMs: Number.MAX_SAFE_INTEGER },
     chain: undefined,
   })
 }
@@ -320,37 +301,27 @@ const mayOriginate = (kind: KindName, role: Role): boolean => kindRow(kind).path
  * Opens a frame that is nested in a body: structure, network, kind, key, seal, credential, role and body; not path and not
  * addressee. Keys that the surrounding message names but the node does not hold are given by {@link withKeys}.
  */
-export const openNested = <K extends KindName>(bytes: Uint8Array, expected: K, context: NestedContext): Result<Nested<K>> => {
+export const openNested = <K extends KindName>(bytes: Uint8Array, expected: readonly K[], context: NestedContext): Result<Verified<K>> => {
   const parsed = parseFrame(bytes)
   if (!parsed.ok) return parsed
   const frame = parsed.value
   if (!equalBytes(frame.header.networkId, context.trust.networkId)) return fail('WRONG_NETWORK', 'nested')
-  if (frame.header.kind !== expected) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected}`)
+  const kind = expected.find((one) => one === frame.header.kind)
+  if (kind === undefined) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected.join(' or ')}`)
   if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
   const sender = authenticate(frame, '', context, undefined)
   if (!sender.ok) return sender
   const checked = checkKind(frame)
   if (!checked.ok) return checked
   const { record, chain } = sender.value
-  if (!mayOriginate(expected, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${expected}`)
-  const body = decodeBody(expected, frame.header.bodyVersion, frame.bodyBytes)
+  if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
+  const body = decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
   if (!body.ok) return body
-  const value = {
-    kind: expected,
-    header: { ...frame.header, kind: expected },
-    body: body.value,
-    digest: frame.digest,
-    frame: frame.frame,
-    bodyBytes: frame.bodyBytes,
-    keyId: record.keyId,
-    role: record.role,
-    chain,
-  }
-  return ok(value as unknown as Nested<K>)
+  return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, openNestedFields(kind, body.value, context)))
 }
 
 /** The same lookup, knowing these keys as well: those of a chain that was just verified, say. */
 export const withKeys = (context: NestedContext, records: readonly KeyRecord[]): NestedContext => ({
   trust: context.trust,
-  lookupKey: (keyId) => context.lookupKey(keyId) ?? records.find((record) => equalBytes(record.keyId, keyId)),
+  lookupKey: (keyId, from) => context.lookupKey(keyId, from) ?? records.find((record) => equalBytes(record.keyId, keyId)),
 })

@@ -5,14 +5,15 @@
 import type { Result } from './failures.ts'
 import type { Header } from './header.ts'
 import type { Beside, Body, KINDS, KindName } from './kinds.ts'
-import type { HostCredential, PayeeCredential, ProcessorCredential } from './credentials.ts'
+import type { VerifiedChain } from './credentials.ts'
+import type { HostStatement, PayeeStatement, ProcessorStatement } from './statements.ts'
 import type { Role } from './ids.ts'
 
 /** The chain of a merchant's TRANS: who certified whom. A CPP accepts a countersignature from `mpp` alone. */
 export type MerchantChain = {
-  readonly mpp: ProcessorCredential
-  readonly host: HostCredential
-  readonly payee: PayeeCredential
+  readonly mpp: ProcessorStatement
+  readonly host: HostStatement
+  readonly payee: PayeeStatement
 }
 
 export type Sender = {
@@ -56,6 +57,8 @@ export type Verified<K extends KindName = KindName> = K extends KindName
       readonly sender: Sender
       /** Who published it last: the subject's sender. */
       readonly previousHop: string
+      /** The chain in the body of a kind that shows one, verified: TRANS, and the kinds that introduce a key. */
+      readonly chain: VerifiedChain | undefined
       /** Present on TRANS. */
       readonly merchant: K extends 'transaction-details' ? MerchantChain : undefined
     }

@@ -254,6 +254,8 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly receipted: Handler<{ readonly kind: KindName; readonly key: Uint8Array }, Policy>
   /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. */
   readonly deviceKey?: (read: Reader, customer: string) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
+  /** Ids beside its own that this host answers to: its customers and their aliases. */
+  readonly isAddressee?: (read: Reader, to: string) => boolean
   /** A data center's routing of what is not addressed to it; undefined: no route. */
   readonly route?: (read: Reader, message: Verified, context: Context<Policy>) => { readonly role: Role; readonly host: string } | undefined
   /** Is the node ready to serve: registered, enrolled? Part of readiness beside ledger and bus. */

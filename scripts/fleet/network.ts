@@ -148,7 +148,11 @@ const complaints = (file: NetworkFile): readonly Complaint[] => {
   const settlementBanks = file.banks.filter((bank) => bank.settlement === true)
   if (file.banks.length > 1 && settlementBanks.length !== 1)
     complain('/banks', `exactly one bank must have settlement: true, ${settlementBanks.length} have`)
-  file.banks.forEach((bank, i) => unique(bank.id, `/banks/${i}/id`))
+  file.banks.forEach((bank, i) => {
+    unique(bank.id, `/banks/${i}/id`)
+    if (file.realms[realmOf(bank.id)] === undefined)
+      complain(`/banks/${i}/id`, `no realm ${realmOf(bank.id)}: a bank's credential is kept by the data centers of its realm`)
+  })
 
   const cpps = new Set<string>()
   const mpps = new Set<string>()

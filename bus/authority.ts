@@ -1,0 +1,141 @@
+/**
+ * Who may enter the broker: a NATS operator with two accounts (the system's, and SEMOPS), and one scoped signing key for each
+ * role. Whoever holds a role's key can issue logins of that role and no other, without the broker's being told: a new
+ * processor joins with one file.
+ *
+ * Invariant: what `AuthorityState` holds is enough to start the broker again with the same trust, revocations included.
+ */
+import { realmOf } from '../protocol/ids.ts'
+import {
+  accountJwt,
+  accountUserJwt,
+  newAccountSeed,
+  newOperatorSeed,
+  newUserSeed,
+  operatorJwt,
+  publicKeyOf,
+  scopedUserJwt,
+  type ScopedSigner,
+} from './jwt.ts'
+import { readSecretJson, writeSecretJson, type HostLogin, type Login } from './logins.ts'
+import { addressOf, isLoginName, LOGIN_ROLES, permissionsOf, TOOL_INBOX_PREFIX, type LoginRole } from './permissions.ts'
+
+export const ACCOUNT_NAME = 'SEMOPS'
+const SYSTEM_ACCOUNT_NAME = 'SYS'
+
+/** The authority's secrets: encoded nkey seeds. */
+export type AuthorityState = {
+  readonly version: 1
+  readonly name: string
+  readonly operatorSeed: string
+  readonly systemAccountSeed: string
+  readonly accountSeed: string
+  readonly signerSeeds: Readonly<Record<LoginRole, string>>
+  /** User public key → seconds since 1970: what was issued to it up to then is void. */
+  readonly revocations: Readonly<Record<string, number>>
+}
+
+/** What a broker must be told: public, and the same for every server of a cluster. */
+export type BrokerTrust = {
+  readonly operatorJwt: string
+  readonly systemAccount: string
+  /** Account public key → its JWT. */
+  readonly accounts: Readonly<Record<string, string>>
+}
+
+export const createAuthority = (name: string): AuthorityState => ({
+  version: 1,
+  name,
+  operatorSeed: newOperatorSeed(),
+  systemAccountSeed: newAccountSeed(),
+  accountSeed: newAccountSeed(),
+  signerSeeds: Object.fromEntries(LOGIN_ROLES.map((role) => [role, newAccountSeed()])) as Record<LoginRole, string>,
+  revocations: {},
+})
+
+const signersOf = (state: AuthorityState): readonly ScopedSigner[] =>
+  LOGIN_ROLES.map((role) => ({ role, seed: state.signerSeeds[role], permissions: permissionsOf(role) }))
+
+/** The SEMOPS account as it now is: roles, permissions, revocations. Signed anew, so the broker takes it for the newest. */
+export const currentAccountJwt = (state: AuthorityState): Promise<string> =>
+  accountJwt(ACCOUNT_NAME, state.accountSeed, state.operatorSeed, signersOf(state), state.revocations)
+
+export const trustOf = async (state: AuthorityState): Promise<BrokerTrust> => {
+  const systemAccount = publicKeyOf(state.systemAccountSeed)
+  return {
+    operatorJwt: await operatorJwt(state.name, state.operatorSeed, systemAccount),
+    systemAccount,
+    accounts: {
+      [systemAccount]: await accountJwt(SYSTEM_ACCOUNT_NAME, state.systemAccountSeed, state.operatorSeed, [], {}),
+      [publicKeyOf(state.accountSeed)]: await currentAccountJwt(state),
+    },
+  }
+}
+
+/**
+ * A login of `role` named `host`, with a fresh key. A data center's login also covers the address of its own realm.
+ * @throws TypeError for a name outside the role's grammar: the broker itself would accept `*`.
+ */
+export const issueLogin = async (
+  state: Pick<AuthorityState, 'accountSeed' | 'signerSeeds'>,
+  { role, host }: { readonly role: LoginRole; readonly host: string },
+): Promise<Login> => {
+  if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${JSON.stringify(host)}`)
+  const address = addressOf(role, host)
+  // `hu-dcx` must not share what is addressed to `hu-dc`; the realm alone decides, so only the realm's own name form may.
+  if (address !== undefined && host !== address && !host.startsWith(`${address}-`))
+    throw new TypeError(`a data center of realm ${realmOf(host)} is named ${address} or ${address}-…`)
+  const tags = address === undefined ? [] : [`address:${address}`]
+  const seed = newUserSeed()
+  const account = publicKeyOf(state.accountSeed)
+  return { seed, jwt: await scopedUserJwt(host, seed, account, state.signerSeeds[role], tags, undefined) }
+}
+
+/** All that one host needs: its login, one for `$SRV`, and for a wallet host the guests' signing key. */
+export const issueHostLogin = async (
+  state: AuthorityState,
+  { role, host, servers }: { readonly role: LoginRole; readonly host: string; readonly servers: readonly string[] },
+): Promise<HostLogin> => ({
+  servers,
+  ...(await issueLogin(state, { role, host })),
+  service: await issueLogin(state, { role: 'service', host }),
+  ...(role === 'customer'
+    ? { guestSigner: { seed: state.signerSeeds.guest, accountPublicKey: publicKeyOf(state.accountSeed) } }
+    : {}),
+})
+
+/** The state in which everything issued to these public keys until `nowMs` is void. Tell the broker: `pushAccount`. */
+export const withRevoked = (state: AuthorityState, publicKeys: readonly string[], nowMs: number): AuthorityState => ({
+  ...state,
+  revocations: {
+    ...state.revocations,
+    ...Object.fromEntries(publicKeys.map((key) => [key, Math.floor(nowMs / 1_000)])),
+  },
+})
+
+/** A short-lived login of the system account that may update accounts and read the answer, nothing else. */
+export const systemLogin = async (state: AuthorityState, nowMs: number): Promise<Login> => {
+  const seed = newUserSeed()
+  const name = 'authority'
+  const jwt = await accountUserJwt(
+    name,
+    seed,
+    state.systemAccountSeed,
+    ['$SYS.REQ.CLAIMS.UPDATE'],
+    [`${TOOL_INBOX_PREFIX}.${name}.>`],
+    nowMs + 5 * 60_000,
+  )
+  return { seed, jwt }
+}
+
+/** @throws Error when the file is no authority of this version, or can be read by others. */
+export const readAuthority = async (path: string): Promise<AuthorityState> => {
+  const value = (await readSecretJson(path)) as Partial<AuthorityState> | null
+  if (value === null || typeof value !== 'object' || value.version !== 1 || value.signerSeeds === undefined)
+    throw new Error(`${path} is not a broker authority of version 1`)
+  const state = value as AuthorityState
+  for (const seed of [state.operatorSeed, state.systemAccountSeed, state.accountSeed]) publicKeyOf(seed)
+  for (const role of LOGIN_ROLES) publicKeyOf(state.signerSeeds[role])
+  return state
+}
+export const writeAuthority = (path: string, state: AuthorityState): Promise<void> => writeSecretJson(path, state)

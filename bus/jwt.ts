@@ -1,0 +1,114 @@
+/**
+ * The one file that uses the NATS JWT and nkey packages (pinned: upstream calls their API unsupported). Keys are handled as
+ * encoded seeds, claims as the few fields this project sets.
+ *
+ * Invariant: nothing is left to the packages' defaults. `newScopedSigner` would add `resp: {max: 0, ttl: 0}`, which a broker
+ * reads as leave to answer any reply subject once; and a limit left out is read as zero.
+ */
+import {
+  createAccount,
+  createOperator,
+  createUser,
+  decode,
+  encodeAccount,
+  encodeOperator,
+  encodeUser,
+  fromSeed,
+  type Account,
+  type KeyPair,
+  type SigningKey,
+} from '@nats-io/jwt'
+import type { LoginRole, Permissions } from './permissions.ts'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+const seedOf = (pair: KeyPair): string => decoder.decode(pair.getSeed())
+const pairOf = (seed: string): KeyPair => fromSeed(encoder.encode(seed))
+
+export const newOperatorSeed = (): string => seedOf(createOperator())
+export const newAccountSeed = (): string => seedOf(createAccount())
+export const newUserSeed = (): string => seedOf(createUser())
+/** @throws Error unless `seed` is an nkey seed. */
+export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey()
+
+export const operatorJwt = (name: string, operatorSeed: string, systemAccount: string): Promise<string> =>
+  encodeOperator(name, pairOf(operatorSeed), { system_account: systemAccount })
+
+const UNLIMITED = { subs: -1, data: -1, payload: -1, conn: -1, leaf: -1, imports: -1, exports: -1 } as const
+
+export type ScopedSigner = { readonly role: LoginRole; readonly seed: string; readonly permissions: Permissions }
+
+const signingKey = ({ role, seed, permissions }: ScopedSigner): SigningKey => ({
+  kind: 'user_scope',
+  key: publicKeyOf(seed),
+  role,
+  template: {
+    // A broker reads a missing list as "everything", so an empty one becomes a denial of everything.
+    pub: permissions.publish.length === 0 ? { deny: ['>'] } : { allow: [...permissions.publish] },
+    sub: { allow: [...permissions.subscribe] },
+    ...(permissions.responses === undefined
+      ? {}
+      : { resp: { max: permissions.responses.max, ttl: permissions.responses.ttlMs * 1_000_000 } }),
+    subs: permissions.maxSubscriptions,
+    payload: permissions.maxPayloadBytes,
+    data: -1,
+    bearer_token: false,
+    allowed_connection_types: ['STANDARD'],
+  },
+})
+
+/** `revocations`: user public key → second of the day of revocation since 1970; logins issued up to then are refused. */
+export const accountJwt = (
+  name: string,
+  accountSeed: string,
+  operatorSeed: string,
+  signers: readonly ScopedSigner[],
+  revocations: Readonly<Record<string, number>>,
+): Promise<string> => {
+  const account: Account = {
+    limits: { ...UNLIMITED, wildcards: true, disallow_bearer: true },
+    signing_keys: signers.map(signingKey),
+    revocations: { ...revocations },
+  } as unknown as Account
+  return encodeAccount(name, pairOf(accountSeed), account, { signer: pairOf(operatorSeed) })
+}
+
+/** A login whose rights come from the scope of the key that signs it. `tags` feed the scope's `{{tag(…)}}`. */
+export const scopedUserJwt = (
+  name: string,
+  userSeed: string,
+  account: string,
+  signerSeed: string,
+  tags: readonly string[],
+  expiresAtMs: number | undefined,
+): Promise<string> =>
+  encodeUser(name, publicKeyOf(userSeed), account, tags.length === 0 ? {} : { tags: [...tags] }, {
+    signer: pairOf(signerSeed),
+    scopedUser: true,
+    ...(expiresAtMs === undefined ? {} : { exp: Math.floor(expiresAtMs / 1_000) }),
+  })
+
+/** A login of the account itself, with rights of its own: for the system account. */
+export const accountUserJwt = (
+  name: string,
+  userSeed: string,
+  accountSeed: string,
+  publish: readonly string[],
+  subscribe: readonly string[],
+  expiresAtMs: number,
+): Promise<string> =>
+  encodeUser(
+    name,
+    publicKeyOf(userSeed),
+    pairOf(accountSeed),
+    { pub: { allow: [...publish] }, sub: { allow: [...subscribe] } },
+    { exp: Math.floor(expiresAtMs / 1_000) },
+  )
+
+/** What a login says of itself; the signature is checked, the issuer is not. @throws Error when it is not a NATS JWT. */
+export const readLoginJwt = (
+  jwt: string,
+): { readonly name: string; readonly publicKey: string; readonly issuedAtMs: number } => {
+  const claims = decode(jwt)
+  return { name: claims.name, publicKey: claims.sub, issuedAtMs: claims.iat * 1_000 }
+}

@@ -1,0 +1,117 @@
+/**
+ * What each role's login may publish and subscribe, derived from the kind registry's legs. One table, two readers: the NATS
+ * broker gets it as the templates of scoped signing keys, the simulated bus applies it itself.
+ *
+ * Invariant: every list is a list of what is allowed, never empty, and every entry that a host publishes to ends with the
+ * login's own name, so the broker vouches for the sender.
+ */
+import { dataCenterAddress, isGuestToken, isNodeId, realmOf, ROLES, type Role } from '../protocol/ids.ts'
+import { ALL_LEGS, KINDS, type KindName } from '../protocol/kinds.ts'
+import { inboxSubject, legSubject, SUBJECT_PREFIX } from '../protocol/subjects.ts'
+import { BUS_LIMITS } from './bus-limits.ts'
+import { covers } from './subject-match.ts'
+
+/** `service` answers `$SRV` for a host, on a connection of its own; it carries no payment traffic. */
+export const LOGIN_ROLES = [...ROLES, 'service'] as const
+export type LoginRole = (typeof LOGIN_ROLES)[number]
+
+export type Permissions = {
+  /** Empty only for `service`, which publishes answers and nothing else. */
+  readonly publish: readonly string[]
+  readonly subscribe: readonly string[]
+  /** May answer a delivered request where its reply subject says: `max` times, within `ttlMs`. */
+  readonly responses: { readonly max: number; readonly ttlMs: number } | undefined
+  readonly maxSubscriptions: number
+  readonly maxPayloadBytes: number
+}
+
+/** Filled in by the broker at login: the name in the login, and its tag `address:…`. */
+export const NAME_TEMPLATE = '{{name()}}'
+export const ADDRESS_TEMPLATE = '{{tag(address)}}'
+
+/** Where tools receive the answers of `$SRV`; the only subjects that services answer to. */
+export const TOOL_INBOX_PREFIX = '_INBOX'
+/** Data centers of one realm share the realm's address through this queue group. */
+export const ADDRESS_QUEUE = 'dc'
+
+const legsFrom = (role: Role): readonly string[] => [
+  ...new Set(ALL_LEGS.filter((leg) => leg.from === role).map((leg) => legSubject(leg.kind, leg.to, NAME_TEMPLATE))),
+]
+
+const permissionsOfRole = (role: Role): Permissions => {
+  const own = inboxSubject(role, NAME_TEMPLATE)
+  const base: Permissions = {
+    publish: legsFrom(role),
+    subscribe: [own],
+    responses: undefined,
+    maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerHost,
+    maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
+  }
+  if (role === 'guest') return { ...base, maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerGuest }
+  if (role === 'dc') return { ...base, subscribe: [own, inboxSubject('dc', ADDRESS_TEMPLATE)] }
+  if (role === 'observer')
+    return {
+      ...base,
+      publish: [...base.publish, '$SRV.>'],
+      subscribe: [own, `${TOOL_INBOX_PREFIX}.${NAME_TEMPLATE}.>`],
+    }
+  return base
+}
+
+const service: Permissions = {
+  publish: [],
+  // `$SRV.PING`, `$SRV.PING.<name>`, `$SRV.PING.<name>.<own id>`: a service never sees what another was asked by id.
+  subscribe: ['$SRV.*', '$SRV.*.*', `$SRV.*.*.${NAME_TEMPLATE}`],
+  responses: { max: 1, ttlMs: 10_000 },
+  maxSubscriptions: 16,
+  maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
+}
+
+/** The templates of a role, names and addresses not filled in. */
+export const permissionsOf = (role: LoginRole): Permissions => (role === 'service' ? service : permissionsOfRole(role))
+
+/**
+ * May a login of this role carry this name? A user named `*` would receive every subject of its role, so the issuer checks
+ * before it signs; the broker does not.
+ */
+export const isLoginName = (role: LoginRole, name: string): boolean =>
+  role === 'guest' ? isGuestToken(name) : isNodeId(name)
+
+/** The realm's address that data center `host` shares: `hu-dc-2` → `hu-dc`; undefined for every other role. */
+export const addressOf = (role: LoginRole, host: string): string | undefined =>
+  role === 'dc' ? dataCenterAddress(realmOf(host)) : undefined
+
+/** The templates of `role` filled in as the broker does for a login of this name. */
+export const grantedTo = (role: LoginRole, name: string): Permissions => {
+  const permissions = permissionsOf(role)
+  const address = addressOf(role, name)
+  const fill = (template: string): string =>
+    template.replace(NAME_TEMPLATE, name).replace(ADDRESS_TEMPLATE, address ?? '')
+  return { ...permissions, publish: permissions.publish.map(fill), subscribe: permissions.subscribe.map(fill) }
+}
+
+export const mayPublish = (granted: Permissions, subject: string): boolean =>
+  granted.publish.some((allowed) => covers(allowed, subject))
+export const maySubscribe = (granted: Permissions, pattern: string): boolean =>
+  granted.subscribe.some((allowed) => covers(allowed, pattern))
+
+const isRegistration = (kind: KindName): boolean => 'id' in KINDS[kind] && KINDS[kind].id === 'registrationId'
+
+/**
+ * The subscriptions of a host: its inbox; and for a data center what comes to the realm's address: routes shared with the
+ * other replicas through a queue group, registrations to every replica (design §4). A replica named like the address has no
+ * inbox apart from it.
+ */
+export const hostSubscriptions = (
+  role: Role,
+  host: string,
+): readonly { readonly subject: string; readonly queue?: string }[] => {
+  const address = addressOf(role, host)
+  if (address === undefined) return [{ subject: inboxSubject(role, host) }]
+  const kinds = [...new Set(ALL_LEGS.filter((leg) => leg.to === 'dc').map((leg) => leg.kind))]
+  const shared = kinds.map((kind) => {
+    const subject = `${SUBJECT_PREFIX}.dc.${address}.${kind}.*`
+    return isRegistration(kind) ? { subject } : { subject, queue: ADDRESS_QUEUE }
+  })
+  return host === address ? shared : [{ subject: inboxSubject(role, host) }, ...shared]
+}
