@@ -1,0 +1,115 @@
+/**
+ * One host as a child process: started, watched, stopped by its pid. The child says `ready` over IPC; the same channel tells
+ * it that its supervisor is gone, so that no host outlives it unseen.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import type { FleetDirectory } from './directory.ts'
+import type { HostPlan, HostRole } from './plan.ts'
+import type { HostState, HostStatus } from './state.ts'
+
+/** SIGTERM lets a host drain; after this it is ended. */
+const STOP_TIMEOUT_MS = 10_000
+
+const MAIN: Record<HostRole, string> = {
+  customer: '../../nodes/customer/main.js',
+  merchant: '../../nodes/merchant/main.js',
+  cpp: '../../nodes/cpp/main.js',
+  mpp: '../../nodes/mpp/main.js',
+  bank: '../../nodes/bank/main.js',
+  dc: '../../nodes/data-center/main.js',
+}
+
+export type HostProcess = {
+  readonly plan: HostPlan
+  readonly status: () => HostStatus
+  /** Resolves when the host says that it is ready. @throws Error with the end of its log when it ends instead. */
+  readonly start: () => Promise<void>
+  /** Asks it to drain; resolves when the process is gone. */
+  readonly stop: () => Promise<void>
+  /** SIGKILL: what a power cut does. Resolves when the process is gone. */
+  readonly kill: () => Promise<void>
+}
+
+const lastLines = async (file: string, count: number): Promise<string> => {
+  const text = await readFile(file, 'utf8').catch(() => '')
+  return text.trimEnd().split('\n').slice(-count).join('\n')
+}
+
+/** @param changed called after every change of the status */
+export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, changed: () => void): HostProcess => {
+  const log = directory.log(plan.id)
+  let state: HostState = 'stopped'
+  let child: ChildProcess | undefined
+  let ended: Promise<void> = Promise.resolve()
+  let startedAtMs: number | undefined
+  let starts = 0
+  let problem: string | undefined
+
+  const become = (next: HostState, why?: string): void => {
+    state = next
+    problem = why
+    changed()
+  }
+
+  const start = async (): Promise<void> => {
+    if (child !== undefined) throw new Error(`${plan.id} is running already`)
+    const output = openSync(log, 'a', 0o600)
+    const started = fork(
+      fileURLToPath(new URL(MAIN[plan.role], import.meta.url)),
+      ['--creds', directory.credentials(plan.id), '--config', directory.config(plan.id)],
+      { stdio: ['ignore', output, output, 'ipc'], execArgv: ['--enable-source-maps'] },
+    )
+    closeSync(output)
+    child = started
+    startedAtMs = Date.now()
+    starts += 1
+    become('starting')
+    const exit = new Promise<string>((resolve) => {
+      started.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+      started.once('error', (error) => resolve(error.message))
+    })
+    ended = exit.then((how) => {
+      child = undefined
+      const expected = state === 'stopping'
+      become(expected ? 'stopped' : 'failed', expected ? undefined : how)
+    })
+    const ready = new Promise<void>((resolve) => {
+      started.on('message', (message: { readonly type?: string }) => {
+        if (message.type === 'ready') resolve()
+      })
+    })
+    const how = await Promise.race([ready.then(() => undefined), exit])
+    if (how !== undefined) throw new Error(`${plan.id} ended while starting (${how}); the end of its log:\n${await lastLines(log, 5)}`)
+    become('ready')
+  }
+
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const running = child
+    if (running === undefined) return
+    become('stopping')
+    running.kill(signal)
+    const late = setTimeout(() => running.kill('SIGKILL'), STOP_TIMEOUT_MS)
+    await ended
+    clearTimeout(late)
+  }
+
+  return {
+    plan,
+    status: () => ({
+      id: plan.id,
+      role: plan.role,
+      realm: plan.realm,
+      state,
+      pid: child?.pid,
+      startedAtMs: child === undefined ? undefined : startedAtMs,
+      restarts: Math.max(0, starts - 1),
+      problem,
+    }),
+    start,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+  }
+}
