@@ -50,8 +50,10 @@ export type PayeeRow = {
   /** Where payouts go. */
   readonly account: string
   readonly currency: Currency
-  /** Counts credentials and registrations; 0 before the first credential. */
+  /** Rises with each credential and registration; 0 before the first credential. */
   readonly version: number
+  /** Since the first enrolment that was completed. */
+  readonly activeSinceMs?: number
   readonly credential?: Uint8Array
   /** The enrolment under way. */
   readonly enrolmentId?: Uint8Array
@@ -73,7 +75,7 @@ export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
   version: 1,
   fields: [
-    'payee', 'state', 'host', 'payeeKind', 'displayName', 'account', 'currency', 'version', 'credential', 'enrolmentId',
+    'payee', 'state', 'host', 'payeeKind', 'displayName', 'account', 'currency', 'version', 'activeSinceMs', 'credential', 'enrolmentId',
     'accruedMinor', 'payableMinor', 'refundingMinor', 'payingMinor', 'paidMinor', 'reversedMinor',
     'payoutId', 'payoutAtMs', 'retryAtMs', 'changedAtMs',
   ],
@@ -110,7 +112,7 @@ export const ENROLMENTS = defineTable<EnrolmentRow>({
 export type MandateRow = { readonly enrolmentId: Uint8Array }
 export const MANDATES = defineTable<MandateRow>({ name: 'mandates', version: 1, fields: ['enrolmentId'] })
 
-/** What one data-center host was told of this MPP or of a payee. Key [dataCenter, subject]; the MPP's subject is itself. */
+/** What one data-center host was told of this MPP or of a payee. Key [subject, dataCenter]; the MPP's subject is itself. */
 export type ListingRow = {
   readonly dataCenter: string
   readonly subject: string
