@@ -12,7 +12,7 @@ import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
   onAccountNotice, onMissingEntries, onPairAdjustment, onSettlementBatch, onSettlementDue, onSettlementRetry,
 } from './decide-settlement.ts'
-import type { MppPolicy } from './policy.ts'
+import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.ts'
 import { isListed, loadListings } from './registration.ts'
 import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
 import { DEADLINES, MPP_TABLES } from './state.ts'
@@ -58,5 +58,7 @@ export const mppDefinition = ({ chain, readMandate, issuePayee }: MppDependencie
   started: onStarted(chain),
   refused: onRefused,
   receipted: onReceipted,
+  policySchema: MppPolicySchema,
+  policyDefaults: MPP_POLICY_DEFAULTS,
   ready: (read, { self, policy }) => isListed(1, loadListings(read, self.id), policy.dataCenters),
 })
