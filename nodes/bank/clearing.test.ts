@@ -105,19 +105,17 @@ describe('a credit to another bank', () => {
   it('of zero, to an internal account, to another bank, or beyond what a row holds is returned', () => {
     const net = twoBanks()
     const credit = (creditAccount: string, amountMinor: bigint) =>
-      net
-        .bank(B)
-        .receive(
-          'interbank-credit',
-          {
-            creditId: testId(`${creditAccount} ${amountMinor}`),
-            creditAccount,
-            amountMinor,
-            currency: 'EUR',
-            reference: { purpose: 'payment', id: testId('t') },
-          },
-          { from: A, role: 'bank' },
-        )
+      net.bank(B).receive(
+        'interbank-credit',
+        {
+          creditId: testId(`${creditAccount} ${amountMinor}`),
+          creditAccount,
+          amountMinor,
+          currency: 'EUR',
+          reference: { purpose: 'payment', id: testId('t') },
+        },
+        { from: A, role: 'bank' },
+      )
     expect(outcomeOf(credit(`${B}:shop`, 0n))).toBe('AMOUNT_INVALID')
     expect(outcomeOf(credit(`hu-third:shop`, 1n))).toBe('ACCOUNT_UNKNOWN')
     expect(outcomeOf(credit('nostro:EUR', 1n))).toBe('ACCOUNT_UNKNOWN')
@@ -310,16 +308,17 @@ describe('a clearing window', () => {
   })
 })
 
+const order = (
+  items: readonly { readonly bank: string; readonly amountMinor: bigint }[],
+  name = 'c',
+): Body<'clearing-order'> => ({
+  clearingId: testId(name),
+  window: 1,
+  currency: 'EUR',
+  items: [...items],
+})
+
 describe('the settlement bank', () => {
-  const order = (
-    items: readonly { readonly bank: string; readonly amountMinor: bigint }[],
-    name = 'c',
-  ): Body<'clearing-order'> => ({
-    clearingId: testId(name),
-    window: 1,
-    currency: 'EUR',
-    items: [...items],
-  })
   const send = (bank: TestBank, body: Body<'clearing-order'>, from = A) =>
     bank.receive('clearing-order', body, { from, role: 'bank' })
   const settlementBank = (): TestBank => {
@@ -438,17 +437,18 @@ describe('the settlement bank', () => {
   })
 })
 
+const position = (bank: string, balanceMinor: bigint, heldMinor = 0n) =>
+  ({
+    account: `clearing:${bank}:EUR`,
+    kind: 'clearing',
+    currency: 'EUR',
+    balanceMinor,
+    heldMinor,
+    openedAtMs: 0,
+    changedAtMs: 0,
+  }) as const
+
 describe('the rules of clearing', () => {
-  const position = (bank: string, balanceMinor: bigint, heldMinor = 0n) =>
-    ({
-      account: `clearing:${bank}:EUR`,
-      kind: 'clearing',
-      currency: 'EUR',
-      balanceMinor,
-      heldMinor,
-      openedAtMs: 0,
-      changedAtMs: 0,
-    }) as const
   it('only positive positions are due, without what is being settled, in orders of bounded length', () => {
     expect(
       duePositions([

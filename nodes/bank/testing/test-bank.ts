@@ -4,7 +4,7 @@
  */
 import type { Currency } from '../../../protocol/amount.ts'
 import { equalBytes, fromUtf8, toHex, utf8 } from '../../../protocol/bytes.ts'
-import { fail, failureCode, ok, type FailureCode } from '../../../protocol/failures.ts'
+import { fail, failureCode, failureNumber, ok, type FailureCode } from '../../../protocol/failures.ts'
 import type { Body, KindName } from '../../../protocol/kinds.ts'
 import type { Role } from '../../../protocol/ids.ts'
 import type { DeadlineEvent, Decision, HandledKind, Incoming, Message, Reader } from '../../runtime/node.ts'
@@ -115,14 +115,18 @@ export const testBank = (id = 'hu-kh', policy: Partial<BankPolicy> = {}): TestBa
       const refusal = (code: FailureCode): Message => ({
         kind: 'refusal',
         to: event.message.sender.id,
-        body: { digest: event.message.digest, code: Number(code), detail: code },
+        body: { digest: event.message.digest, code: failureNumber(code), detail: code },
         delivery: { answers: event.ref },
       })
       if (before !== undefined)
         return equalBytes(before.digest, event.message.digest) ? before.answers : [refusal('ID_REUSED')]
       seen.set(name, { digest: event.message.digest, answers: [] })
-      const handle = definition.messages[kind] as (read: Reader, event: Incoming, ctx: unknown) => Decision
-      last = applied(handle(ledger, event as Incoming, nextContext()))
+      const handle = (definition.messages as Readonly<Record<string, unknown>>)[kind] as (
+        read: Reader,
+        event: Incoming,
+        ctx: unknown,
+      ) => Decision
+      last = applied(handle(ledger, event, nextContext()))
       const { refuse } = last
       if (refuse !== undefined) return [refusal(refuse.code)]
       return last.sends.filter(
@@ -198,17 +202,12 @@ export const mandateTerms = (account: string, operatorId: string, limitMinor: bi
 export const giveMandate = (
   bank: TestBank,
   terms: MandateTerms,
-  {
-    signedBy = HOLDER_KEY,
-    from = terms.operatorId,
-    role = 'cpp' as Role,
-    id = `${terms.account} ${terms.operatorId} ${terms.serial}`,
-  } = {},
+  { signedBy = HOLDER_KEY, from = terms.operatorId, id = `${terms.account} ${terms.operatorId} ${terms.serial}` } = {},
 ): readonly Message[] =>
   bank.receive(
     'mandate-registration',
     { registrationId: testId(`mandate ${id} ${from}`), mandate: testMandate(terms, signedBy) },
-    { from, role, operatorId: from },
+    { from, role: 'cpp', operatorId: from },
   )
 
 /** The failure of an answer or a refusal by name; its result when there is none; undefined when there was no answer. */
