@@ -5,6 +5,7 @@
  */
 import type { Currency } from '../../protocol/amount.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
+import type { TSchema } from '../../protocol/fields.ts'
 import type { Role } from '../../protocol/ids.ts'
 import type { Beside, Body, KindName, KindThrough, KindTo, LiveKind } from '../../protocol/kinds.ts'
 import type { Verified } from '../../protocol/verified.ts'
@@ -256,6 +257,18 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly deviceKey?: (read: Reader, customer: string) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
   /** Ids beside its own that this host answers to: its customers and their aliases. */
   readonly isAddressee?: (read: Reader, to: string) => boolean
+  /** Names beside the host's own id that are addressed here: a wallet host's customers. Default: none. */
+  readonly answersTo?: (read: Reader, id: string) => boolean
+  /** 32-byte seeds of device keys that are rows of this ledger: what `signer: { device }` stands for on a wallet host. */
+  readonly deviceSeed?: (read: Reader, customer: string) => Uint8Array | undefined
+  /** Controls that start something new: refused with PAUSED while admissions are paused. Default: none. */
+  readonly admissions?: readonly string[]
+  /**
+   * Schema of the policy. From JSON, money is decimal text or a whole number, bytes are hex (json.ts); what the operator left out
+   * is taken from `policyDefaults`, one level deep. Without a schema the policy is the plain JSON of the configuration.
+   */
+  readonly policySchema?: TSchema
+  readonly policyDefaults?: Readonly<Record<string, unknown>>
   /** A data center's routing of what is not addressed to it; undefined: no route. */
   readonly route?: (read: Reader, message: Verified, context: Context<Policy>) => { readonly role: Role; readonly host: string } | undefined
   /** Is the node ready to serve: registered, enrolled? Part of readiness beside ledger and bus. */
