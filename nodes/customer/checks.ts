@@ -24,7 +24,8 @@ export type Agreed = {
 export const agreementProblem = (trans: Verified<'transaction-details'>, agreed: Agreed): Failure | undefined => {
   const { body, merchant, sender } = trans
   if (body.payee !== agreed.payee) return failure('TRANS_INVALID', 'of another payee')
-  if (sender.host !== agreed.host || merchant.host.id !== agreed.host) return failure('TRANS_INVALID', 'from a host that was not asked')
+  if (sender.host !== agreed.host || merchant.host.id !== agreed.host)
+    return failure('TRANS_INVALID', 'from a host that was not asked')
   if (body.amountMinor !== agreed.amountMinor) return failure('AMOUNT_INVALID', 'not the amount agreed')
   if (body.currency !== agreed.currency) return failure('AMOUNT_INVALID', 'not the currency agreed')
   return undefined
@@ -41,11 +42,16 @@ export const invoiceProblem = (
   maxLifetimeMs: number,
 ): Failure | undefined => {
   const { body, merchant, sender, header } = trans
-  if (merchant.payee.payee !== body.payee || merchant.payee.host !== merchant.host.id || sender.host !== merchant.host.id)
+  if (
+    merchant.payee.payee !== body.payee ||
+    merchant.payee.host !== merchant.host.id ||
+    sender.host !== merchant.host.id
+  )
     return failure('TRANS_INVALID', 'the chain is of another payee or host')
   if (header.expiresAtMs === undefined) return failure('TRANS_INVALID', 'without expiry')
   if (header.expiresAtMs <= nowMs) return failure('TRANS_EXPIRED')
-  if (header.expiresAtMs > nowMs + maxLifetimeMs + LIMITS.maxFutureSkewMs) return failure('TRANS_INVALID', 'lives too long')
+  if (header.expiresAtMs > nowMs + maxLifetimeMs + LIMITS.maxFutureSkewMs)
+    return failure('TRANS_INVALID', 'lives too long')
   if (!equalBytes(descriptionHashOf(text.salt, text.description), body.descriptionHash))
     return failure('TRANS_INVALID', 'text and hash of the description differ')
   return undefined

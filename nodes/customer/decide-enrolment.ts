@@ -1,5 +1,5 @@
 /**
- * The host at its CPPs, its customers and their PINs. Invariant: a device key's seed is a row of one table that only the keyring
+ * The customers of a wallet host and their PINs. Invariant: a device key's seed is a row of one table that only the keyring
  * reads, a PIN key is in the vault's memory or, once, in the encrypted enrolment; no reply, record or announcement holds either.
  */
 import type { Currency } from '../../protocol/amount.ts'
@@ -8,73 +8,37 @@ import type { FailureCode, Result } from '../../protocol/failures.ts'
 import { ok } from '../../protocol/failures.ts'
 import { AccountId, CurrencyCode, Fields, NodeId, Optional } from '../../protocol/fields.ts'
 import {
-  combine, decision, put, refuse, remove, type Context, type ControlEvent, type Decision, type Incoming, type JobEvent, type Reader,
+  combine,
+  decision,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type ControlEvent,
+  type Decision,
+  type Incoming,
+  type JobEvent,
+  type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { bytesOf, BytesArgument, PinArgument, readArguments, replyRefused } from './arguments.ts'
+import type { HostChains } from './host-registration.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
-  aliases, customers, deviceSeeds, enrolmentIds, enrolments, enrolmentTopic, outbox, registrations, type Customer, type Enrolment,
-  type EnrolmentPointer, type Registration,
+  aliases,
+  customers,
+  deviceSeeds,
+  enrolmentIds,
+  enrolments,
+  enrolmentTopic,
+  outbox,
+  type Customer,
+  type Enrolment,
+  type EnrolmentPointer,
 } from './state.ts'
 import type { Vault } from './vault.ts'
 
 type Ctx = Context<WalletPolicy>
-
-/** What a CPP certified: this host, in a chain from the root. By CPP id. */
-export type HostChains = ReadonlyMap<string, readonly Uint8Array[]>
-
-const sameChain = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
-  a.length === b.length && a.every((part, i) => equalBytes(part, b[i] as Uint8Array))
-
-/**
- * Shows the host's credential to every CPP that certified it, at each start: a CPP that lost it could not fetch it elsewhere. A
- * host already registered with the same chain stays ready meanwhile; one whose registration still waits in the outbox goes on.
- */
-export const registerHost = (chains: HostChains, known: readonly Registration[], { freshId, nowMs }: Ctx): Partial<Decision> =>
-  combine(
-    ...[...chains].map(([processor, chain]): Partial<Decision> => {
-      const row = known.find((one) => one.processor === processor)
-      const same = row !== undefined && sameChain(row.chain, chain)
-      if (same && row.state === 'registering') return {}
-      const registrationId = freshId()
-      const state = same && row.state === 'registered' ? 'registered' : 'registering'
-      return {
-        writes: [put(registrations, keyOf(processor), { processor, registrationId, chain, state, sentAtMs: nowMs })],
-        sends: [
-          {
-            kind: 'host-registration',
-            to: processor,
-            body: { registrationId, chain: [...chain] },
-            delivery: { until: outbox.registration(processor) },
-          },
-        ],
-      }
-    }),
-  )
-
-/** The registration that an outbox key names. */
-export const loadRegistration = (read: Reader, { key }: { readonly key: Uint8Array }): Registration | undefined => {
-  for (const [, row] of read.scan(registrations, []))
-    if (equalBytes(keyOf(...outbox.registration(row.processor)), key)) return row
-  return undefined
-}
-
-export const decideRegistered = (row: Registration | undefined, _: unknown, { nowMs }: Ctx): Decision =>
-  row === undefined
-    ? decision()
-    : decision({
-        writes: [put(registrations, keyOf(row.processor), { ...row, state: 'registered', decidedAtMs: nowMs })],
-        record: { event: 'host-registered', ids: [], fields: { processor: row.processor } },
-      })
-
-export const decideRegistrationRefused = (row: Registration | undefined, code: FailureCode, { nowMs }: Ctx): Decision =>
-  row === undefined
-    ? decision()
-    : decision({
-        writes: [put(registrations, keyOf(row.processor), { ...row, state: 'refused', code, decidedAtMs: nowMs })],
-        record: { event: 'host-registration-refused', ids: [], level: 'warn', fields: { processor: row.processor, code } },
-      })
 
 type EnrolArguments = {
   readonly customer: string
@@ -113,7 +77,13 @@ export const loadEnrol = (read: Reader, { args }: ControlEvent): EnrolSlice => {
 }
 
 /** Input of the scrypt job. The PIN goes from the control socket into this and nowhere else. */
-export type PinInput = { readonly purpose: 'enrol' | 'unlock'; readonly customer: string; readonly cpp: string; readonly pin: string; readonly topic: string }
+export type PinInput = {
+  readonly purpose: 'enrol' | 'unlock'
+  readonly customer: string
+  readonly cpp: string
+  readonly pin: string
+  readonly topic: string
+}
 export type PinResult = { readonly ok: boolean }
 
 /** `derive-pin-key`: the key goes into the vault; the event that comes back does not hold it. */
@@ -148,7 +118,7 @@ export const decideEnrol =
       return decision({ reply: enrolledReply(enrolment) })
     }
     if (aliasOwner !== undefined && (aliasOwner.customer !== id || aliasOwner.cpp !== cpp))
-      return replyRefused('NAME_TAKEN', 'the alias is another customer\'s')
+      return replyRefused('NAME_TAKEN', "the alias is another customer's")
     // Nothing can fail from here on.
     const row: Enrolment = {
       enrolmentId: context.freshId(),
@@ -170,14 +140,20 @@ export const decideEnrol =
           ...(enrolment === undefined ? [] : [remove(enrolmentIds, keyOf(enrolment.enrolmentId))]),
           ...(alias === undefined ? [] : [put(aliases, keyOf(alias), { customer: id, cpp })]),
         ],
-        jobs: [{ name: 'derive-pin-key', input: { purpose: 'enrol', customer: id, cpp, pin, topic } satisfies PinInput }],
+        jobs: [
+          { name: 'derive-pin-key', input: { purpose: 'enrol', customer: id, cpp, pin, topic } satisfies PinInput },
+        ],
         replyOn: topic,
         record: { event: 'enrolment-started', ids: [row.enrolmentId] },
       }),
     )
   }
 
-const newCustomer = (customer: string, publicKeyOf: (seed: Uint8Array) => Uint8Array, context: Ctx): Partial<Decision> => {
+const newCustomer = (
+  customer: string,
+  publicKeyOf: (seed: Uint8Array) => Uint8Array,
+  context: Ctx,
+): Partial<Decision> => {
   const seed = context.freshBytes(32)
   return {
     writes: [
@@ -219,29 +195,56 @@ export const decideUnlock = ({ args, enrolment }: UnlockSlice, _: unknown, conte
   })
 }
 
-export type PinDerivedSlice = { readonly pinKey: Uint8Array | undefined; readonly enrolment: Enrolment | undefined; readonly customer: Customer | undefined }
+export type PinDerivedSlice = {
+  readonly pinKey: Uint8Array | undefined
+  readonly enrolment: Enrolment | undefined
+  readonly customer: Customer | undefined
+}
 export const loadPinDerived =
   (vault: Vault) =>
   (read: Reader, { input }: JobEvent): PinDerivedSlice => {
     const { customer, cpp } = input as PinInput
-    return { pinKey: vault.get(customer, cpp), enrolment: read.get(enrolments, customer, cpp), customer: read.get(customers, customer) }
+    return {
+      pinKey: vault.get(customer, cpp),
+      enrolment: read.get(enrolments, customer, cpp),
+      customer: read.get(customers, customer),
+    }
   }
 
 /** The key is in the vault: an unlock is done, an enrolment goes to the CPP. */
-export const decidePinDerived = ({ pinKey, enrolment, customer }: PinDerivedSlice, { input, result }: JobEvent, { nowMs }: Ctx): Decision => {
+export const decidePinDerived = (
+  { pinKey, enrolment, customer }: PinDerivedSlice,
+  { input, result }: JobEvent,
+  { nowMs }: Ctx,
+): Decision => {
   const { purpose, topic } = input as PinInput
   const derived = (result as PinResult).ok && pinKey !== undefined
   if (purpose === 'unlock')
     return decision({
-      announce: [{ topic, value: derived ? { ok: true, state: 'unlocked' } : { ok: false, code: 'WRONG_PIN', detail: 'no key could be derived' } }],
+      announce: [
+        {
+          topic,
+          value: derived
+            ? { ok: true, state: 'unlocked' }
+            : { ok: false, code: 'WRONG_PIN', detail: 'no key could be derived' },
+        },
+      ],
     })
   // A second `enrol` may have started over: its own job goes on.
-  if (enrolment === undefined || customer === undefined || enrolment.state !== 'deriving' || enrolmentTopic(enrolment.enrolmentId) !== topic)
+  if (
+    enrolment === undefined ||
+    customer === undefined ||
+    enrolment.state !== 'deriving' ||
+    enrolmentTopic(enrolment.enrolmentId) !== topic
+  )
     return decision()
-  if (!derived || pinKey === undefined) return enrolmentRefused(enrolment, 'WRONG_PIN', 'no key could be derived', nowMs)
+  if (!derived || pinKey === undefined)
+    return enrolmentRefused(enrolment, 'WRONG_PIN', 'no key could be derived', nowMs)
   const { enrolmentId, account, currency, mandate, alias } = enrolment
   return decision({
-    writes: [put(enrolments, keyOf(enrolment.customer, enrolment.cpp), { ...enrolment, state: 'enrolling', sentAtMs: nowMs })],
+    writes: [
+      put(enrolments, keyOf(enrolment.customer, enrolment.cpp), { ...enrolment, state: 'enrolling', sentAtMs: nowMs }),
+    ],
     sends: [
       {
         kind: 'customer-enrolment',
@@ -266,7 +269,13 @@ export const decidePinDerived = ({ pinKey, enrolment, customer }: PinDerivedSlic
 const enrolmentRefused = (enrolment: Enrolment, code: FailureCode, detail: string, nowMs: number): Decision =>
   decision({
     writes: [
-      put(enrolments, keyOf(enrolment.customer, enrolment.cpp), { ...enrolment, state: 'refused', code, detail, decidedAtMs: nowMs }),
+      put(enrolments, keyOf(enrolment.customer, enrolment.cpp), {
+        ...enrolment,
+        state: 'refused',
+        code,
+        detail,
+        decidedAtMs: nowMs,
+      }),
       ...(enrolment.alias === undefined ? [] : [remove(aliases, keyOf(enrolment.alias))]),
     ],
     forget: [outbox.enrolment(enrolment.enrolmentId)],
@@ -277,14 +286,25 @@ const enrolmentRefused = (enrolment: Enrolment, code: FailureCode, detail: strin
 /** What an enrolment record says, its signature being the frame's; undefined when it is none. */
 export type ReadEnrolment = (
   record: Uint8Array,
-) => { readonly customer: string; readonly host: string; readonly deviceKey: Uint8Array; readonly account: string; readonly currency: string } | undefined
+) =>
+  | {
+      readonly customer: string
+      readonly host: string
+      readonly deviceKey: Uint8Array
+      readonly account: string
+      readonly currency: string
+    }
+  | undefined
 
 export type EnrolmentSlice = { readonly enrolment: Enrolment | undefined; readonly customer: Customer | undefined }
 export const loadEnrolmentById = (read: Reader, enrolmentId: Uint8Array): EnrolmentSlice => {
   const pointer = read.get(enrolmentIds, enrolmentId)
   return pointer === undefined
     ? { enrolment: undefined, customer: undefined }
-    : { enrolment: read.get(enrolments, pointer.customer, pointer.cpp), customer: read.get(customers, pointer.customer) }
+    : {
+        enrolment: read.get(enrolments, pointer.customer, pointer.cpp),
+        customer: read.get(customers, pointer.customer),
+      }
 }
 
 /**
@@ -293,8 +313,13 @@ export const loadEnrolmentById = (read: Reader, enrolmentId: Uint8Array): Enrolm
  */
 export const decideEnrolmentRecord =
   (readEnrolment: ReadEnrolment) =>
-  ({ enrolment, customer }: EnrolmentSlice, { message }: Incoming<'customer-enrolment-record'>, { self, nowMs }: Ctx): Decision => {
-    if (enrolment === undefined || customer === undefined || message.sender.id !== enrolment.cpp) return refuse('NOT_FOUND')
+  (
+    { enrolment, customer }: EnrolmentSlice,
+    { message }: Incoming<'customer-enrolment-record'>,
+    { self, nowMs }: Ctx,
+  ): Decision => {
+    if (enrolment === undefined || customer === undefined || message.sender.id !== enrolment.cpp)
+      return refuse('NOT_FOUND')
     if (enrolment.state !== 'enrolling') return decision()
     const said = readEnrolment(message.body.record)
     const agrees =
@@ -314,7 +339,11 @@ export const decideEnrolmentRecord =
     })
   }
 
-export const decideEnrolmentRefused = ({ enrolment }: EnrolmentSlice, refused: { readonly code: FailureCode; readonly detail: string; readonly by: string }, { nowMs }: Ctx): Decision =>
+export const decideEnrolmentRefused = (
+  { enrolment }: EnrolmentSlice,
+  refused: { readonly code: FailureCode; readonly detail: string; readonly by: string },
+  { nowMs }: Ctx,
+): Decision =>
   enrolment === undefined || enrolment.state !== 'enrolling' || refused.by !== enrolment.cpp
     ? decision()
     : enrolmentRefused(enrolment, refused.code, refused.detail, nowMs)

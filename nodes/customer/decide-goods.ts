@@ -1,5 +1,14 @@
 /** Goods: taken whenever they come, asked for under a guest login when they do not (design §2 row 8). */
-import { combine, decision, put, refuse, type Context, type Decision, type DeadlineEvent, type Incoming } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  put,
+  refuse,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Incoming,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenSession } from './guest-session.ts'
 import type { GoodsDueSlice, PaymentSlice } from './load.ts'
@@ -28,8 +37,17 @@ export const orderQuery = (payment: Payment, session: OpenSession): Partial<Deci
 }
 
 /** Goods have not come: asks for them under a login of now, since the one of the purchase may be gone. */
-export const decideGoodsDue = ({ payment, session: old, login }: GoodsDueSlice, { atMs }: DeadlineEvent, context: Ctx): Decision => {
-  if (payment === undefined || payment.state !== 'confirmed' || payment.goodsAtMs !== undefined || payment.wakeAtMs !== atMs)
+export const decideGoodsDue = (
+  { payment, session: old, login }: GoodsDueSlice,
+  { atMs }: DeadlineEvent,
+  context: Ctx,
+): Decision => {
+  if (
+    payment === undefined ||
+    payment.state !== 'confirmed' ||
+    payment.goodsAtMs !== undefined ||
+    payment.wakeAtMs !== atMs
+  )
     return decision()
   const { policy, nowMs } = context
   const stop: Partial<Decision> = combine({ forget: [outbox.goods(payment.prId)] }, endOwnLogin(old))
@@ -43,7 +61,10 @@ export const decideGoodsDue = ({ payment, session: old, login }: GoodsDueSlice, 
     )
   }
   const { session, parts } = takeLogin(login, context)
-  const delayMs = Math.min(policy.longestGoodsQueryMs, policy.firstGoodsQueryMs * 2 ** Math.min(20, payment.goodsQueries + 1))
+  const delayMs = Math.min(
+    policy.longestGoodsQueryMs,
+    policy.firstGoodsQueryMs * 2 ** Math.min(20, payment.goodsQueries + 1),
+  )
   const asking: Payment = {
     ...payment,
     token: session.token,
@@ -67,7 +88,11 @@ export const decideGoodsDue = ({ payment, session: old, login }: GoodsDueSlice, 
  * Checks, in order: the transaction is of a payment here (NOT_FOUND), the host that made the invoice releases it (NOT_FOUND).
  * Goods may overtake the confirmation; the same goods again change nothing.
  */
-export const decideGoods = ({ payment, session }: PaymentSlice, { message }: Incoming<'goods-release'>, context: Ctx): Decision => {
+export const decideGoods = (
+  { payment, session }: PaymentSlice,
+  { message }: Incoming<'goods-release'>,
+  context: Ctx,
+): Decision => {
   if (payment === undefined) return refuse('NOT_FOUND')
   if (message.sender.host !== payment.merchantHost) return refuse('NOT_FOUND')
   if (payment.goodsAtMs !== undefined) return decision()
@@ -89,5 +114,5 @@ export const decideGoods = ({ payment, session }: PaymentSlice, { message }: Inc
 export const decideSessionEnd = (
   { session, isCurrent }: { readonly session: Session | undefined; readonly isCurrent: boolean },
   { atMs }: DeadlineEvent,
-): Decision => (session === undefined || session.endsAtMs !== atMs ? decision() : decision(endLogin(session, isCurrent)))
-
+): Decision =>
+  session === undefined || session.endsAtMs !== atMs ? decision() : decision(endLogin(session, isCurrent))

@@ -6,7 +6,17 @@ import { failureNumber } from '../../protocol/failures.ts'
 import { modeOf } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import {
-  combine, decision, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Incoming, type Message, type Refused,
+  combine,
+  decision,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Incoming,
+  type Message,
+  type Refused,
 } from '../runtime/node.ts'
 import { isFinalState, type FinalState } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
@@ -15,7 +25,16 @@ import { endOwnLogin } from './guest-session.ts'
 import type { PaymentQuerySlice, PaymentSlice, RefusedSlice } from './load.ts'
 import { announcementOf, become, refusePurchase, settle } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
-import { DEADLINES, isGuestPhase, outbox, payeeRecords, paymentTopic, requests, type Payment, type PayRequest } from './state.ts'
+import {
+  DEADLINES,
+  isGuestPhase,
+  outbox,
+  payeeRecords,
+  paymentTopic,
+  requests,
+  type Payment,
+  type PayRequest,
+} from './state.ts'
 
 type Ctx = Context<WalletPolicy>
 
@@ -54,7 +73,9 @@ export const decideConfirmation = (
     {
       state: 'confirmed',
       confirmation,
-      ...(message.kind === 'customer-delayed-transfer-confirmation' ? { outstandingMinor: message.body.outstandingMinor } : {}),
+      ...(message.kind === 'customer-delayed-transfer-confirmation'
+        ? { outstandingMinor: message.body.outstandingMinor }
+        : {}),
       ...(goodsCame ? {} : { wakeAtMs: context.nowMs + context.policy.firstGoodsQueryMs }),
     },
     context.nowMs,
@@ -99,17 +120,29 @@ const requestedAt = (payment: Payment | undefined, cpp: string, customer: string
 const contradiction = (payment: Payment, claimed: FinalState): Decision =>
   decision({
     refuse: { code: 'ID_REUSED', detail: 'the payment has another end' },
-    record: { event: 'second-end-refused', ids: [payment.prId], level: 'warn', fields: { state: payment.state, claimed } },
+    record: {
+      event: 'second-end-refused',
+      ids: [payment.prId],
+      level: 'warn',
+      fields: { state: payment.state, claimed },
+    },
   })
 
 /** The request to pay that a payment answered: paid, or open to be tried again while its invoice lives. */
 const requestEnded = (request: PayRequest | undefined, payment: Payment, nowMs: number): Partial<Decision> => {
   if (request === undefined || request.state !== 'accepted') return {}
-  if (payment.state === 'confirmed') return { writes: [put(requests, keyOf(request.requestId), { ...request, state: 'paid', endedAtMs: nowMs })] }
+  if (payment.state === 'confirmed')
+    return { writes: [put(requests, keyOf(request.requestId), { ...request, state: 'paid', endedAtMs: nowMs })] }
   const { prId: _, ...rest } = request
   const alive = nowMs < request.transExpiresAtMs
   return {
-    writes: [put(requests, keyOf(request.requestId), alive ? { ...rest, state: 'open' } : { ...request, state: 'expired', endedAtMs: nowMs })],
+    writes: [
+      put(
+        requests,
+        keyOf(request.requestId),
+        alive ? { ...rest, state: 'open' } : { ...request, state: 'expired', endedAtMs: nowMs },
+      ),
+    ],
     set: alive ? [{ name: DEADLINES.request, key: request.requestId, atMs: request.transExpiresAtMs }] : [],
   }
 }
@@ -159,7 +192,11 @@ export const decideRefusedPurchase = ({ purchase, lookup }: RefusedSlice, refuse
       combine(
         ...lookup.waiting
           .filter(({ state }) => state === 'looking-up')
-          .map((payment) => refusePurchase(payment, refused.code, 'the directory does not know the payee', context.nowMs, { othersWait: false })),
+          .map((payment) =>
+            refusePurchase(payment, refused.code, 'the directory does not know the payee', context.nowMs, {
+              othersWait: false,
+            }),
+          ),
         endOwnLogin(lookup.session),
       ),
     )
@@ -175,7 +212,12 @@ export const decideRefusedPurchase = ({ purchase, lookup }: RefusedSlice, refuse
     )
   if (payment.state !== 'requested') return decision()
   const { policy, nowMs } = context
-  const record = { event: 'request-refused', ids: [payment.prId], level: 'warn', fields: { kind: refused.kind, code: refused.code } } as const
+  const record = {
+    event: 'request-refused',
+    ids: [payment.prId],
+    level: 'warn',
+    fields: { kind: refused.kind, code: refused.code },
+  } as const
   if (refused.kind === 'payment-request') return decision({ sends: [paymentQuery(payment)], record })
   // A refused query is asked again as a new message, later: the CPP may have mended what it refused.
   return decision(combine(become(payment, { ...payment, wakeAtMs: nowMs + policy.longestGoodsQueryMs }), { record }))

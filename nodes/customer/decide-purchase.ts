@@ -3,19 +3,45 @@
  * ends as a refusal to the caller with nothing paid and nothing sent to a CPP; what is sent to a directory or a merchant says
  * payee, amount, currency, item, and one-time values only.
  */
-import { combine, decision, put, remove, type Context, type Decision, type DeadlineEvent, type Incoming, type JobEvent } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  put,
+  remove,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Incoming,
+  type JobEvent,
+} from '../runtime/node.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOf } from '../runtime/table.ts'
 import { replyRefused } from './arguments.ts'
 import { agreementProblem, invoiceProblem } from './checks.ts'
 import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenGuestResult, type OpenSession } from './guest-session.ts'
-import { chooseAccount, type GuestOpenedSlice, type InvoiceSlice, type PayeeRecordSlice, type PaymentSlice, type PaySlice } from './load.ts'
+import {
+  chooseAccount,
+  type GuestOpenedSlice,
+  type InvoiceSlice,
+  type PayeeRecordSlice,
+  type PaymentSlice,
+  type PaySlice,
+} from './load.ts'
 import { orderQuery } from './decide-goods.ts'
 import { become, paymentRequest, queryAtMs, refusePurchase } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
-  isGuestPhase, outbox, payeeRecords, paymentTopic, purchases, sessions, transactions, waitingForLogin, waitingForRecord, type PayeeRow,
+  isGuestPhase,
+  outbox,
+  payeeRecords,
+  paymentTopic,
+  purchases,
+  sessions,
+  transactions,
+  waitingForLogin,
+  waitingForRecord,
+  type PayeeRow,
   type Payment,
 } from './state.ts'
 
@@ -25,7 +51,11 @@ type Ctx = Context<WalletPolicy>
  * `pay`. Checks, in order: arguments (SCHEMA_VIOLATION, AMOUNT_INVALID), customer known here (CUSTOMER_UNKNOWN), an account
  * (the codes of `chooseAccount`). Answered when the payment is final.
  */
-export const decidePay = ({ args, customer, accounts, login, record, lookupRuns }: PaySlice, _: unknown, context: Ctx): Decision => {
+export const decidePay = (
+  { args, customer, accounts, login, record, lookupRuns }: PaySlice,
+  _: unknown,
+  context: Ctx,
+): Decision => {
   if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
   const { payee, amountMinor, currency, cpp, item } = args.value
   if (customer === undefined) return replyRefused('CUSTOMER_UNKNOWN', 'no such customer on this wallet host')
@@ -59,7 +89,10 @@ export const decidePay = ({ args, customer, accounts, login, record, lookupRuns 
 }
 
 /** Puts a payment in the row of those that a login will serve. */
-export const waitForLogin = (before: Payment | undefined, payment: Payment & { readonly token?: string }): Partial<Decision> => {
+export const waitForLogin = (
+  before: Payment | undefined,
+  payment: Payment & { readonly token?: string },
+): Partial<Decision> => {
   if (payment.token === undefined) throw new Error('a payment waits for a login that it does not name')
   return combine(become(before, payment), {
     writes: [put(waitingForLogin, keyOf(payment.token, payment.prId), { prId: payment.prId })],
@@ -76,10 +109,18 @@ const advance = (
   context: Ctx,
 ): Partial<Decision> => {
   const fresh = record !== undefined && context.nowMs - record.recordedAtMs < context.policy.payeeRecordTtlMs
-  return fresh ? offer(before, payment, session, record, context) : lookUp(before, payment, session, lookupRuns, context)
+  return fresh
+    ? offer(before, payment, session, record, context)
+    : lookUp(before, payment, session, lookupRuns, context)
 }
 
-const lookUp = (before: Payment | undefined, payment: Payment, { token }: OpenSession, runs: boolean, { nowMs }: Ctx): Partial<Decision> =>
+const lookUp = (
+  before: Payment | undefined,
+  payment: Payment,
+  { token }: OpenSession,
+  runs: boolean,
+  { nowMs }: Ctx,
+): Partial<Decision> =>
   combine(become(before, { ...payment, state: 'looking-up', lookupSentAtMs: nowMs }), {
     writes: [put(waitingForRecord, keyOf(token, payment.payee, payment.prId), { prId: payment.prId })],
     sends: runs
@@ -96,7 +137,13 @@ const lookUp = (before: Payment | undefined, payment: Payment, { token }: OpenSe
         ],
   })
 
-const offer = (before: Payment | undefined, payment: Payment, session: OpenSession, record: PayeeRow, context: Ctx): Partial<Decision> => {
+const offer = (
+  before: Payment | undefined,
+  payment: Payment,
+  session: OpenSession,
+  record: PayeeRow,
+  context: Ctx,
+): Partial<Decision> => {
   const { payee, currency, amountMinor, item, prId, startedAtMs, wakeAtMs } = payment
   const purchaseToken = context.freshId()
   return combine(
@@ -115,7 +162,14 @@ const offer = (before: Payment | undefined, payment: Payment, session: OpenSessi
         {
           kind: 'offer-request',
           to: record.host,
-          body: { purchaseToken, sealingKey: session.sealingKey, payee, currency, amountMinor, ...(item === undefined ? {} : { item }) },
+          body: {
+            purchaseToken,
+            sealingKey: session.sealingKey,
+            payee,
+            currency,
+            amountMinor,
+            ...(item === undefined ? {} : { item }),
+          },
           delivery: { until: outbox.offer(prId) },
           expiresAtMs: wakeAtMs ?? startedAtMs + context.policy.guestPhaseMs,
           signer: { guest: session.token },
@@ -126,7 +180,11 @@ const offer = (before: Payment | undefined, payment: Payment, session: OpenSessi
 }
 
 /** A guest login is made, or is not: every purchase and goods query that waits for it goes on, or ends. */
-export const decideGuestOpened = ({ session, isCurrent, waiting }: GuestOpenedSlice, { input, result }: JobEvent, context: Ctx): Decision => {
+export const decideGuestOpened = (
+  { session, isCurrent, waiting }: GuestOpenedSlice,
+  { input, result }: JobEvent,
+  context: Ctx,
+): Decision => {
   const opened = result as OpenGuestResult
   if (session === undefined) return opened.ok ? decision({ jobs: [{ name: 'close-guest', input }] }) : decision()
   if (session.state === 'open') return decision()
@@ -140,7 +198,9 @@ export const decideGuestOpened = ({ session, isCurrent, waiting }: GuestOpenedSl
         endLogin(session, isCurrent),
         ...waiting
           .filter(({ payment }) => isGuestPhase(payment.state))
-          .map(({ payment }) => refusePurchase(payment, 'BUSY', 'no guest login', context.nowMs, { othersWait: false })),
+          .map(({ payment }) =>
+            refusePurchase(payment, 'BUSY', 'no guest login', context.nowMs, { othersWait: false }),
+          ),
         { record: { event: 'guest-login-failed', ids: [], level: 'warn', fields: { detail: opened.detail } } },
       ),
     )
@@ -175,7 +235,9 @@ export const decidePayeeRecord = (
         ],
         forget: [outbox.lookup(session.token, payee)],
       },
-      ...waiting.filter(({ state }) => state === 'looking-up').map((payment) => offer(payment, payment, session, row, context)),
+      ...waiting
+        .filter(({ state }) => state === 'looking-up')
+        .map((payment) => offer(payment, payment, session, row, context)),
     ),
   )
 }
@@ -191,7 +253,12 @@ export const decideInvoice = (
 ): Decision => {
   const { body, beside, header } = message
   if (payment === undefined || payment.state !== 'offering' || payment.merchantHost === undefined) return decision()
-  const agreed = { payee: payment.payee, host: payment.merchantHost, amountMinor: payment.amountMinor, currency: payment.currency }
+  const agreed = {
+    payee: payment.payee,
+    host: payment.merchantHost,
+    amountMinor: payment.amountMinor,
+    currency: payment.currency,
+  }
   const problem =
     known === undefined
       ? (agreementProblem(message, agreed) ?? invoiceProblem(message, beside, context.nowMs, LIMITS.maxTransLifetimeMs))
@@ -226,7 +293,9 @@ export const decideInvoice = (
   )
 
   function refused(of: Payment, code: Parameters<typeof refusePurchase>[1], detail: string): Decision {
-    return decision(combine(refusePurchase(of, code, detail, context.nowMs, { othersWait: false }), endOwnLogin(session)))
+    return decision(
+      combine(refusePurchase(of, code, detail, context.nowMs, { othersWait: false }), endOwnLogin(session)),
+    )
   }
 }
 

@@ -1,7 +1,15 @@
 /** Requests to pay: taken for an alias that a customer opted in to, listed, accepted or declined (design §2). */
 import { LIMITS } from '../../protocol/limits.ts'
 import {
-  combine, decision, put, refuse, type Context, type Decision, type DeadlineEvent, type Incoming, type Reader,
+  combine,
+  decision,
+  put,
+  refuse,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Incoming,
+  type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { replyRefused } from './arguments.ts'
@@ -9,7 +17,16 @@ import { invoiceProblem } from './checks.ts'
 import { chooseAccount, type PayRequestSlice } from './load.ts'
 import { become, paymentRequest, queryAtMs } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
-import { aliases, DEADLINES, paymentTopic, requests, transactions, type EnrolmentPointer, type Payment, type PayRequest } from './state.ts'
+import {
+  aliases,
+  DEADLINES,
+  paymentTopic,
+  requests,
+  transactions,
+  type EnrolmentPointer,
+  type Payment,
+  type PayRequest,
+} from './state.ts'
 
 type Ctx = Context<WalletPolicy>
 
@@ -88,7 +105,8 @@ export const decidePayRequest = ({ args, request, accounts }: PayRequestSlice, _
   const account = chooseAccount(accounts, request.currency, args.value.cpp)
   if (!account.ok) return replyRefused(account.failure.code, account.failure.detail)
   // Nothing can fail from here on.
-  const { payee, amountMinor, currency, merchantHost, mpp, txId, nonce, transDigest, transExpiresAtMs, description } = request
+  const { payee, amountMinor, currency, merchantHost, mpp, txId, nonce, transDigest, transExpiresAtMs, description } =
+    request
   const payment: Payment = {
     prId: context.freshId(),
     customer: request.customer,
@@ -118,9 +136,19 @@ export const decidePayRequest = ({ args, request, accounts }: PayRequestSlice, _
         put(transactions, keyOf(payee, txId), { prId: payment.prId }),
       ],
       clear,
-      sends: [paymentRequest(payment, { frame: request.trans, digest: transDigest, expiresAtMs: transExpiresAtMs }, account.value.pinKey)],
+      sends: [
+        paymentRequest(
+          payment,
+          { frame: request.trans, digest: transDigest, expiresAtMs: transExpiresAtMs },
+          account.value.pinKey,
+        ),
+      ],
       replyOn: paymentTopic(payment.prId),
-      record: { event: 'payment-requested', ids: [payment.prId, txId, request.requestId], fields: { payee, amountMinor, currency } },
+      record: {
+        event: 'payment-requested',
+        ids: [payment.prId, txId, request.requestId],
+        fields: { payee, amountMinor, currency },
+      },
     }),
   )
 }
@@ -135,4 +163,6 @@ const NOT_OPEN = {
 export const decideRequestExpiry = (request: PayRequest | undefined, _: DeadlineEvent, { nowMs }: Ctx): Decision =>
   request === undefined || request.state !== 'open'
     ? decision()
-    : decision({ writes: [put(requests, keyOf(request.requestId), { ...request, state: 'expired', endedAtMs: nowMs })] })
+    : decision({
+        writes: [put(requests, keyOf(request.requestId), { ...request, state: 'expired', endedAtMs: nowMs })],
+      })

@@ -7,24 +7,79 @@ import { combine, decision, on, remove } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
 import {
-  decideEnrol, decideEnrolmentRecord, decideEnrolmentRefused, decidePinDerived, decideRegistered, decideRegistrationRefused, decideUnlock,
-  loadEnrol, loadEnrolmentById, loadPinDerived, loadRegistration, loadUnlock, pinJobs, registerHost, type HostChains, type ReadEnrolment,
+  decideEnrol,
+  decideEnrolmentRecord,
+  decideEnrolmentRefused,
+  decidePinDerived,
+  decideUnlock,
+  loadEnrol,
+  loadEnrolmentById,
+  loadPinDerived,
+  loadUnlock,
+  pinJobs,
+  type ReadEnrolment,
 } from './decide-enrolment.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
-import { decideConfirmation, decideOutcome, decideQuery, decideQueryDue, decideRefusedPurchase } from './decide-payment.ts'
-import { decideGuestOpened, decideGuestPhaseEnd, decideInvoice, decidePay, decidePayeeRecord } from './decide-purchase.ts'
+import {
+  decideConfirmation,
+  decideOutcome,
+  decideQuery,
+  decideQueryDue,
+  decideRefusedPurchase,
+} from './decide-payment.ts'
+import {
+  decideGuestOpened,
+  decideGuestPhaseEnd,
+  decideInvoice,
+  decidePay,
+  decidePayeeRecord,
+} from './decide-purchase.ts'
 import { decidePayRequest, decideRequestExpiry, decideRequestToPay, loadRequestToPay } from './decide-requests.ts'
+import {
+  decideRegistered,
+  decideRegistrationRefused,
+  isHostRegistered,
+  loadRegistration,
+  loadRegistrations,
+  registerHost,
+  type HostChains,
+  type Registration,
+} from './host-registration.ts'
 import { endLogin, guestJobs, loadLogin, type GuestLogins } from './guest-session.ts'
 import {
-  loadFinal, loadGoods, loadGoodsDue, loadGuestOpened, loadInvoice, loadPay, loadPayeeRecord, loadPaymentDeadline, loadPaymentQuery,
-  loadPayRequest, loadRefusedPurchase,
+  loadFinal,
+  loadGoods,
+  loadGoodsDue,
+  loadGuestOpened,
+  loadInvoice,
+  loadPay,
+  loadPayeeRecord,
+  loadPaymentDeadline,
+  loadPaymentQuery,
+  loadPayRequest,
+  loadRefusedPurchase,
 } from './load.ts'
 import { refusePurchase } from './payment-parts.ts'
-import type { WalletPolicy } from './policy.ts'
+import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
 import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
 import {
-  aliases, CURRENT, currentSession, customers, DEADLINES, deviceSeeds, idOfKey, isGuestPhase, outbox, payments, registrations, requests,
-  sessions, unfinished, waitingForLogin, WALLET_TABLES, type Payment, type Registration, type Session,
+  aliases,
+  CURRENT,
+  currentSession,
+  customers,
+  DEADLINES,
+  deviceSeeds,
+  idOfKey,
+  isGuestPhase,
+  outbox,
+  payments,
+  requests,
+  sessions,
+  unfinished,
+  waitingForLogin,
+  WALLET_TABLES,
+  type Payment,
+  type Session,
 } from './state.ts'
 import { createVault } from './vault.ts'
 
@@ -98,7 +153,7 @@ export const walletNode = (dependencies: WalletDependencies): WalletDefinition =
     refused: (read, refused, context) => {
       switch (refused.kind) {
         case 'host-registration':
-          return decideRegistrationRefused(loadRegistration(read, refused), refused.code, context)
+          return decideRegistrationRefused(loadRegistration(read, refused.key), refused.code, context)
         case 'customer-enrolment':
           return decideEnrolmentRefused(loadEnrolmentById(read, idOfKey(refused.key)), refused, context)
         default:
@@ -106,8 +161,14 @@ export const walletNode = (dependencies: WalletDependencies): WalletDefinition =
       }
     },
     receipted: (read, { kind, key }, context) =>
-      kind === 'host-registration' ? decideRegistered(loadRegistration(read, { key }), undefined, context) : decision(),
-    ready: (read) => [...chains.keys()].every((cpp) => read.get(registrations, cpp)?.state === 'registered'),
+      kind === 'host-registration' ? decideRegistered(loadRegistration(read, key), context) : decision(),
+    deviceSeed: (read, customer) => read.get(deviceSeeds, customer)?.seed,
+    answersTo: isWalletAddressee,
+    isAddressee: isWalletAddressee,
+    admissions: ['pay', 'pay-request'],
+    policySchema: WalletPolicy,
+    policyDefaults: DEFAULT_WALLET_POLICY,
+    ready: (read) => isHostRegistered(read, chains),
   }
 }
 
@@ -122,7 +183,7 @@ type StartSlice = {
   readonly waiting: readonly Payment[]
 }
 const loadStart = (read: Reader): StartSlice => ({
-  known: [...read.scan(registrations, [])].map(([, row]) => row),
+  known: loadRegistrations(read),
   logins: [...read.scan(sessions, [])].map(([, row]) => row),
   waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => read.get(payments, prId) ?? []),
 })
@@ -140,10 +201,17 @@ const decideStart =
         registerHost(chains, known, context),
         ...waiting.map((payment) =>
           isGuestPhase(payment.state)
-            ? refusePurchase(payment, 'MESSAGE_EXPIRED', 'the wallet host restarted before the payment request', context.nowMs, { othersWait: false })
+            ? refusePurchase(
+                payment,
+                'MESSAGE_EXPIRED',
+                'the wallet host restarted before the payment request',
+                context.nowMs,
+                { othersWait: false },
+              )
             : {
                 forget: [outbox.goods(payment.prId)],
-                writes: payment.token === undefined ? [] : [remove(waitingForLogin, keyOf(payment.token, payment.prId))],
+                writes:
+                  payment.token === undefined ? [] : [remove(waitingForLogin, keyOf(payment.token, payment.prId))],
               },
         ),
         ...logins.map((session) => ({ ...endLogin(session, false), jobs: [] })),
@@ -151,10 +219,6 @@ const decideStart =
       ),
     )
 
-/** The device key's seed, for `signer: { device }`. Undefined for a customer who is not here. */
-export const deviceSeedOf = (read: Reader, customer: string): Uint8Array | undefined => read.get(deviceSeeds, customer)?.seed
-
 /** Is this an id that frames may be addressed to here, besides the host's own: a customer, an alias, an open guest login? */
-export const isWalletAddressee = (read: Reader, to: string): boolean =>
+const isWalletAddressee = (read: Reader, to: string): boolean =>
   read.get(customers, to) !== undefined || read.get(aliases, to) !== undefined || read.get(sessions, to) !== undefined
-

@@ -24,7 +24,8 @@ export type GuestLogins = {
   readonly close: (token: string) => Promise<void>
 }
 
-export type OpenGuestResult = { readonly ok: true; readonly sealingKey: Uint8Array } | { readonly ok: false; readonly detail: string }
+export type OpenGuestResult =
+  { readonly ok: true; readonly sealingKey: Uint8Array } | { readonly ok: false; readonly detail: string }
 export type GuestInput = { readonly token: string }
 
 /** Jobs that never reject: a login that fails is an event like any other. */
@@ -89,7 +90,11 @@ export const takeLogin = ({ shared, current }: LoginSlice, context: Context<Wall
   }
 }
 
-const sessionDeadline = ({ token, endsAtMs }: Session) => ({ name: DEADLINES.session, key: utf8(token), atMs: endsAtMs })
+const sessionDeadline = ({ token, endsAtMs }: Session) => ({
+  name: DEADLINES.session,
+  key: utf8(token),
+  atMs: endsAtMs,
+})
 
 /** Ends a login. `current` when it is the one that takes new purchases. */
 export const endLogin = (session: Session, current: boolean): Partial<Decision> => ({
@@ -101,4 +106,3 @@ export const endLogin = (session: Session, current: boolean): Partial<Decision> 
 /** A login that served one purchase ends with it; a shared one goes on. */
 export const endOwnLogin = (session: Session | undefined): Partial<Decision> =>
   session === undefined || session.shared ? {} : endLogin(session, false)
-

@@ -4,11 +4,34 @@ import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { CurrencyCode, Fields, NodeId, Optional, Text, Type } from '../../protocol/fields.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
 import type { ControlEvent, DeadlineEvent, Incoming, JobEvent, Reader, Refused } from '../runtime/node.ts'
-import { bytesOf, IdArgument, MoneyArgument, PayeeArgument, paymentAmount, payeeOf, readArguments } from './arguments.ts'
+import {
+  bytesOf,
+  IdArgument,
+  MoneyArgument,
+  PayeeArgument,
+  paymentAmount,
+  payeeOf,
+  readArguments,
+} from './arguments.ts'
 import { loadLogin, type GuestInput, type LoginSlice } from './guest-session.ts'
 import {
-  customers, enrolments, idOfKey, payeeRecords, payments, purchases, requests, sessions, transactions, waitingForLogin,
-  waitingForRecord, type Customer, type Enrolment, type PayeeRow, type PayRequest, type Payment, type Session,
+  customers,
+  enrolments,
+  idOfKey,
+  payeeRecords,
+  payments,
+  purchases,
+  requests,
+  sessions,
+  transactions,
+  waitingForLogin,
+  waitingForRecord,
+  type Customer,
+  type Enrolment,
+  type PayeeRow,
+  type PayRequest,
+  type Payment,
+  type Session,
 } from './state.ts'
 import type { Vault } from './vault.ts'
 
@@ -21,7 +44,10 @@ const rowsOf = <Row extends object>(entries: Iterable<readonly [Uint8Array, Row]
 /** A customer's accounts with their PIN keys, in the order of CPP ids. */
 export type Account = { readonly enrolment: Enrolment; readonly pinKey: Uint8Array | undefined }
 const loadAccounts = (read: Reader, vault: Vault, customer: string): readonly Account[] =>
-  rowsOf(read.scan(enrolments, [customer])).map((enrolment) => ({ enrolment, pinKey: vault.get(customer, enrolment.cpp) }))
+  rowsOf(read.scan(enrolments, [customer])).map((enrolment) => ({
+    enrolment,
+    pinKey: vault.get(customer, enrolment.cpp),
+  }))
 
 export type PayArguments = {
   readonly customer: string
@@ -64,7 +90,8 @@ export const loadPay =
   (read: Reader, { args }: ControlEvent): PaySlice => {
     const parsed = payArguments(args)
     const login = loadLogin(read)
-    if (!parsed.ok) return { args: parsed, customer: undefined, accounts: [], login, record: undefined, lookupRuns: false }
+    if (!parsed.ok)
+      return { args: parsed, customer: undefined, accounts: [], login, record: undefined, lookupRuns: false }
     const { customer, payee } = parsed.value
     return {
       args: parsed,
@@ -152,8 +179,10 @@ export const loadPaymentById = (read: Reader, prId: Uint8Array): PaymentSlice =>
   }
 }
 
-type FinalKind = 'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'
-export const loadFinal = (read: Reader, { message }: Incoming<FinalKind>): PaymentSlice => loadPaymentById(read, message.body.prId)
+type FinalKind =
+  'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'
+export const loadFinal = (read: Reader, { message }: Incoming<FinalKind>): PaymentSlice =>
+  loadPaymentById(read, message.body.prId)
 
 export const loadPaymentDeadline = (read: Reader, { key }: DeadlineEvent): PaymentSlice => loadPaymentById(read, key)
 
@@ -204,7 +233,8 @@ export const loadPayRequest =
 export type RefusedSlice = {
   readonly purchase: PaymentSlice | undefined
   /** Under the login of a refused lookup. */
-  readonly lookup: { readonly token: string; readonly waiting: readonly Payment[]; readonly session: Session | undefined } | undefined
+  readonly lookup:
+    { readonly token: string; readonly waiting: readonly Payment[]; readonly session: Session | undefined } | undefined
 }
 const PURCHASE_KINDS: readonly string[] = ['offer-request', 'order-query', 'payment-request', 'payment-query']
 export const loadRefusedPurchase = (read: Reader, { kind, key }: Refused): RefusedSlice => {
@@ -219,7 +249,10 @@ export const loadRefusedPurchase = (read: Reader, { kind, key }: Refused): Refus
       },
     }
   }
-  return { purchase: PURCHASE_KINDS.includes(kind) ? loadPaymentById(read, idOfKey(key)) : undefined, lookup: undefined }
+  return {
+    purchase: PURCHASE_KINDS.includes(kind) ? loadPaymentById(read, idOfKey(key)) : undefined,
+    lookup: undefined,
+  }
 }
 
 /**
@@ -231,8 +264,11 @@ export const chooseAccount = (
   currency: Currency,
   cpp: string | undefined,
 ): Result<{ readonly enrolment: Enrolment; readonly pinKey: Uint8Array }> => {
-  const enrolled = accounts.filter(({ enrolment }) => enrolment.state === 'enrolled' && (cpp === undefined || enrolment.cpp === cpp))
-  if (enrolled.length === 0) return fail('CUSTOMER_UNKNOWN', cpp === undefined ? 'not enrolled at any CPP' : 'not enrolled at this CPP')
+  const enrolled = accounts.filter(
+    ({ enrolment }) => enrolment.state === 'enrolled' && (cpp === undefined || enrolment.cpp === cpp),
+  )
+  if (enrolled.length === 0)
+    return fail('CUSTOMER_UNKNOWN', cpp === undefined ? 'not enrolled at any CPP' : 'not enrolled at this CPP')
   const fitting = enrolled.filter(({ enrolment }) => enrolment.currency === currency)
   if (fitting.length === 0) return fail('CURRENCY_UNSUPPORTED')
   for (const { enrolment, pinKey } of fitting) if (pinKey !== undefined) return ok({ enrolment, pinKey })

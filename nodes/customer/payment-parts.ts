@@ -8,7 +8,16 @@ import type { FinalState, PaymentLine } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
-  DEADLINES, isGuestPhase, outbox, payments, paymentKey, paymentTopic, unfinished, waitingForLogin, waitingForRecord, type Payment,
+  DEADLINES,
+  isGuestPhase,
+  outbox,
+  payments,
+  paymentKey,
+  paymentTopic,
+  unfinished,
+  waitingForLogin,
+  waitingForRecord,
+  type Payment,
 } from './state.ts'
 
 /** What waits on the control socket is told of a payment. Times in milliseconds since 1970. */
@@ -66,7 +75,9 @@ export const become = (before: Payment | undefined, after: Payment): Partial<Dec
 /** The end of a payment, whatever it is: row, index, outbox, and who waits for it. */
 export const settle = (
   before: Payment,
-  end: { readonly state: FinalState } & Partial<Pick<Payment, 'code' | 'detail' | 'confirmation' | 'outstandingMinor' | 'wakeAtMs'>>,
+  end: { readonly state: FinalState } & Partial<
+    Pick<Payment, 'code' | 'detail' | 'confirmation' | 'outstandingMinor' | 'wakeAtMs'>
+  >,
   nowMs: number,
 ): { readonly payment: Payment; readonly parts: Partial<Decision> } => {
   const { wakeAtMs: _, ...rest } = before
@@ -106,12 +117,21 @@ export const refusePurchase = (
     ],
     forget: [
       ...(parts.forget ?? []),
-      ...(before.state === 'looking-up' && token !== undefined && !lookup.othersWait ? [outbox.lookup(token, payee)] : []),
+      ...(before.state === 'looking-up' && token !== undefined && !lookup.othersWait
+        ? [outbox.lookup(token, payee)]
+        : []),
     ],
     record: {
       event: 'purchase-refused',
       ids: [prId],
-      fields: { code, detail, payee, amountMinor: payment.amountMinor, currency: payment.currency, phase: before.state },
+      fields: {
+        code,
+        detail,
+        payee,
+        amountMinor: payment.amountMinor,
+        currency: payment.currency,
+        phase: before.state,
+      },
     },
   }
 }

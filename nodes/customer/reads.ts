@@ -14,9 +14,11 @@ type Args = Readonly<Record<string, unknown>>
 export const walletReport = (read: Reader, id: string): WalletReport => {
   const cpps = new Map<string, string[]>()
   for (const [, { customer }] of read.scan(customers, [])) cpps.set(customer, [])
-  for (const [, { customer, cpp, state }] of read.scan(enrolments, [])) if (state === 'enrolled') cpps.get(customer)?.push(cpp)
+  for (const [, { customer, cpp, state }] of read.scan(enrolments, []))
+    if (state === 'enrolled') cpps.get(customer)?.push(cpp)
   const undecided: Record<string, number> = {}
-  for (const [, { state }] of read.scan(payments, [])) if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
+  for (const [, { state }] of read.scan(payments, []))
+    if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
   return { role: 'customer', id, customers: [...cpps].map(([customer, held]) => ({ customer, cpps: held })), undecided }
 }
 
@@ -28,7 +30,8 @@ const isHexId = (value: unknown): value is string => typeof value === 'string' &
  * before one is known to no other node.
  */
 export const paymentsPage = (read: Reader, args: Args): PaymentsPage => {
-  const limit = typeof args['limit'] === 'number' ? Math.min(MAX_PAGE, Math.max(1, Math.trunc(args['limit']))) : MAX_PAGE
+  const limit =
+    typeof args['limit'] === 'number' ? Math.min(MAX_PAGE, Math.max(1, Math.trunc(args['limit']))) : MAX_PAGE
   const after = isHexId(args['after']) ? args['after'] : undefined
   const lines: Payment[] = []
   let last: string | undefined
@@ -65,7 +68,16 @@ export const onePayment = (read: Reader, args: Args) => {
   if (!parsed.ok) return { ok: false, code: parsed.failure.code, detail: parsed.failure.detail }
   if (payment === undefined) return { ok: false, code: 'NOT_FOUND', detail: 'no such payment on this wallet host' }
   const { customer, state, goodsQueries, description, lookupSentAtMs, offerSentAtMs, requestedAtMs } = payment
-  return { ...announcementOf(payment), customer, state, goodsQueries, description, lookupSentAtMs, offerSentAtMs, requestedAtMs }
+  return {
+    ...announcementOf(payment),
+    customer,
+    state,
+    goodsQueries,
+    description,
+    lookupSentAtMs,
+    offerSentAtMs,
+    requestedAtMs,
+  }
 }
 
 /** `requests {customer?}`: requests to pay, oldest first, without their invoices' bytes. */
@@ -76,4 +88,7 @@ export const requestList = (read: Reader, args: Args) =>
     .toSorted((a, b) => a.receivedAtMs - b.receivedAtMs)
     .map(shownRequest)
 
-const shownRequest = ({ trans: _, nonce: __, ...shown }: PayRequest) => ({ ...shown, requestId: showId(shown.requestId), txId: showId(shown.txId) })
+const shownRequest = (request: PayRequest) => {
+  const { trans: _, nonce: __, ...shown } = request
+  return { ...shown, requestId: showId(request.requestId), txId: showId(request.txId) }
+}

@@ -21,6 +21,7 @@ import type { Currency } from '../../protocol/amount.ts'
 import { showId } from '../../protocol/ids.ts'
 import type { FinalState } from '../runtime/reports.ts'
 import { defineTable, keyOf } from '../runtime/table.ts'
+import { registrations } from './host-registration.ts'
 
 export type GuestPhase = 'opening' | 'looking-up' | 'offering'
 export type PaymentState = GuestPhase | 'requested' | FinalState
@@ -70,10 +71,37 @@ export const payments = defineTable<Payment>({
   name: 'wallet-payments',
   version: 1,
   fields: [
-    'prId', 'customer', 'cpp', 'payee', 'amountMinor', 'currency', 'state', 'item', 'token', 'purchaseToken', 'requestId',
-    'merchantHost', 'mpp', 'txId', 'nonce', 'transDigest', 'transExpiresAtMs', 'description', 'confirmation', 'code', 'detail',
-    'outstandingMinor', 'goods', 'goodsQueries', 'wakeAtMs', 'startedAtMs', 'lookupSentAtMs', 'offerSentAtMs', 'requestedAtMs',
-    'decidedAtMs', 'goodsAtMs',
+    'prId',
+    'customer',
+    'cpp',
+    'payee',
+    'amountMinor',
+    'currency',
+    'state',
+    'item',
+    'token',
+    'purchaseToken',
+    'requestId',
+    'merchantHost',
+    'mpp',
+    'txId',
+    'nonce',
+    'transDigest',
+    'transExpiresAtMs',
+    'description',
+    'confirmation',
+    'code',
+    'detail',
+    'outstandingMinor',
+    'goods',
+    'goodsQueries',
+    'wakeAtMs',
+    'startedAtMs',
+    'lookupSentAtMs',
+    'offerSentAtMs',
+    'requestedAtMs',
+    'decidedAtMs',
+    'goodsAtMs',
   ],
 })
 
@@ -97,7 +125,11 @@ export type PayeeRow = {
   readonly recordedAtMs: number
 }
 /** Cached directory records. Key: payee. */
-export const payeeRecords = defineTable<PayeeRow>({ name: 'wallet-payees', version: 1, fields: ['payee', 'mpp', 'host', 'recordedAtMs'] })
+export const payeeRecords = defineTable<PayeeRow>({
+  name: 'wallet-payees',
+  version: 1,
+  fields: ['payee', 'mpp', 'host', 'recordedAtMs'],
+})
 
 export type Session = {
   readonly token: string
@@ -117,7 +149,11 @@ export const sessions = defineTable<Session>({
   fields: ['token', 'state', 'shared', 'sealingKey', 'purchases', 'openedAtMs', 'endsAtMs'],
 })
 /** The shared login that takes new purchases. Key: CURRENT. */
-export const currentSession = defineTable<{ readonly token: string }>({ name: 'wallet-current-session', version: 1, fields: ['token'] })
+export const currentSession = defineTable<{ readonly token: string }>({
+  name: 'wallet-current-session',
+  version: 1,
+  fields: ['token'],
+})
 export const CURRENT = 'current'
 
 export type Customer = {
@@ -127,10 +163,18 @@ export type Customer = {
   readonly createdAtMs: number
 }
 /** Key: customer. */
-export const customers = defineTable<Customer>({ name: 'wallet-customers', version: 1, fields: ['customer', 'deviceKey', 'createdAtMs'] })
+export const customers = defineTable<Customer>({
+  name: 'wallet-customers',
+  version: 1,
+  fields: ['customer', 'deviceKey', 'createdAtMs'],
+})
 
 /** Secret: read by the keyring alone. The ledger directory is the owner's only (0700). Key: customer. */
-export const deviceSeeds = defineTable<{ readonly seed: Uint8Array }>({ name: 'wallet-device-seeds', version: 1, fields: ['seed'] })
+export const deviceSeeds = defineTable<{ readonly seed: Uint8Array }>({
+  name: 'wallet-device-seeds',
+  version: 1,
+  fields: ['seed'],
+})
 
 export type Enrolment = {
   readonly enrolmentId: Uint8Array
@@ -154,15 +198,35 @@ export const enrolments = defineTable<Enrolment>({
   name: 'wallet-enrolments',
   version: 1,
   fields: [
-    'enrolmentId', 'customer', 'cpp', 'account', 'currency', 'mandate', 'alias', 'state', 'code', 'detail', 'record', 'startedAtMs',
-    'sentAtMs', 'decidedAtMs',
+    'enrolmentId',
+    'customer',
+    'cpp',
+    'account',
+    'currency',
+    'mandate',
+    'alias',
+    'state',
+    'code',
+    'detail',
+    'record',
+    'startedAtMs',
+    'sentAtMs',
+    'decidedAtMs',
   ],
 })
 export type EnrolmentPointer = { readonly customer: string; readonly cpp: string }
 /** Key: enrolmentId. */
-export const enrolmentIds = defineTable<EnrolmentPointer>({ name: 'wallet-enrolment-ids', version: 1, fields: ['customer', 'cpp'] })
+export const enrolmentIds = defineTable<EnrolmentPointer>({
+  name: 'wallet-enrolment-ids',
+  version: 1,
+  fields: ['customer', 'cpp'],
+})
 /** Key: alias. */
-export const aliases = defineTable<EnrolmentPointer>({ name: 'wallet-aliases', version: 1, fields: ['customer', 'cpp'] })
+export const aliases = defineTable<EnrolmentPointer>({
+  name: 'wallet-aliases',
+  version: 1,
+  fields: ['customer', 'cpp'],
+})
 
 export type PayRequest = {
   readonly requestId: Uint8Array
@@ -191,30 +255,46 @@ export const requests = defineTable<PayRequest>({
   name: 'wallet-requests',
   version: 1,
   fields: [
-    'requestId', 'customer', 'alias', 'cpp', 'payee', 'merchantHost', 'mpp', 'txId', 'nonce', 'amountMinor', 'currency', 'description',
-    'trans', 'transDigest', 'transExpiresAtMs', 'state', 'prId', 'receivedAtMs', 'acceptedAtMs', 'endedAtMs',
+    'requestId',
+    'customer',
+    'alias',
+    'cpp',
+    'payee',
+    'merchantHost',
+    'mpp',
+    'txId',
+    'nonce',
+    'amountMinor',
+    'currency',
+    'description',
+    'trans',
+    'transDigest',
+    'transExpiresAtMs',
+    'state',
+    'prId',
+    'receivedAtMs',
+    'acceptedAtMs',
+    'endedAtMs',
   ],
 })
 
-export type Registration = {
-  readonly processor: string
-  readonly registrationId: Uint8Array
-  readonly chain: readonly Uint8Array[]
-  readonly state: 'registering' | 'registered' | 'refused'
-  readonly code?: string
-  readonly sentAtMs: number
-  readonly decidedAtMs?: number
-}
-/** This host at each processor that certified it. Key: processor. */
-export const registrations = defineTable<Registration>({
-  name: 'wallet-registrations',
-  version: 1,
-  fields: ['processor', 'registrationId', 'chain', 'state', 'code', 'sentAtMs', 'decidedAtMs'],
-})
-
 export const WALLET_TABLES = [
-  payments, purchases, transactions, waitingForLogin, waitingForRecord, unfinished, payeeRecords, sessions, currentSession, customers,
-  deviceSeeds, enrolments, enrolmentIds, aliases, requests, registrations,
+  payments,
+  purchases,
+  transactions,
+  waitingForLogin,
+  waitingForRecord,
+  unfinished,
+  payeeRecords,
+  sessions,
+  currentSession,
+  customers,
+  deviceSeeds,
+  enrolments,
+  enrolmentIds,
+  aliases,
+  requests,
+  registrations,
 ] as const
 
 /** Deadlines by name; the key is the prId, requestId or the token's text. */
@@ -234,7 +314,6 @@ export const outbox = {
   query: (prId: Uint8Array) => ['pq', prId] as const,
   goods: (prId: Uint8Array) => ['oq', prId] as const,
   enrolment: (enrolmentId: Uint8Array) => ['enrolment', enrolmentId] as const,
-  registration: (cpp: string) => ['host-registration', cpp] as const,
 }
 /** The 16-byte id that ends an outbox key. */
 export const idOfKey = (key: Uint8Array): Uint8Array => key.slice(-16)

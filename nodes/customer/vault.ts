@@ -7,11 +7,12 @@ export type Vault = {
   readonly get: (customer: string, cpp: string) => Uint8Array | undefined
 }
 
+const nameOf = (customer: string, cpp: string): string => `${customer} ${cpp}`
+
 export const createVault = (): Vault => {
   const keys = new Map<string, Uint8Array>()
-  const name = (customer: string, cpp: string): string => `${customer} ${cpp}`
   return {
-    put: (customer, cpp, pinKey) => void keys.set(name(customer, cpp), pinKey),
-    get: (customer, cpp) => keys.get(name(customer, cpp)),
+    put: (customer, cpp, pinKey) => void keys.set(nameOf(customer, cpp), pinKey),
+    get: (customer, cpp) => keys.get(nameOf(customer, cpp)),
   }
 }
