@@ -2,7 +2,6 @@
  * From the payment request on: only the CPP's signed answer ends a payment. Invariant: a final state never changes, and no
  * refusal of a frame, lost message or passed time makes one; what is unknown is asked for.
  */
-import { failureNumber } from '../../protocol/failures.ts'
 import { modeOf } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import {
