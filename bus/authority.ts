@@ -5,7 +5,7 @@
  *
  * Invariant: what `AuthorityState` holds is enough to start the broker again with the same trust, revocations included.
  */
-import { realmOf } from '../protocol/ids.ts'
+import { realmOf, type Role } from '../protocol/ids.ts'
 import {
   accountJwt,
   accountUserJwt,
@@ -18,7 +18,15 @@ import {
   type ScopedSigner,
 } from './jwt.ts'
 import { readSecretJson, writeSecretJson, type HostLogin, type Login } from './logins.ts'
-import { addressOf, isLoginName, LOGIN_ROLES, permissionsOf, TOOL_INBOX_PREFIX, type LoginRole } from './permissions.ts'
+import {
+  addressOf,
+  isLoginName,
+  LOGIN_ROLES,
+  permissionsOf,
+  serviceName,
+  TOOL_INBOX_PREFIX,
+  type LoginRole,
+} from './permissions.ts'
 
 export const ACCOUNT_NAME = 'SEMOPS'
 const SYSTEM_ACCOUNT_NAME = 'SYS'
@@ -72,20 +80,28 @@ export const trustOf = async (state: AuthorityState): Promise<BrokerTrust> => {
   }
 }
 
+/** `serves`: for role `service`, the role of the host that it answers for. */
+export type LoginRequest =
+  | { readonly role: Role; readonly host: string; readonly serves?: undefined }
+  | { readonly role: 'service'; readonly host: string; readonly serves: Role }
+
 /**
  * A login of `role` named `host`, with a fresh key. A data center's login also covers the address of its own realm.
  * @throws TypeError for a name outside the role's grammar: the broker itself would accept `*`.
  */
 export const issueLogin = async (
   state: Pick<AuthorityState, 'accountSeed' | 'signerSeeds'>,
-  { role, host }: { readonly role: LoginRole; readonly host: string },
+  { role, host, serves }: LoginRequest,
 ): Promise<Login> => {
   if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${JSON.stringify(host)}`)
   const address = addressOf(role, host)
-  // `hu-dcx` must not share what is addressed to `hu-dc`; the realm alone decides, so only the realm's own name form may.
+  // Any name of the realm would be given the realm's address, so a stray one is more likely a mistake than a data center.
   if (address !== undefined && host !== address && !host.startsWith(`${address}-`))
     throw new TypeError(`a data center of realm ${realmOf(host)} is named ${address} or ${address}-…`)
-  const tags = address === undefined ? [] : [`address:${address}`]
+  const tags = [
+    ...(address === undefined ? [] : [`address:${address}`]),
+    ...(serves === undefined ? [] : [`service:${serviceName(serves)}`]),
+  ]
   const seed = newUserSeed()
   const account = publicKeyOf(state.accountSeed)
   return { seed, jwt: await scopedUserJwt(host, seed, account, state.signerSeeds[role], tags, undefined) }
@@ -94,11 +110,11 @@ export const issueLogin = async (
 /** All that one host needs: its login, one for `$SRV`, and for a wallet host the guests' signing key. */
 export const issueHostLogin = async (
   state: AuthorityState,
-  { role, host, servers }: { readonly role: LoginRole; readonly host: string; readonly servers: readonly string[] },
+  { role, host, servers }: { readonly role: Role; readonly host: string; readonly servers: readonly string[] },
 ): Promise<HostLogin> => ({
   servers,
   ...(await issueLogin(state, { role, host })),
-  service: await issueLogin(state, { role: 'service', host }),
+  service: await issueLogin(state, { role: 'service', host, serves: role }),
   ...(role === 'customer'
     ? { guestSigner: { seed: state.signerSeeds.guest, accountPublicKey: publicKeyOf(state.accountSeed) } }
     : {}),

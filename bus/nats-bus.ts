@@ -429,7 +429,9 @@ export const openRequestReply = async (options: NatsOptions): Promise<RequestRep
           if (message.reply === undefined || !message.reply.startsWith(`${TOOL_INBOX_PREFIX}.`)) return
           try {
             const answer = handler(plainBytes(message.data))
-            if (answer !== undefined && link.isConnected()) message.respond(answer)
+            if (answer === undefined || !link.isConnected()) return
+            if (answer.length > BUS_LIMITS.maxPayloadBytes) throw new RangeError(`an answer of ${answer.length} bytes`)
+            message.respond(answer)
           } catch (thrown) {
             throwOutside(thrown)
           }

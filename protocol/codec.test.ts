@@ -12,9 +12,21 @@ import { scanValue } from './msgpack.ts'
 import { sampleId } from './testing/sample-network.ts'
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
-const hold: Body<'hold-order'> = { holdId: sampleId('hold'), account: 'hu-kh:alice', amountMinor: 5_000n, currency: 'EUR', holdExpiresAtMs: 1_800_000_000_000 }
+const hold: Body<'hold-order'> = {
+  holdId: sampleId('hold'),
+  account: 'hu-kh:alice',
+  amountMinor: 5_000n,
+  currency: 'EUR',
+  holdExpiresAtMs: 1_800_000_000_000,
+}
 const pack = (value: unknown): Uint8Array => new Uint8Array(packr.pack(value))
-const wire = { holdId: Buffer.from(hold.holdId), account: hold.account, amountMinor: 5_000, currency: 'EUR', holdExpiresAtMs: 1_800_000_000_000n }
+const wire = {
+  holdId: Buffer.from(hold.holdId),
+  account: hold.account,
+  amountMinor: 5_000,
+  currency: 'EUR',
+  holdExpiresAtMs: 1_800_000_000_000n,
+}
 const codeOf = (bytes: Uint8Array): FailureCode | 'ok' => {
   const decoded = decodeBody('hold-order', 1, bytes)
   return decoded.ok ? 'ok' : decoded.failure.code
@@ -41,7 +53,12 @@ describe('a body', () => {
     expect(toHex(first)).toBe(kept)
   })
   test('leaves out absent fields and writes those there in the order of the schema', () => {
-    const reject = { pnId: sampleId('pn'), payee: 'hu-bakery', noticeDigest: new Uint8Array(32), decision: 'reject' } as const
+    const reject = {
+      pnId: sampleId('pn'),
+      payee: 'hu-bakery',
+      noticeDigest: new Uint8Array(32),
+      decision: 'reject',
+    } as const
     const bytes = encodeBody('countersigned-decision', reject)
     expect(decodeBody('countersigned-decision', 1, bytes)).toEqual({ ok: true, value: reject })
     const { holdId, ...rest } = hold
@@ -60,17 +77,26 @@ describe('a body', () => {
   })
   test('of an unknown version', () => {
     expect(() => encodeBody('hold-order', hold, 2)).toThrow(TypeError)
-    expect(decodeBody('hold-order', 2, encodeBody('hold-order', hold))).toMatchObject({ ok: false, failure: { code: 'UNSUPPORTED_VERSION' } })
+    expect(decodeBody('hold-order', 2, encodeBody('hold-order', hold))).toMatchObject({
+      ok: false,
+      failure: { code: 'UNSUPPORTED_VERSION' },
+    })
   })
   test('beside a frame', () => {
     const beside = { purchaseToken: sampleId('token'), description: 'két kifli 🥐', salt: sampleId('salt') }
-    expect(decodeBeside('transaction-details', encodeBeside('transaction-details', beside))).toEqual({ ok: true, value: beside })
+    expect(decodeBeside('transaction-details', encodeBeside('transaction-details', beside))).toEqual({
+      ok: true,
+      value: beside,
+    })
     expect(decodeBeside('hold-order', pack({}))).toMatchObject({ ok: false, failure: { code: 'SCHEMA_VIOLATION' } })
   })
   test('has a codec for each kind and version', () => {
     for (const kind of KIND_NAMES)
       for (const version of Object.keys(kindRow(kind).bodies))
-        expect(decodeBody(kind, Number(version), pack({ nothing: 1 }))).toMatchObject({ ok: false, failure: { code: 'SCHEMA_VIOLATION' } })
+        expect(decodeBody(kind, Number(version), pack({ nothing: 1 }))).toMatchObject({
+          ok: false,
+          failure: { code: 'SCHEMA_VIOLATION' },
+        })
   })
 })
 
@@ -109,8 +135,16 @@ describe('hostile bytes get their code', () => {
     ['a UTF-8 surrogate', fromHex('81a161a3eda080'), 'MALFORMED_BODY'],
     ['a key that is not UTF-8', fromHex('81a1ff00'), 'MALFORMED_BODY'],
     ['text over maxTextBytes', pack({ ...wire, account: 'a'.repeat(LIMITS.maxTextBytes + 1) }), 'SCHEMA_VIOLATION'],
-    ['an array over maxArrayItems', pack(Array.from({ length: LIMITS.maxArrayItems + 1 }, () => 0)), 'SCHEMA_VIOLATION'],
-    ['a map of 65 entries', pack(Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, 0]))), 'SCHEMA_VIOLATION'],
+    [
+      'an array over maxArrayItems',
+      pack(Array.from({ length: LIMITS.maxArrayItems + 1 }, () => 0)),
+      'SCHEMA_VIOLATION',
+    ],
+    [
+      'a map of 65 entries',
+      pack(Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, 0]))),
+      'SCHEMA_VIOLATION',
+    ],
     ['a body over maxBodyBytes', new Uint8Array(LIMITS.maxBodyBytes + 1), 'FRAME_TOO_LARGE'],
     ['an unknown field', pack({ ...wire, extra: 1 }), 'SCHEMA_VIOLATION'],
     ['a missing field', pack(withoutId), 'SCHEMA_VIOLATION'],
@@ -147,7 +181,14 @@ describe('hostile bytes get their code', () => {
 })
 
 describe('integers', () => {
-  const codec = codecOf(Fields({ money: SignedMinor, time: TimeMs, list: List(Fields({ amountMinor: AmountMinor })), note: Optional(Text()) }))
+  const codec = codecOf(
+    Fields({
+      money: SignedMinor,
+      time: TimeMs,
+      list: List(Fields({ amountMinor: AmountMinor })),
+      note: Optional(Text()),
+    }),
+  )
   test('of any size come back exactly, and no schema lets a float through', () => {
     fc.assert(
       fc.property(
@@ -156,7 +197,12 @@ describe('integers', () => {
         fc.array(fc.bigInt({ min: 1n, max: MAX_PAYMENT_MINOR }), { maxLength: 5 }),
         fc.option(fc.string({ unit: 'binary', maxLength: 50 }), { nil: undefined }),
         (money, time, amounts, note) => {
-          const value = { money, time, list: amounts.map((amountMinor) => ({ amountMinor })), ...(note === undefined ? {} : { note }) }
+          const value = {
+            money,
+            time,
+            list: amounts.map((amountMinor) => ({ amountMinor })),
+            ...(note === undefined ? {} : { note }),
+          }
           const bytes = codec.encode(value)
           expect(scanValue(bytes)).toBeUndefined()
           expect(codec.decode(bytes)).toEqual({ ok: true, value })
@@ -164,8 +210,11 @@ describe('integers', () => {
       ),
     )
   })
-  test.each([0, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER])('at the edge %i', (time) => {
-    const value = { money: BigInt(-time), time, list: [] }
-    expect(codec.decode(codec.encode(value))).toEqual({ ok: true, value })
-  })
+  test.each([0, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER])(
+    'at the edge %i',
+    (time) => {
+      const value = { money: BigInt(-time), time, list: [] }
+      expect(codec.decode(codec.encode(value))).toEqual({ ok: true, value })
+    },
+  )
 })

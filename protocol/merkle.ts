@@ -74,7 +74,13 @@ export const pathLength = (index: number, count: number): number => {
 }
 
 /** The root that a leaf and its path claim; undefined when index, count and path length do not fit each other. */
-export const rootOfPath = (batchId: Uint8Array, index: number, count: number, leaf: Uint8Array, path: Uint8Array): Uint8Array | undefined => {
+export const rootOfPath = (
+  batchId: Uint8Array,
+  index: number,
+  count: number,
+  leaf: Uint8Array,
+  path: Uint8Array,
+): Uint8Array | undefined => {
   if (index >= count || path.length !== pathLength(index, count) * HASH_BYTES) return undefined
   const node = batchNodes(batchId)
   let top = leaf

@@ -11,14 +11,30 @@ import type { Header } from './header.ts'
 import { signingKeyFromSeed, signingKeyOf } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import { buildBatchTree, pathLength, rootOfPath } from './merkle.ts'
-import { createRootCache, encodeFrame, parseFrame, sealBatch, sealOne, verifySeal, verifySeals, type BatchSeal, type ParsedFrame } from './seals.ts'
+import {
+  createRootCache,
+  encodeFrame,
+  parseFrame,
+  sealBatch,
+  sealOne,
+  verifySeal,
+  verifySeals,
+  type BatchSeal,
+  type ParsedFrame,
+} from './seals.ts'
 import { createSampleNetwork, NOW, sampleId, seededRandom } from './testing/sample-network.ts'
 
 const engine = loadEngine()
 const network = createSampleNetwork(engine)
 const key = network.cpp.signing
 const receipt = (name: string): Content =>
-  network.content('receipt', 'hu-otp', 'hu-cosmo', { digest: digestOf(utf8(name), utf8('')) }, { messageId: sampleId(name) })
+  network.content(
+    'receipt',
+    'hu-otp',
+    'hu-cosmo',
+    { digest: digestOf(utf8(name), utf8('')) },
+    { messageId: sampleId(name) },
+  )
 const receipts = (count: number): Content[] => Array.from({ length: count }, (_, i) => receipt(`receipt ${i}`))
 const parse = (frame: Uint8Array): ParsedFrame => {
   const parsed = parseFrame(frame)
@@ -43,10 +59,22 @@ describe('a header', () => {
     expect(parsed).toEqual({ ok: true, value: { ...header, kindNumber: 100 } })
   })
   test('is the documented array of eleven', () => {
-    const guest = network.header('offer-request', new Uint8Array(32).fill(1), 'hu-shop-1', 'y', { correlationId: sampleId('c') })
-    expect(new Unpackr({ useRecords: false, int64AsType: 'number' }).unpack(encodeHeader(guest))).toEqual(
-      [1, network.networkId, 1, 1, guest.messageId, guest.from, 'hu-shop-1', NOW, NOW + 120_000, sampleId('c'), 0],
-    )
+    const guest = network.header('offer-request', new Uint8Array(32).fill(1), 'hu-shop-1', 'y', {
+      correlationId: sampleId('c'),
+    })
+    expect(new Unpackr({ useRecords: false, int64AsType: 'number' }).unpack(encodeHeader(guest))).toEqual([
+      1,
+      network.networkId,
+      1,
+      1,
+      guest.messageId,
+      guest.from,
+      'hu-shop-1',
+      NOW,
+      NOW + 120_000,
+      sampleId('c'),
+      0,
+    ])
   })
   test.each<readonly [string, Partial<Header>]>([
     ['networkId', { networkId: new Uint8Array(15) }],
@@ -58,13 +86,18 @@ describe('a header', () => {
     ['sentAtMs', { sentAtMs: 0.5 }],
     ['expiresAtMs', { expiresAtMs: NOW }],
     ['correlationId', { correlationId: new Uint8Array(1) }],
-  ])('with a wrong %s is not encoded', (name, change) => expect(() => encodeHeader({ ...header, ...change })).toThrow(name))
+  ])('with a wrong %s is not encoded', (name, change) =>
+    expect(() => encodeHeader({ ...header, ...change })).toThrow(name),
+  )
   test('of any bytes gives a header or a code, and never throws', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => void expect(parseHeader(bytes).ok).toBe(false)))
   })
   test('is restored from the outbox with the same digest', () => {
     const content = receipt('stored')
-    expect(restoreContent(content.headerBytes, content.bodyBytes)).toMatchObject({ digest: content.digest, header: content.header })
+    expect(restoreContent(content.headerBytes, content.bodyBytes)).toMatchObject({
+      digest: content.digest,
+      header: content.header,
+    })
     expect(() => restoreContent(utf8('?'), content.bodyBytes)).toThrow(TypeError)
   })
   test('a body over the limit is not made into content', () => {
@@ -85,7 +118,11 @@ describe('one seal', () => {
     expect(verdict(frame, undefined, rsa)).toBe('ok')
     expect(verdict(frame)).toBe('BAD_SIGNATURE')
     expect(verdict(sealOne(receipt('a'), key), undefined, rsa)).toBe('BAD_SIGNATURE')
-    expect(sealBatch(receipts(3), rsa, seededRandom('rsa')).map((each) => verdict(each, undefined, rsa))).toEqual(['ok', 'ok', 'ok'])
+    expect(sealBatch(receipts(3), rsa, seededRandom('rsa')).map((each) => verdict(each, undefined, rsa))).toEqual([
+      'ok',
+      'ok',
+      'ok',
+    ])
   })
   test('is not that of another key', () => {
     expect(verdict(sealOne(receipt('a'), key), undefined, network.mpp.signing)).toBe('BAD_SIGNATURE')
@@ -134,7 +171,13 @@ describe('a batch', () => {
   })
   test('costs one signature check when verified together', () => {
     let checks = 0
-    const counting = { ...engine, ed25519: { ...engine.ed25519, verify: (...args: Parameters<typeof engine.ed25519.verify>) => (checks++, engine.ed25519.verify(...args)) } }
+    const counting = {
+      ...engine,
+      ed25519: {
+        ...engine.ed25519,
+        verify: (...args: Parameters<typeof engine.ed25519.verify>) => (checks++, engine.ed25519.verify(...args)),
+      },
+    }
     const items = sealBatch(receipts(20), key, seededRandom('one')).map((frame) => ({ parsed: parse(frame), key }))
     expect(verifySeals(items, { engine: counting, rootCache: createRootCache() }).every(({ ok }) => ok)).toBe(true)
     expect(checks).toBe(1)
@@ -158,7 +201,11 @@ describe('a batch', () => {
     ['a path too long', { path: concat(seal.path, new Uint8Array(32)) }, 'BAD_PROOF'],
     ['another salt', { salt: new Uint8Array(16) }, 'BAD_SIGNATURE'],
     ['another batchId', { batchId: new Uint8Array(16) }, 'BAD_SIGNATURE'],
-    ['a path in another order', { path: concat(seal.path.subarray(32, 64), seal.path.subarray(0, 32), seal.path.subarray(64)) }, 'BAD_SIGNATURE'],
+    [
+      'a path in another order',
+      { path: concat(seal.path.subarray(32, 64), seal.path.subarray(0, 32), seal.path.subarray(64)) },
+      'BAD_SIGNATURE',
+    ],
   ])('with %s is refused', (_name, change, code) => {
     const rootCache = createRootCache()
     for (const good of frames) verdict(good, rootCache)
@@ -177,7 +224,9 @@ describe('a batch', () => {
     expect(verdict(encodeFrame(other, seal))).toBe('BAD_SIGNATURE')
   })
   test('a seal of one form is not one of the other', () => {
-    expect(verdict(encodeFrame(parse(frame), { form: 1, keyId: seal.keyId, signature: seal.signature }))).toBe('BAD_SIGNATURE')
+    expect(verdict(encodeFrame(parse(frame), { form: 1, keyId: seal.keyId, signature: seal.signature }))).toBe(
+      'BAD_SIGNATURE',
+    )
   })
 })
 
@@ -202,7 +251,9 @@ describe('the tree', () => {
   })
   test('never pairs the last leaf with itself', () => {
     const three = leaves(3)
-    expect(buildBatchTree(batchId, three).root).not.toEqual(buildBatchTree(batchId, [...three, three[2] as Uint8Array]).root)
+    expect(buildBatchTree(batchId, three).root).not.toEqual(
+      buildBatchTree(batchId, [...three, three[2] as Uint8Array]).root,
+    )
   })
   test('of the largest batch has paths of maxProofLength', () => {
     expect(pathLength(0, LIMITS.maxBatchLeaves)).toBe(LIMITS.maxProofLength)
@@ -220,5 +271,7 @@ describe('frames from outside', () => {
 })
 
 test('the same seed gives the same key in every engine', () => {
-  expect(signingKeyFromSeed(portableEngine, new Uint8Array(32)).keyId).toEqual(signingKeyFromSeed(engine, new Uint8Array(32)).keyId)
+  expect(signingKeyFromSeed(portableEngine, new Uint8Array(32)).keyId).toEqual(
+    signingKeyFromSeed(engine, new Uint8Array(32)).keyId,
+  )
 })

@@ -53,7 +53,10 @@ export const lmdbStore = (path: string): Store => {
     },
     commit: async (mutations) => {
       checkMutations(mutations)
-      const puts = mutations.map(({ table, key, value }) => ({ key: keyOf(table, key), value: value === undefined ? undefined : asBuffer(value) }))
+      const puts = mutations.map(({ table, key, value }) => ({
+        key: keyOf(table, key),
+        value: value === undefined ? undefined : asBuffer(value),
+      }))
       if (puts.length === 0) return
       const committed = env.batch(() => {
         for (const { key, value } of puts) {
@@ -87,7 +90,11 @@ const checkFile = (path: string): void => {
   try {
     const head = Buffer.alloc(2 * META_PAGE_BYTES)
     const length = readSync(file, head, 0, head.length, 0)
-    const isMeta = (page: number): boolean => head.subarray(page + MAGIC_AT).subarray(0, MAGIC.length).equals(MAGIC)
+    const isMeta = (page: number): boolean =>
+      head
+        .subarray(page + MAGIC_AT)
+        .subarray(0, MAGIC.length)
+        .equals(MAGIC)
     if (length === head.length && isMeta(0) && isMeta(META_PAGE_BYTES)) return
     throw new LedgerDamaged(path, new Error('no LMDB meta pages'))
   } finally {
@@ -98,7 +105,15 @@ const checkFile = (path: string): void => {
 const openFile = (path: string) => {
   checkFile(path)
   try {
-    return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', separateFlushed: true, cache: false, maxReaders: 16 })
+    return open<Buffer, Buffer>({
+      path,
+      noSubdir: true,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      separateFlushed: true,
+      cache: false,
+      maxReaders: 16,
+    })
   } catch (cause) {
     throw new LedgerDamaged(path, cause)
   }

@@ -9,8 +9,12 @@ import { loadEngine, nativeEngine, portableEngine } from './load.ts'
 import { rsaEngine } from './rsa-engine.ts'
 
 type Vectors = {
-  readonly rfc8032: { readonly vectors: readonly { name: string; seed: string; publicKey: string; message: string; signature: string }[] }
-  readonly edgeCases: { readonly vectors: readonly { number: number; what: string; publicKey: string; message: string; signature: string }[] }
+  readonly rfc8032: {
+    readonly vectors: readonly { name: string; seed: string; publicKey: string; message: string; signature: string }[]
+  }
+  readonly edgeCases: {
+    readonly vectors: readonly { number: number; what: string; publicKey: string; message: string; signature: string }[]
+  }
 }
 const vectors = JSON.parse(readFileSync(new URL('../vectors/ed25519.json', import.meta.url), 'utf8')) as Vectors
 
@@ -24,7 +28,12 @@ const little = (value: bigint): Uint8Array => fromHex(value.toString(16).padStar
 const TORSION = Point.fromHex('c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa')
 
 /** Signs like an attacker who holds the key and is free to choose R = [r]B + `extra`. */
-const craft = (seed: Uint8Array, message: Uint8Array, r: bigint, extra: Point): { signature: Uint8Array; publicKey: Uint8Array } => {
+const craft = (
+  seed: Uint8Array,
+  message: Uint8Array,
+  r: bigint,
+  extra: Point,
+): { signature: Uint8Array; publicKey: Uint8Array } => {
   const { scalar, pointBytes } = utils.getExtendedPublicKey(seed)
   const base = r === 0n ? Point.ZERO : Point.BASE.multiply(r)
   const rBytes = base.add(extra).toBytes()
@@ -43,13 +52,20 @@ describe.each(engines.map((engine) => [engine.ed25519.name, engine.ed25519] as c
   })
 
   test('all twelve edge cases are there', () => expect(vectors.edgeCases.vectors).toHaveLength(12))
-  test.each(vectors.edgeCases.vectors.map((vector) => [vector.number, vector.what, vector] as const))('refuses edge case %i: %s', (_number, _what, vector) => {
-    const publicKey = fromHex(vector.publicKey)
-    const accepted = ed25519.checkPublicKey(publicKey) && ed25519.verify(fromHex(vector.signature), fromHex(vector.message), publicKey)
-    expect(accepted).toBe(false)
-  })
+  test.each(vectors.edgeCases.vectors.map((vector) => [vector.number, vector.what, vector] as const))(
+    'refuses edge case %i: %s',
+    (_number, _what, vector) => {
+      const publicKey = fromHex(vector.publicKey)
+      const accepted =
+        ed25519.checkPublicKey(publicKey) &&
+        ed25519.verify(fromHex(vector.signature), fromHex(vector.message), publicKey)
+      expect(accepted).toBe(false)
+    },
+  )
   test('without the key check only the case of wholly mixed order passes', () => {
-    const passing = vectors.edgeCases.vectors.filter((vector) => ed25519.verify(fromHex(vector.signature), fromHex(vector.message), fromHex(vector.publicKey)))
+    const passing = vectors.edgeCases.vectors.filter((vector) =>
+      ed25519.verify(fromHex(vector.signature), fromHex(vector.message), fromHex(vector.publicKey)),
+    )
     expect(passing.map((vector) => vector.number)).toEqual([3])
   })
 
@@ -122,7 +138,10 @@ describe('Ed25519 engines agree', () => {
     )
   })
   test('on which 32 bytes are a key', () => {
-    fc.assert(fc.property(bytes(32), (key) => void all(({ ed25519 }) => ed25519.checkPublicKey(key))), { numRuns: 60 })
+    fc.assert(
+      fc.property(bytes(32), (key) => void all(({ ed25519 }) => ed25519.checkPublicKey(key))),
+      { numRuns: 60 },
+    )
   })
   test('on signatures crafted with every torsion point', () => {
     const message = utf8('m')
@@ -134,56 +153,77 @@ describe('Ed25519 engines agree', () => {
   })
 })
 
-describe.each(engines.map((engine) => [engine.sealing.name, engine.sealing] as const))('sealing engine %s', (_, sealing) => {
-  test('RFC 7748 §5.2, first iteration', () => {
-    const nine = concat(Uint8Array.of(9), new Uint8Array(31))
-    expect(toHex(sealing.agree(nine, nine) as Uint8Array)).toBe('422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079')
-    expect(toHex(sealing.publicKeyOf(nine))).toBe('422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079')
-  })
-  test('RFC 8439 §2.8.2', () => {
-    const key = Uint8Array.from({ length: 32 }, (_value, i) => 0x80 + i)
-    const text = utf8("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.")
-    const sealed = sealing.encrypt(key, fromHex('070000004041424344454647'), text, fromHex('50515253c0c1c2c3c4c5c6c7'))
-    expect(toHex(sealed.subarray(0, 16))).toBe('d31a8d34648e60db7b86afbc53ef7ec2')
-    expect(toHex(sealed.subarray(-16))).toBe('1ae10b594f09e26a7e902ecbd0600691')
-  })
-  test.each([
-    ['0', little(0n)],
-    ['1', little(1n)],
-    ['p − 1', little((1n << 255n) - 20n)],
-    ['p', little((1n << 255n) - 19n)],
-    ['order 8', fromHex('e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800')],
-  ])('agrees on nothing with u = %s', (_name, key) => expect(sealing.agree(new Uint8Array(32).fill(5), key)).toBeUndefined())
-  test('opens only what it sealed', () => {
-    const [key, nonce, associated] = [new Uint8Array(32).fill(1), new Uint8Array(12).fill(2), utf8('header')]
-    const sealed = sealing.encrypt(key, nonce, utf8('body'), associated)
-    expect(sealing.decrypt(key, nonce, sealed, associated)).toEqual(utf8('body'))
-    expect(sealing.decrypt(key, nonce, sealed, utf8('Header'))).toBeUndefined()
-    expect(sealing.decrypt(key, new Uint8Array(12), sealed, associated)).toBeUndefined()
-    expect(sealing.decrypt(new Uint8Array(32), nonce, sealed, associated)).toBeUndefined()
-    expect(sealing.decrypt(key, nonce, sealed.subarray(0, 15), associated)).toBeUndefined()
-    for (let i = 0; i < sealed.length; i++) {
-      const spoilt = sealed.slice()
-      spoilt[i] = (spoilt[i] as number) ^ 1
-      expect(sealing.decrypt(key, nonce, spoilt, associated)).toBeUndefined()
-    }
-  })
-  test('names the argument of a wrong length', () => {
-    expect(() => sealing.agree(new Uint8Array(31), new Uint8Array(32))).toThrow(/secretKey must be 32 bytes/)
-    expect(() => sealing.encrypt(new Uint8Array(32), new Uint8Array(11), utf8(''), utf8(''))).toThrow(/nonce must be 12 bytes/)
-  })
-})
+describe.each(engines.map((engine) => [engine.sealing.name, engine.sealing] as const))(
+  'sealing engine %s',
+  (_, sealing) => {
+    test('RFC 7748 §5.2, first iteration', () => {
+      const nine = concat(Uint8Array.of(9), new Uint8Array(31))
+      expect(toHex(sealing.agree(nine, nine) as Uint8Array)).toBe(
+        '422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079',
+      )
+      expect(toHex(sealing.publicKeyOf(nine))).toBe('422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079')
+    })
+    test('RFC 8439 §2.8.2', () => {
+      const key = Uint8Array.from({ length: 32 }, (_value, i) => 0x80 + i)
+      const text = utf8(
+        "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.",
+      )
+      const sealed = sealing.encrypt(
+        key,
+        fromHex('070000004041424344454647'),
+        text,
+        fromHex('50515253c0c1c2c3c4c5c6c7'),
+      )
+      expect(toHex(sealed.subarray(0, 16))).toBe('d31a8d34648e60db7b86afbc53ef7ec2')
+      expect(toHex(sealed.subarray(-16))).toBe('1ae10b594f09e26a7e902ecbd0600691')
+    })
+    test.each([
+      ['0', little(0n)],
+      ['1', little(1n)],
+      ['p − 1', little((1n << 255n) - 20n)],
+      ['p', little((1n << 255n) - 19n)],
+      ['order 8', fromHex('e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800')],
+    ])('agrees on nothing with u = %s', (_name, key) =>
+      expect(sealing.agree(new Uint8Array(32).fill(5), key)).toBeUndefined(),
+    )
+    test('opens only what it sealed', () => {
+      const [key, nonce, associated] = [new Uint8Array(32).fill(1), new Uint8Array(12).fill(2), utf8('header')]
+      const sealed = sealing.encrypt(key, nonce, utf8('body'), associated)
+      expect(sealing.decrypt(key, nonce, sealed, associated)).toEqual(utf8('body'))
+      expect(sealing.decrypt(key, nonce, sealed, utf8('Header'))).toBeUndefined()
+      expect(sealing.decrypt(key, new Uint8Array(12), sealed, associated)).toBeUndefined()
+      expect(sealing.decrypt(new Uint8Array(32), nonce, sealed, associated)).toBeUndefined()
+      expect(sealing.decrypt(key, nonce, sealed.subarray(0, 15), associated)).toBeUndefined()
+      for (let i = 0; i < sealed.length; i++) {
+        const spoilt = sealed.slice()
+        spoilt[i] = (spoilt[i] as number) ^ 1
+        expect(sealing.decrypt(key, nonce, spoilt, associated)).toBeUndefined()
+      }
+    })
+    test('names the argument of a wrong length', () => {
+      expect(() => sealing.agree(new Uint8Array(31), new Uint8Array(32))).toThrow(/secretKey must be 32 bytes/)
+      expect(() => sealing.encrypt(new Uint8Array(32), new Uint8Array(11), utf8(''), utf8(''))).toThrow(
+        /nonce must be 12 bytes/,
+      )
+    })
+  },
+)
 
 test('sealing engines write the same bytes', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.uint8Array({ maxLength: 500 }), fc.uint8Array({ maxLength: 80 }), (secret, text, associated) => {
-      const [first, ...others] = engines.map(({ sealing }) => ({
-        publicKey: sealing.publicKeyOf(secret),
-        shared: sealing.agree(secret, sealing.publicKeyOf(new Uint8Array(32).fill(4))),
-        sealed: sealing.encrypt(secret, new Uint8Array(12), text, associated),
-      }))
-      for (const other of others) expect(other).toEqual(first)
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      fc.uint8Array({ maxLength: 500 }),
+      fc.uint8Array({ maxLength: 80 }),
+      (secret, text, associated) => {
+        const [first, ...others] = engines.map(({ sealing }) => ({
+          publicKey: sealing.publicKeyOf(secret),
+          shared: sealing.agree(secret, sealing.publicKeyOf(new Uint8Array(32).fill(4))),
+          sealed: sealing.encrypt(secret, new Uint8Array(12), text, associated),
+        }))
+        for (const other of others) expect(other).toEqual(first)
+      },
+    ),
     { numRuns: 40 },
   )
 })
