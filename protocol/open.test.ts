@@ -3,6 +3,7 @@ import { equalBytes } from './bytes.ts'
 import { createTrust } from './credentials.ts'
 import { loadEngine, portableEngine } from './engines/load.ts'
 import { FAILURES, type FailureCode } from './failures.ts'
+import { KIND_NAMES, kindRow, type KindName } from './kinds.ts'
 import { openFrame, openFrames, openNested, withKeys, type Arrival, type OpenContext } from './open.ts'
 import { sealBatch, sealOne } from './seals.ts'
 import { createInvalidFrames } from './testing/invalid-frames.ts'
@@ -240,6 +241,14 @@ describe('a decision nested in its countersignature', () => {
 })
 
 describe('a nested frame', () => {
+  test('nests ever less: opening one comes to an end', () => {
+    const depth = (kind: KindName, above: readonly KindName[]): number => {
+      if (above.includes(kind)) throw new Error(`${kind} nests itself`)
+      const inner = Object.values(kindRow(kind).nests).flat() as KindName[]
+      return 1 + Math.max(0, ...inner.map((one) => depth(one, [...above, kind])))
+    }
+    expect(Math.max(...KIND_NAMES.map((kind) => depth(kind, [])))).toBe(2)
+  })
   test.each<readonly [string, Uint8Array, FailureCode]>([
     ['of another kind', messages.decision, 'SCHEMA_VIOLATION'],
     [
