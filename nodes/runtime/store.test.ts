@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { utf8 } from '../../protocol/bytes.ts'
+import { LedgerLocked, lockLedger } from './ledger-lock.ts'
+import { LedgerDamaged, lmdbStore } from './lmdb-store.ts'
+import { memoryStore } from './memory-store.ts'
+import { storeCompliance } from './store-compliance.ts'
+
+let directory: string
+const fresh = (): string => mkdtempSync(join(tmpdir(), 'semops-store-'))
+
+storeCompliance('the LMDB store', async () => {
+  const home = fresh()
+  let store = lmdbStore(join(home, 'ledger.mdb'))
+  return {
+    store,
+    reopen: async () => {
+      await store.close()
+      store = lmdbStore(join(home, 'ledger.mdb'))
+      return store
+    },
+    end: async () => {
+      await store.close()
+      rmSync(home, { recursive: true })
+    },
+  }
+})
+
+storeCompliance('the memory store', async () => {
+  const store = memoryStore()
+  return { store, reopen: async () => store.crash(), end: async () => {} }
+})
+
+describe('a crash of the memory store', () => {
+  const row = (name: string) => ({ table: 't', key: utf8(name), value: utf8(name) })
+  it('loses exactly the unflushed suffix', async () => {
+    const store = memoryStore()
+    await store.commit([row('a')])
+    await store.flushed()
+    await store.commit([row('b'), { table: 't', key: utf8('a'), value: undefined }])
+    await store.commit([row('c')])
+    expect([...store.crash().range('t')].map(([, v]) => v)).toEqual([utf8('a')])
+  })
+  it('keeps what a flush covered, and no commit that came after it was asked for', async () => {
+    const runs: (() => void)[] = []
+    const store = memoryStore((_what, run) => void runs.push(run))
+    const turn = async (): Promise<void> => {
+      runs.shift()?.()
+      await Promise.resolve()
+    }
+    void store.commit([row('a')])
+    await turn()
+    void store.flushed()
+    void store.commit([row('b')])
+    await turn()
+    await turn()
+    expect([...store.crash().range('t')]).toHaveLength(1)
+  })
+})
+
+describe('a ledger on disk', () => {
+  beforeEach(() => {
+    directory = fresh()
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  it('is refused when damaged', () => {
+    mkdirSync(join(directory, 'x'))
+    const path = join(directory, 'x', 'ledger.mdb')
+    writeFileSync(path, Buffer.alloc(16_384, 0x5a))
+    expect(() => lmdbStore(path)).toThrow(LedgerDamaged)
+  })
+
+  it('has one owner, also within one process', () => {
+    const lock = lockLedger(directory)
+    expect(() => lockLedger(directory)).toThrow(LedgerLocked)
+    lock.release()
+    lockLedger(directory).release()
+    expect(readdirSync(directory)).toEqual([])
+  })
+
+  it('is taken over from a process that is no more, and from another of the same pid', () => {
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    writeFileSync(join(directory, 'lock'), `${pid} 123`)
+    lockLedger(directory).release()
+    writeFileSync(join(directory, 'lock'), `${process.pid} 1`)
+    lockLedger(directory).release()
+    writeFileSync(join(directory, 'lock'), '')
+    lockLedger(directory).release()
+  })
+})
