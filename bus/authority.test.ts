@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { guestToken } from '../protocol/ids.ts'
 import { createAuthority, issueHostLogin, issueLogin, readAuthority, withRevoked, writeAuthority } from './authority.ts'
-import { newUserSeed } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import {
   loginName,
   loginPublicKey,
@@ -82,7 +82,7 @@ describe('files', () => {
     expect(await readHostLogin(join(dir, 'login.json'))).toEqual(login)
     expect(await readAuthority(join(dir, 'authority.json'))).toEqual(state)
     for (const name of await readdir(dir)) expect((await stat(join(dir, name))).mode & 0o777).toBe(0o600)
-    expect((await readdir(dir)).sort()).toEqual(['authority.json', 'login.json'])
+    expect((await readdir(dir)).toSorted()).toEqual(['authority.json', 'login.json'])
   })
 
   test('one that others can read is refused', async () => {
@@ -101,7 +101,7 @@ describe('files', () => {
     ['a list', () => []],
     ['no servers', (login: HostLogin) => ({ ...login, servers: [] })],
     ['servers that are no text', (login: HostLogin) => ({ ...login, servers: [1] })],
-    ["another key's seed", (login: HostLogin) => ({ ...login, seed: newUserSeed() })],
+    ["another key's seed", (login: HostLogin) => ({ ...login, seed: newSeed('U') })],
     ['an account seed', (login: HostLogin) => ({ ...login, seed: state.accountSeed })],
     ['no JWT', (login: HostLogin) => ({ ...login, jwt: 'x' })],
     ['half a service login', (login: HostLogin) => ({ ...login, service: { jwt: login.jwt } })],
@@ -110,6 +110,6 @@ describe('files', () => {
   ])('%s is no host login', async (_, change) => {
     const login = await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers })
     expect(parseHostLogin(login)).toEqual(login)
-    expect(() => parseHostLogin(change(login))).toThrow()
+    expect(() => parseHostLogin(change(login))).toThrow(TypeError)
   })
 })

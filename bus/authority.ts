@@ -6,17 +6,8 @@
  * Invariant: what `AuthorityState` holds is enough to start the broker again with the same trust, revocations included.
  */
 import { realmOf, type Role } from '../protocol/ids.ts'
-import {
-  accountJwt,
-  accountUserJwt,
-  newAccountSeed,
-  newOperatorSeed,
-  newUserSeed,
-  operatorJwt,
-  publicKeyOf,
-  scopedUserJwt,
-  type ScopedSigner,
-} from './jwt.ts'
+import { accountJwt, accountUserJwt, operatorJwt, publicKeyOf, scopedUserJwt, type ScopedSigner } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import { readSecretJson, writeSecretJson, type HostLogin, type Login } from './logins.ts'
 import {
   addressOf,
@@ -54,10 +45,10 @@ export type BrokerTrust = {
 export const createAuthority = (name: string): AuthorityState => ({
   version: 1,
   name,
-  operatorSeed: newOperatorSeed(),
-  systemAccountSeed: newAccountSeed(),
-  accountSeed: newAccountSeed(),
-  signerSeeds: Object.fromEntries(LOGIN_ROLES.map((role) => [role, newAccountSeed()])) as Record<LoginRole, string>,
+  operatorSeed: newSeed('O'),
+  systemAccountSeed: newSeed('A'),
+  accountSeed: newSeed('A'),
+  signerSeeds: Object.fromEntries(LOGIN_ROLES.map((role) => [role, newSeed('A')])) as Record<LoginRole, string>,
   revocations: {},
 })
 
@@ -102,7 +93,7 @@ export const issueLogin = async (
     ...(address === undefined ? [] : [`address:${address}`]),
     ...(serves === undefined ? [] : [`service:${serviceName(serves)}`]),
   ]
-  const seed = newUserSeed()
+  const seed = newSeed('U')
   const account = publicKeyOf(state.accountSeed)
   return { seed, jwt: await scopedUserJwt(host, seed, account, state.signerSeeds[role], tags, undefined) }
 }
@@ -131,7 +122,7 @@ export const withRevoked = (state: AuthorityState, publicKeys: readonly string[]
 
 /** A short-lived login of the system account that may update accounts and read the answer, nothing else. */
 export const systemLogin = async (state: AuthorityState, nowMs: number): Promise<Login> => {
-  const seed = newUserSeed()
+  const seed = newSeed('U')
   const name = 'authority'
   const jwt = await accountUserJwt(
     name,

@@ -82,7 +82,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       const wallet = await enter('customer', host())
       wallet.bus.publish(request(cpp.bus, wallet.bus), bytes('x'))
       await harness.settle(wallet.bus, cpp.bus)
-      expect(cpp.messages.map((message) => Object.keys(message).sort())).toEqual([['data', 'subject']])
+      expect(cpp.messages.map((message) => Object.keys(message).toSorted())).toEqual([['data', 'subject']])
     })
 
     test('one wildcard subscription takes all that is for the host, and nothing else', async () => {
@@ -95,7 +95,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       bank.bus.publish(to('cpp', cpp.bus.name, 'transfer-answer', bank.bus), bytes('answer'))
       wallet.bus.publish(request(other.bus, wallet.bus), bytes('not for it'))
       await harness.settle(wallet.bus, bank.bus, cpp.bus, other.bus)
-      expect([...texts(cpp)].sort()).toEqual(['answer', 'query', 'request'])
+      expect([...texts(cpp)].toSorted()).toEqual(['answer', 'query', 'request'])
       expect(texts(other)).toEqual(['not for it'])
     })
 
@@ -138,7 +138,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       await harness.settle(wallet.bus, beside.bus, ...members.map(({ bus }) => bus))
       const shared = members.map(texts)
       expect(texts(beside)).toEqual(sent)
-      expect(shared.flat().sort((a, b) => Number(a) - Number(b))).toEqual(sent)
+      expect(shared.flat().toSorted((a, b) => Number(a) - Number(b))).toEqual(sent)
       // Each gets some: of 200 by chance, none with probability 2^-199.
       expect(shared.every((some) => some.length > 0)).toBe(true)
     })
@@ -177,17 +177,14 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       const { bus } = await enter('customer', host())
       const dots = ['', '.', 'a..b', 'a.', '.a', `${'a.'.repeat(200)}a`]
       for (const subject of [...dots, 'a b', 'a\r\nPUB x 0\r\n', 'a\tb', 'a.*.b', 'a.>', 'a*', 'á', 'a\u0000'])
-        expect(() => bus.publish(subject, bytes('x')), JSON.stringify(subject)).toThrow(TypeError)
+        expect(() => bus.publish(subject, bytes('x'))).toThrow(TypeError)
       expect(bus.stats()).toMatchObject({ outMessages: 0, notSent: 0 })
     })
 
     test('throws at what is no subject to subscribe to', async () => {
       const { bus } = await enter('customer', host())
       for (const subject of ['', 'a..b', 'a.>.b', 'a b', 'a\n', '>.a', 'a.b>', 'a.*b'])
-        await expect(
-          bus.subscribe(subject, {}, () => undefined),
-          subject,
-        ).rejects.toThrow(TypeError)
+        await expect(bus.subscribe(subject, {}, () => undefined)).rejects.toThrow(TypeError)
     })
 
     test('an ended subscription hears nothing more', async () => {
@@ -359,8 +356,8 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       const inboxes = [inboxSubject('customer', host()), inboxSubject('cpp', bus.name), 'semops.v1.customer.*.>']
       for (const subject of [...inboxes, 'semops.v1.customer.>', '>', '$SYS.>', '$JS.API.>', '$SRV.PING', '_INBOX.>']) {
         const refused = bus.subscribe(subject, {}, () => undefined)
-        await expect(refused, subject).rejects.toBeInstanceOf(BusError)
-        await expect(refused, subject).rejects.toMatchObject({ code: 'permission' })
+        await expect(refused).rejects.toBeInstanceOf(BusError)
+        await expect(refused).rejects.toMatchObject({ code: 'permission' })
         expect(events.at(-1)).toEqual({ type: 'permission-error', operation: 'subscribe', subject })
       }
     })
@@ -450,7 +447,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
             bus.publish(to(toRole, addressee.bus.name, kind, bus), bytes(`${kind} ${from} ${toRole}`))
       await harness.settle(...[...seen.values()].map(({ bus }) => bus))
       const heard = [...seen.values()].flatMap(texts)
-      expect([...heard].sort()).toEqual([...legs].sort())
+      expect([...heard].toSorted()).toEqual([...legs].toSorted())
       const refused = [...seen.values()].reduce((sum, { bus }) => sum + bus.stats().permissionErrors, 0)
       expect(refused).toBe(ROLES.length ** 2 * KIND_NAMES.length - legs.size)
     }, 60_000)

@@ -6,7 +6,8 @@ import { createAuthority, issueLogin, trustOf } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
 import type { Bus, BusEvent } from './bus.ts'
 import { busCompliance } from './compliance.ts'
-import { accountUserJwt, newUserSeed, publicKeyOf, scopedUserJwt } from './jwt.ts'
+import { accountUserJwt, publicKeyOf, scopedUserJwt } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import { loginPublicKey, mintGuest, type Login } from './logins.ts'
 import { natsBroker, openNatsBus, openRequestReply } from './nats-bus.ts'
 import { revokeLogins } from './revocation.ts'
@@ -132,7 +133,7 @@ describe('NATS bus on a real server', () => {
   )
 
   test('nobody enters without a login, nor with one of another authority', async () => {
-    const seed = newUserSeed()
+    const seed = newSeed('U')
     const other = createAuthority('other')
     const jwtOf = (signerSeed: string, account: string) =>
       scopedUserJwt('hu-x', seed, account, signerSeed, [], undefined)
@@ -167,7 +168,7 @@ describe('NATS bus on a real server', () => {
 
   test('a scoped key grants no more than its role, whatever the login says', async () => {
     const { state } = broker
-    const seed = newUserSeed()
+    const seed = newSeed('U')
     const account = publicKeyOf(state.accountSeed)
     // A login that grants itself everything, signed by the guests' key.
     const signer = fromSeed(new TextEncoder().encode(state.signerSeeds.guest))
@@ -189,7 +190,7 @@ describe('NATS bus on a real server', () => {
 
   test('a login of the protocol cannot answer a reply subject that a sender chose', async () => {
     // With the rights that the JWT package adds by default this host could publish wherever a sender points it.
-    const seed = newUserSeed()
+    const seed = newSeed('U')
     const { servers, state } = broker
     const jwt = await accountUserJwt('asker', seed, state.accountSeed, ['>'], ['_INBOX.>'], Date.now() + 60_000)
     await using asker = await openRequestReply({ login: { seed, jwt }, servers })
@@ -269,7 +270,7 @@ describe('NATS bus on a real server', () => {
     /** Everything under `t.`, so that no pattern reaches what the server itself listens to. */
     const under = (pattern: string): string => `t.${pattern}`
     const loginWith = async (publish: readonly string[], subscribe: readonly string[]): Promise<Bus> => {
-      const seed = newUserSeed()
+      const seed = newSeed('U')
       const { accountSeed } = broker.state
       const jwt = await accountUserJwt('x', seed, accountSeed, publish, subscribe, Date.now() + 60_000)
       return openNatsBus({ login: { seed, jwt }, servers: broker.servers })

@@ -19,7 +19,7 @@ describe('permissions', () => {
     const { publish, responses } = permissionsOf(role)
     const legs = ALL_LEGS.filter(({ from }) => from === role)
     const expected = legs.map(({ kind, to }) => `semops.v1.${to}.*.${kind}.{{name()}}`)
-    expect([...publish].filter((subject) => subject.startsWith('semops.')).sort()).toEqual([...expected].sort())
+    expect([...publish].filter((subject) => subject.startsWith('semops.')).toSorted()).toEqual([...expected].toSorted())
     expect(legs.length).toBeGreaterThan(0)
     expect(responses).toBeUndefined()
   })
@@ -82,9 +82,10 @@ describe('subjects', () => {
   test('what covers a pattern matches all that the pattern matches', () => {
     fc.assert(
       fc.property(pattern, pattern, subject, (outer, inner, one) => {
-        if (covers(outer, inner) && matches(inner, one)) expect(matches(outer, one)).toBe(true)
+        fc.pre(covers(outer, inner) && matches(inner, one))
+        expect(matches(outer, one)).toBe(true)
       }),
-      { numRuns: 2_000 },
+      { numRuns: 300 },
     )
   })
 
@@ -100,7 +101,7 @@ describe('subjects', () => {
     )
     fc.assert(
       fc.property(pattern, pattern, (outer, inner) => {
-        if (covers(outer, inner)) return
+        fc.pre(!covers(outer, inner))
         expect(all.flat().some((one) => matches(inner, one) && !matches(outer, one))).toBe(true)
       }),
       { numRuns: 500 },
@@ -108,7 +109,15 @@ describe('subjects', () => {
   })
 
   test('every pattern and every subject passes its own check', () => {
-    fc.assert(fc.property(pattern, (one) => checkPattern(one)))
-    fc.assert(fc.property(subject, (one) => checkLiteralSubject(one)))
+    fc.assert(
+      fc.property(pattern, (one) => {
+        expect(() => checkPattern(one)).not.toThrow()
+      }),
+    )
+    fc.assert(
+      fc.property(subject, (one) => {
+        expect(() => checkLiteralSubject(one)).not.toThrow()
+      }),
+    )
   })
 })

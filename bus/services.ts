@@ -192,5 +192,5 @@ export const discover = async <K extends ServiceKind>(
   }
   const of = name === undefined ? [] : id === undefined ? [name] : [name, id]
   take(await connection.collect(subjectOf(kind, ...of), new Uint8Array(0), { timeoutMs, enough }))
-  return [...found.keys()].sort().map((key) => found.get(key) as ServiceAnswers[K])
+  return [...found.keys()].toSorted().map((key) => found.get(key) as ServiceAnswers[K])
 }

@@ -17,7 +17,7 @@ import {
 import { fail, ok, type Failure, type Result } from './failures.ts'
 import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
-import { isFinalHop, isHopAllowed, KINDS, kindRow, type Body, type KindName } from './kinds.ts'
+import { isFinalHop, isHopAllowed, kindRow, type Body, type KINDS, type KindName } from './kinds.ts'
 import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
 import { keyOfBytes } from './lru.ts'
 import type { Subject } from './subjects.ts'

@@ -53,10 +53,7 @@ export const lmdbStore = (path: string): Store => {
     },
     commit: async (mutations) => {
       checkMutations(mutations)
-      const puts = mutations.map(({ table, key, value }) => ({
-        key: keyOf(table, key),
-        value: value === undefined ? undefined : asBuffer(value),
-      }))
+      const puts = mutations.map(({ table, key, value }) => ({ key: keyOf(table, key), value: value === undefined ? undefined : asBuffer(value) }))
       if (puts.length === 0) return
       const committed = env.batch(() => {
         for (const { key, value } of puts) {
@@ -81,21 +78,19 @@ export const lmdbStore = (path: string): Store => {
 /** First page of an LMDB file: the magic number 0xBEEFC0DE in the machine's order after a 24-byte page header. */
 const MAGIC = Buffer.from('dec0efbe', 'hex')
 const MAGIC_AT = 24
-const META_PAGE_BYTES = 4_096
+const PAGE_SIZE_AT = 48
+const MAX_PAGE_BYTES = 65_536
 
 /** The library ends the process on a file that is not its own, so that is found out before. @throws LedgerDamaged */
 const checkFile = (path: string): void => {
   if (!existsSync(path)) return
   const file = openSync(path, 'r')
   try {
-    const head = Buffer.alloc(2 * META_PAGE_BYTES)
+    const head = Buffer.alloc(2 * MAX_PAGE_BYTES)
     const length = readSync(file, head, 0, head.length, 0)
-    const isMeta = (page: number): boolean =>
-      head
-        .subarray(page + MAGIC_AT)
-        .subarray(0, MAGIC.length)
-        .equals(MAGIC)
-    if (length === head.length && isMeta(0) && isMeta(META_PAGE_BYTES)) return
+    const isMeta = (page: number): boolean => head.subarray(page + MAGIC_AT).subarray(0, MAGIC.length).equals(MAGIC)
+    const pageBytes = head.readUInt32LE(PAGE_SIZE_AT)
+    if (isMeta(0) && pageBytes >= 512 && pageBytes <= MAX_PAGE_BYTES && length >= 2 * pageBytes && isMeta(pageBytes)) return
     throw new LedgerDamaged(path, new Error('no LMDB meta pages'))
   } finally {
     closeSync(file)
@@ -105,15 +100,7 @@ const checkFile = (path: string): void => {
 const openFile = (path: string) => {
   checkFile(path)
   try {
-    return open<Buffer, Buffer>({
-      path,
-      noSubdir: true,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      separateFlushed: true,
-      cache: false,
-      maxReaders: 16,
-    })
+    return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', separateFlushed: true, cache: false, maxReaders: 16 })
   } catch (cause) {
     throw new LedgerDamaged(path, cause)
   }

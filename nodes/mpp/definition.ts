@@ -1,0 +1,64 @@
+/** The MPP as one table of decisions: which handler answers which kind of event. */
+import type { MandateStatement } from '../../protocol/statements.ts'
+import type { NodeDefinition } from '../runtime/node.ts'
+import { onDelayedTransferConfirmation, onPaymentOutcome, onTransferConfirmation } from './decide-confirmation.ts'
+import { onReceipted, onRefused, onRetirePayee, onStarted } from './decide-directory.ts'
+import {
+  ISSUE_CREDENTIAL, onCredentialIssued, onHostRegistration, onMandateAnswer, onPayeeEnrolment, type IssueInput, type PayeeTerms,
+} from './decide-enrolment.ts'
+import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
+import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
+import { onAskExpiry, onRequestToPay } from './decide-request.ts'
+import {
+  onAccountNotice, onMissingEntries, onPairAdjustment, onSettlementBatch, onSettlementDue, onSettlementRetry,
+} from './decide-settlement.ts'
+import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.ts'
+import { isListed, loadListings } from './registration.ts'
+import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
+import { DEADLINES, MPP_TABLES } from './state.ts'
+
+export type MppDependencies = {
+  /** This MPP's own credential chain, shown to the data centers. */
+  readonly chain: readonly Uint8Array[]
+  /** What a mandate says, its signature unjudged; undefined when it is none. */
+  readonly readMandate: (mandate: Uint8Array) => MandateStatement | undefined
+  /** Signs a payee credential with this MPP's message key. @throws TypeError when the terms break the grammar */
+  readonly issuePayee: (terms: PayeeTerms) => Uint8Array
+}
+
+export const mppDefinition = ({ chain, readMandate, issuePayee }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
+  role: 'mpp',
+  tables: MPP_TABLES,
+  messages: {
+    'host-registration': onHostRegistration,
+    'payee-enrolment': onPayeeEnrolment(readMandate),
+    'mandate-answer': onMandateAnswer,
+    'payment-notice': onPaymentNotice,
+    'payment-decision': onPaymentDecision,
+    'transfer-confirmation': onTransferConfirmation,
+    'delayed-transfer-confirmation': onDelayedTransferConfirmation,
+    'payment-outcome': onPaymentOutcome,
+    'request-to-pay': onRequestToPay,
+    'settlement-batch': onSettlementBatch,
+    'missing-entries': onMissingEntries,
+    'pair-adjustment': onPairAdjustment,
+    'account-notice': onAccountNotice,
+    'transfer-answer': onTransferAnswer,
+  },
+  deadlines: {
+    [DEADLINES.payout]: onPayoutDeadline,
+    [DEADLINES.settlementDue]: onSettlementDue,
+    [DEADLINES.settlementRetry]: onSettlementRetry,
+    [DEADLINES.askExpiry]: onAskExpiry,
+  },
+  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
+  reads: { report: (read, _, context) => reportOf(read, context), payments: paymentsOf, payee: payeeOf, credit: creditOf },
+  jobs: { [ISSUE_CREDENTIAL]: async (input) => issuePayee((input as IssueInput).terms) },
+  finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
+  started: onStarted(chain),
+  refused: onRefused,
+  receipted: onReceipted,
+  policySchema: MppPolicySchema,
+  policyDefaults: MPP_POLICY_DEFAULTS,
+  ready: (read, { self, policy }) => isListed(1, loadListings(read, self.id), policy.dataCenters),
+})

@@ -1,0 +1,127 @@
+/**
+ * Whose key is it? Chains known from the start and chains learned on the way, each verified to the root before it is believed.
+ * What is not known is asked of the realm's data center, once for each back-off, while the frames that need it are parked.
+ */
+import { toHex } from '../../protocol/bytes.ts'
+import { verifyChain, type KeyRecord, type Trust, type VerifiedChain } from '../../protocol/credentials.ts'
+import { ok, type Result } from '../../protocol/failures.ts'
+import type { Role } from '../../protocol/ids.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { createLru } from '../../protocol/lru.ts'
+import { put, type Reader, type Write } from './node.ts'
+import { credentialIdTable, credentialTable } from './runtime-tables.ts'
+import { keyOf } from './table.ts'
+
+export type CredentialStore = {
+  readonly byKeyId: (keyId: Uint8Array) => KeyRecord | undefined
+  /** The newest key of a host. */
+  readonly byId: (id: string) => KeyRecord | undefined
+  readonly roleOf: (id: string) => Role | undefined
+  /** Believes a chain that was verified already; the rows to be written, none when it was known. */
+  readonly learn: (chain: readonly Uint8Array[], verified: VerifiedChain, nowMs: number) => readonly Write[]
+  /** Verifies a chain from outside, then {@link learn}s it. */
+  readonly verifyAndLearn: (
+    chain: readonly Uint8Array[],
+    nowMs: number,
+  ) => Result<{ readonly verified: VerifiedChain; readonly rows: readonly Write[] }>
+}
+
+/** @param known chains that need no asking: one's own and those of the realm's data centers. @throws Error for a bad one */
+export const createCredentialStore = (
+  trust: Trust,
+  read: Reader,
+  known: readonly (readonly Uint8Array[])[],
+  nowMs: number,
+): CredentialStore => {
+  const fixedByKey = new Map<string, KeyRecord>()
+  const fixedById = new Map<string, KeyRecord>()
+  const cache = createLru<KeyRecord>(LIMITS.credentialCacheSize)
+  const cacheById = createLru<KeyRecord>(LIMITS.credentialCacheSize)
+
+  const recordsOf = ({ processorKey, hostKey }: VerifiedChain): readonly KeyRecord[] =>
+    hostKey === undefined ? [processorKey] : [processorKey, hostKey]
+
+  for (const chain of known) {
+    const verified = verifyChain(trust, chain, nowMs)
+    if (!verified.ok) throw new Error(`a credential chain given at start does not hold: ${verified.failure.code} ${verified.failure.detail}`)
+    for (const record of recordsOf(verified.value)) {
+      fixedByKey.set(toHex(record.keyId), record)
+      fixedById.set(record.owner, record)
+    }
+  }
+
+  const byKeyId = (keyId: Uint8Array): KeyRecord | undefined => {
+    const name = toHex(keyId)
+    const quick = fixedByKey.get(name) ?? cache.get(name)
+    if (quick !== undefined) return quick
+    const row = read.get(credentialTable, keyId)
+    if (row === undefined) return undefined
+    // Judged at the time it was learned: validity at the time of a message is asked by whoever opens it.
+    const verified = verifyChain(trust, row.chain, row.learnedAtMs)
+    if (!verified.ok) return undefined
+    const record = recordsOf(verified.value).find((one) => toHex(one.keyId) === name)
+    if (record !== undefined) cache.set(name, record)
+    return record
+  }
+  const byId = (id: string): KeyRecord | undefined => {
+    const quick = fixedById.get(id) ?? cacheById.get(id)
+    if (quick !== undefined) return quick
+    const row = read.get(credentialIdTable, id)
+    const record = row === undefined ? undefined : byKeyId(row.keyId)
+    if (record !== undefined) cacheById.set(id, record)
+    return record
+  }
+  const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) => {
+    return recordsOf(verified).flatMap((record, at) => {
+      const name = toHex(record.keyId)
+      if (fixedByKey.has(name) || cache.get(name) !== undefined || byKeyId(record.keyId) !== undefined) return []
+      cache.set(name, record)
+      const newest = byId(record.owner)
+      const rows: Write[] = [
+        // Of a longer chain only the part that certifies this key.
+        put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
+      ]
+      if (newest === undefined || newest.notBeforeMs <= record.notBeforeMs) {
+        cacheById.set(record.owner, record)
+        rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
+      }
+      return rows
+    })
+  }
+  return {
+    byKeyId,
+    byId,
+    roleOf: (id) => byId(id)?.role,
+    learn,
+    verifyAndLearn: (chain, at) => {
+      const verified = verifyChain(trust, chain, at)
+      return verified.ok ? ok({ verified: verified.value, rows: learn(chain, verified.value, at) }) : verified
+    },
+  }
+}
+
+/** What is missing: a key, or the credential of a host. */
+export type Missing = { readonly id: string; readonly keyId?: Uint8Array }
+
+export type CredentialQueries = {
+  /** True when it is time to ask (again). */
+  readonly shouldAsk: (missing: Missing, nowMs: number) => boolean
+  readonly answered: (id: string) => void
+}
+
+const MAX_ASKED = 4_096
+
+export const createCredentialQueries = (): CredentialQueries => {
+  const asked = createLru<{ readonly nextAtMs: number; readonly times: number }>(MAX_ASKED)
+  const nameOf = ({ id, keyId }: Missing): string => (keyId === undefined ? id : `${id} ${toHex(keyId)}`)
+  return {
+    shouldAsk: (missing, nowMs) => {
+      const last = asked.get(nameOf(missing))
+      if (last !== undefined && nowMs < last.nextAtMs) return false
+      const times = (last?.times ?? 0) + 1
+      asked.set(nameOf(missing), { times, nextAtMs: nowMs + Math.min(LIMITS.maxResendMs, LIMITS.firstResendMs * 2 ** Math.min(times - 1, 10)) })
+      return true
+    },
+    answered: (id) => asked.delete(id),
+  }
+}

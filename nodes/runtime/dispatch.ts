@@ -1,0 +1,150 @@
+/**
+ * Seals what is to be sent and publishes it: one Merkle tree for each audience class of a batch, never one for two classes
+ * (design §6), and carriers apart from what they carry. Nothing is published while the bus is disconnected.
+ */
+import type { Bus } from '../../bus/bus.ts'
+import { makeCarrier, type Sealer } from '../../protocol/confidential.ts'
+import { restoreContent, type Content } from '../../protocol/envelope.ts'
+import { ENVELOPE_VERSION } from '../../protocol/header.ts'
+import type { Role } from '../../protocol/ids.ts'
+import { KINDS } from '../../protocol/kinds.ts'
+import { sealBatch, sealOne } from '../../protocol/seals.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { formatSubject } from '../../protocol/subjects.ts'
+import type { Guest } from './guests.ts'
+import { audienceOf } from './outgoing.ts'
+import type { StoredSend } from './runtime-tables.ts'
+
+/** The secret keys of a host. */
+export type Keyring = {
+  readonly host: SigningKey
+  /** The device key of a customer on this wallet host. */
+  readonly device: (customer: string) => SigningKey | undefined
+  readonly guest: (token: string) => Guest | undefined
+}
+
+/**
+ * `sent`: handed to the broker. `waits`: not now, try again later. `gone`: its key is no more, it can never be sent.
+ * With `needs`, the credential of that host is missing.
+ */
+export type Sent = { readonly result: 'sent' | 'gone' } | { readonly result: 'waits'; readonly needs?: string }
+
+export type Dispatcher = {
+  /** What became of each, in order. */
+  readonly dispatch: (sends: readonly StoredSend[], nowMs: number) => readonly Sent[]
+}
+
+export type DispatchDeps = {
+  readonly self: { readonly id: string; readonly role: Role }
+  readonly networkId: Uint8Array
+  readonly bus: Bus
+  readonly keyring: Keyring
+  readonly sealer: Sealer
+  readonly random: (length: number) => Uint8Array
+  readonly credentialOf: (host: string) => { readonly role: Role; readonly sealingKey: Uint8Array | null } | undefined
+  /** A fault point of tests: true swallows the message as the network would. */
+  readonly drop: (send: StoredSend) => boolean
+  readonly onSealed: (messages: number) => void
+}
+
+type Prepared = {
+  readonly send: StoredSend
+  readonly toRole: Role
+  readonly content: Content | undefined
+  readonly recipientKey: Uint8Array | undefined
+  readonly guest: Guest | undefined
+  readonly key: SigningKey
+  frame: Uint8Array | undefined
+}
+const WAITS: Sent = { result: 'waits' }
+const GONE: Sent = { result: 'gone' }
+const SENT: Sent = { result: 'sent' }
+
+export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
+  const { self, networkId, bus, keyring, sealer, random } = deps
+
+  const prepare = (send: StoredSend): Prepared | Sent => {
+    const credential = send.toRole === undefined || (KINDS[send.kind].confidential && send.sealingKey === undefined) ? deps.credentialOf(send.toHost) : undefined
+    const toRole = send.toRole ?? credential?.role
+    if (toRole === undefined) return { result: 'waits', needs: send.toHost }
+    if (send.relay) return { send, toRole, content: undefined, recipientKey: undefined, guest: undefined, key: keyring.host, frame: send.body }
+    const [as, name = ''] = send.signer?.split(' ') ?? []
+    const guest = as === 'guest' ? keyring.guest(name) : undefined
+    const key = as === undefined ? keyring.host : as === 'device' ? keyring.device(name) : guest?.signing
+    if (key === undefined) return GONE
+    let recipientKey: Uint8Array | undefined
+    if (KINDS[send.kind].confidential) {
+      recipientKey = send.sealingKey ?? credential?.sealingKey ?? undefined
+      if (recipientKey === undefined) return { result: 'waits', needs: send.toHost }
+    }
+    return { send, toRole, content: restoreContent(send.header, send.body), recipientKey, guest, key, frame: undefined }
+  }
+
+  /** Seals with the host's key in one batch a class, with any other key one by one. */
+  const seal = (items: readonly { readonly item: Prepared; readonly content: Content; readonly key: SigningKey }[]): void => {
+    const classes = new Map<string, typeof items[number][]>()
+    for (const one of items) {
+      if (one.key !== keyring.host) {
+        one.item.frame = sealOne(one.content, one.key)
+        deps.onSealed(1)
+        continue
+      }
+      const audience = audienceOf(one.item.send.kind, one.item.toRole)
+      const members = classes.get(audience)
+      if (members === undefined) classes.set(audience, [one])
+      else members.push(one)
+    }
+    for (const members of classes.values()) {
+      const frames = sealBatch(members.map(({ content }) => content), keyring.host, random)
+      members.forEach(({ item }, at) => {
+        item.frame = frames[at]
+      })
+      deps.onSealed(members.length)
+    }
+  }
+
+  const carrierOf = (item: Prepared, nowMs: number): Content => {
+    const { header } = item.content as Content
+    return makeCarrier(
+      sealer,
+      {
+        version: ENVELOPE_VERSION,
+        networkId,
+        kind: item.send.kind,
+        bodyVersion: header.bodyVersion,
+        messageId: random(16),
+        from: self.id,
+        to: item.send.toHost,
+        sentAtMs: nowMs,
+        expiresAtMs: header.expiresAtMs,
+        correlationId: undefined,
+        bodyForm: 'encrypted',
+      },
+      { innerFrame: item.frame as Uint8Array, beside: item.send.beside ?? null },
+      item.recipientKey as Uint8Array,
+    )
+  }
+
+  return {
+    dispatch: (sends, nowMs) => {
+      if (!bus.connected) return sends.map(() => WAITS)
+      const prepared = sends.map(prepare)
+      const items = prepared.filter((one): one is Prepared => !('result' in one))
+      seal(items.filter(({ frame }) => frame === undefined).map((item) => ({ item, content: item.content as Content, key: item.key })))
+      seal(
+        items
+          .filter(({ recipientKey }) => recipientKey !== undefined)
+          .map((item) => ({ item, content: carrierOf(item, nowMs), key: keyring.host })),
+      )
+      return prepared.map((one) => {
+        if ('result' in one) return one
+        const { send, toRole, guest, frame } = one
+        if (deps.drop(send)) return SENT
+        const way = guest?.bus ?? bus
+        if (!way.connected) return WAITS
+        const subject = formatSubject({ toRole, toHost: send.toHost, kind: send.kind, fromHost: guest?.token ?? self.id })
+        return way.publish(subject, frame as Uint8Array) ? SENT : WAITS
+      })
+    },
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Guest logins of a wallet host: a connection under a random token, a one-time signing key and a one-time sealing key. All of
+ * it lives in memory and is gone with the process (design §7 "Customer's anonymity").
+ */
+import type { Broker, Bus, BusMessage } from '../../bus/bus.ts'
+import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
+import { inboxSubject } from '../../protocol/subjects.ts'
+import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { keyOfBytes } from '../../protocol/lru.ts'
+
+/** What a wallet's jobs use. */
+export type GuestLogins = {
+  /**
+   * Logs in under `token` and subscribes to it, with keys fresh for this login. @throws BusError when the broker refuses;
+   * Error for a token that is open already
+   */
+  readonly open: (token: string) => Promise<{ readonly sealingKey: Uint8Array }>
+  /** Logs out and forgets the keys. An unknown token is nothing. */
+  readonly close: (token: string) => Promise<void>
+}
+
+export type Guest = { readonly token: string; readonly bus: Bus; readonly signing: SigningKey; readonly sealing: KeyPair }
+
+export type GuestDesk = GuestLogins & {
+  readonly get: (token: string) => Guest | undefined
+  readonly secretOf: (keyId: Uint8Array) => KeyPair | undefined
+  readonly closeAll: () => Promise<void>
+}
+
+/** @param onMessage what comes for any of the tokens */
+export const createGuestDesk = (
+  broker: Broker,
+  engine: Engine,
+  random: (length: number) => Uint8Array,
+  onMessage: (message: BusMessage) => void,
+): GuestDesk => {
+  const guests = new Map<string, Guest>()
+  const opening = new Set<string>()
+  const secrets = new Map<string, KeyPair>()
+  const close = async (token: string): Promise<void> => {
+    const guest = guests.get(token)
+    if (guest === undefined) return
+    guests.delete(token)
+    secrets.delete(keyOfBytes(keyIdOf('x25519', guest.sealing.publicKey)))
+    await guest.bus.close()
+  }
+  return {
+    open: async (token) => {
+      if (guests.has(token) || opening.has(token)) throw new Error('this guest login is open already')
+      opening.add(token)
+      try {
+        const signing = signingKeyFromSeed(engine, random(32))
+        const secretKey = random(32)
+        const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
+        const bus = await broker.openGuest(token)
+        await bus.subscribe(inboxSubject('guest', token), {}, onMessage)
+        guests.set(token, { token, bus, signing, sealing })
+        secrets.set(keyOfBytes(keyIdOf('x25519', sealing.publicKey)), sealing)
+        return { sealingKey: sealing.publicKey }
+      } finally {
+        opening.delete(token)
+      }
+    },
+    close,
+    get: (token) => guests.get(token),
+    secretOf: (keyId) => secrets.get(keyOfBytes(keyId)),
+    closeAll: async () => {
+      await Promise.all([...guests.keys()].map(close))
+    },
+  }
+}
