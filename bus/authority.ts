@@ -5,20 +5,19 @@
  *
  * Invariant: what `AuthorityState` holds is enough to start the broker again with the same trust, revocations included.
  */
-import { realmOf } from '../protocol/ids.ts'
-import {
-  accountJwt,
-  accountUserJwt,
-  newAccountSeed,
-  newOperatorSeed,
-  newUserSeed,
-  operatorJwt,
-  publicKeyOf,
-  scopedUserJwt,
-  type ScopedSigner,
-} from './jwt.ts'
+import { realmOf, type Role } from '../protocol/ids.ts'
+import { accountJwt, accountUserJwt, operatorJwt, publicKeyOf, scopedUserJwt, type ScopedSigner } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import { readSecretJson, writeSecretJson, type HostLogin, type Login } from './logins.ts'
-import { addressOf, isLoginName, LOGIN_ROLES, permissionsOf, TOOL_INBOX_PREFIX, type LoginRole } from './permissions.ts'
+import {
+  addressOf,
+  isLoginName,
+  LOGIN_ROLES,
+  permissionsOf,
+  serviceName,
+  TOOL_INBOX_PREFIX,
+  type LoginRole,
+} from './permissions.ts'
 
 export const ACCOUNT_NAME = 'SEMOPS'
 const SYSTEM_ACCOUNT_NAME = 'SYS'
@@ -46,10 +45,10 @@ export type BrokerTrust = {
 export const createAuthority = (name: string): AuthorityState => ({
   version: 1,
   name,
-  operatorSeed: newOperatorSeed(),
-  systemAccountSeed: newAccountSeed(),
-  accountSeed: newAccountSeed(),
-  signerSeeds: Object.fromEntries(LOGIN_ROLES.map((role) => [role, newAccountSeed()])) as Record<LoginRole, string>,
+  operatorSeed: newSeed('O'),
+  systemAccountSeed: newSeed('A'),
+  accountSeed: newSeed('A'),
+  signerSeeds: Object.fromEntries(LOGIN_ROLES.map((role) => [role, newSeed('A')])) as Record<LoginRole, string>,
   revocations: {},
 })
 
@@ -72,21 +71,29 @@ export const trustOf = async (state: AuthorityState): Promise<BrokerTrust> => {
   }
 }
 
+/** `serves`: for role `service`, the role of the host that it answers for. */
+export type LoginRequest =
+  | { readonly role: Role; readonly host: string; readonly serves?: undefined }
+  | { readonly role: 'service'; readonly host: string; readonly serves: Role }
+
 /**
  * A login of `role` named `host`, with a fresh key. A data center's login also covers the address of its own realm.
  * @throws TypeError for a name outside the role's grammar: the broker itself would accept `*`.
  */
 export const issueLogin = async (
   state: Pick<AuthorityState, 'accountSeed' | 'signerSeeds'>,
-  { role, host }: { readonly role: LoginRole; readonly host: string },
+  { role, host, serves }: LoginRequest,
 ): Promise<Login> => {
   if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${JSON.stringify(host)}`)
   const address = addressOf(role, host)
-  // `hu-dcx` must not share what is addressed to `hu-dc`; the realm alone decides, so only the realm's own name form may.
+  // Any name of the realm would be given the realm's address, so a stray one is more likely a mistake than a data center.
   if (address !== undefined && host !== address && !host.startsWith(`${address}-`))
     throw new TypeError(`a data center of realm ${realmOf(host)} is named ${address} or ${address}-…`)
-  const tags = address === undefined ? [] : [`address:${address}`]
-  const seed = newUserSeed()
+  const tags = [
+    ...(address === undefined ? [] : [`address:${address}`]),
+    ...(serves === undefined ? [] : [`service:${serviceName(serves)}`]),
+  ]
+  const seed = newSeed('U')
   const account = publicKeyOf(state.accountSeed)
   return { seed, jwt: await scopedUserJwt(host, seed, account, state.signerSeeds[role], tags, undefined) }
 }
@@ -94,11 +101,11 @@ export const issueLogin = async (
 /** All that one host needs: its login, one for `$SRV`, and for a wallet host the guests' signing key. */
 export const issueHostLogin = async (
   state: AuthorityState,
-  { role, host, servers }: { readonly role: LoginRole; readonly host: string; readonly servers: readonly string[] },
+  { role, host, servers }: { readonly role: Role; readonly host: string; readonly servers: readonly string[] },
 ): Promise<HostLogin> => ({
   servers,
   ...(await issueLogin(state, { role, host })),
-  service: await issueLogin(state, { role: 'service', host }),
+  service: await issueLogin(state, { role: 'service', host, serves: role }),
   ...(role === 'customer'
     ? { guestSigner: { seed: state.signerSeeds.guest, accountPublicKey: publicKeyOf(state.accountSeed) } }
     : {}),
@@ -115,7 +122,7 @@ export const withRevoked = (state: AuthorityState, publicKeys: readonly string[]
 
 /** A short-lived login of the system account that may update accounts and read the answer, nothing else. */
 export const systemLogin = async (state: AuthorityState, nowMs: number): Promise<Login> => {
-  const seed = newUserSeed()
+  const seed = newSeed('U')
   const name = 'authority'
   const jwt = await accountUserJwt(
     name,

@@ -49,6 +49,8 @@ export interface Subscription {
 
 export type BusEvent =
   | { readonly type: 'connected'; readonly server: string }
+  /** Before the first connection: an attempt failed, another follows. */
+  | { readonly type: 'unreachable'; readonly detail: string }
   | { readonly type: 'disconnected'; readonly server: string }
   /** Every subscription stands again at the broker. The moment to resend what may have been lost. */
   | { readonly type: 'reconnected'; readonly server: string }

@@ -2,7 +2,7 @@
  * What every bus must do, as one suite: run against NATS and against its simulated twin, so that what the simulator proves of
  * the nodes holds on the network.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { dataCenterAddress, guestToken, type Role, ROLES } from '../protocol/ids.ts'
 import { ALL_LEGS, KIND_NAMES, type KindName } from '../protocol/kinds.ts'
 import { formatSubject, inboxSubject } from '../protocol/subjects.ts'
@@ -37,8 +37,10 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
     beforeAll(async () => {
       harness = await start()
     }, 60_000)
+    afterEach(async () => {
+      await Promise.all(open.splice(0).map((bus) => bus.close()))
+    })
     afterAll(async () => {
-      await Promise.all(open.map((bus) => bus.close()))
       await harness[Symbol.asyncDispose]()
     }, 60_000)
 
@@ -80,7 +82,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       const wallet = await enter('customer', host())
       wallet.bus.publish(request(cpp.bus, wallet.bus), bytes('x'))
       await harness.settle(wallet.bus, cpp.bus)
-      expect(cpp.messages.map((message) => Object.keys(message).sort())).toEqual([['data', 'subject']])
+      expect(cpp.messages.map((message) => Object.keys(message).toSorted())).toEqual([['data', 'subject']])
     })
 
     test('one wildcard subscription takes all that is for the host, and nothing else', async () => {
@@ -93,7 +95,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       bank.bus.publish(to('cpp', cpp.bus.name, 'transfer-answer', bank.bus), bytes('answer'))
       wallet.bus.publish(request(other.bus, wallet.bus), bytes('not for it'))
       await harness.settle(wallet.bus, bank.bus, cpp.bus, other.bus)
-      expect([...texts(cpp)].sort()).toEqual(['answer', 'query', 'request'])
+      expect([...texts(cpp)].toSorted()).toEqual(['answer', 'query', 'request'])
       expect(texts(other)).toEqual(['not for it'])
     })
 
@@ -136,7 +138,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       await harness.settle(wallet.bus, beside.bus, ...members.map(({ bus }) => bus))
       const shared = members.map(texts)
       expect(texts(beside)).toEqual(sent)
-      expect(shared.flat().sort((a, b) => Number(a) - Number(b))).toEqual(sent)
+      expect(shared.flat().toSorted((a, b) => Number(a) - Number(b))).toEqual(sent)
       // Each gets some: of 200 by chance, none with probability 2^-199.
       expect(shared.every((some) => some.length > 0)).toBe(true)
     })
@@ -171,33 +173,19 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       expect(cpp.messages.map(({ data }) => Buffer.compare(data, largest))).toEqual([0])
     })
 
-    test.each([
-      '',
-      '.',
-      'a..b',
-      'a.',
-      '.a',
-      'a b',
-      'a\r\nPUB x 0\r\n',
-      'a\tb',
-      'a.*.b',
-      'a.>',
-      'a*',
-      'á',
-      `${'a.'.repeat(200)}a`,
-    ])('throws at %j, which is no subject to publish to', async (subject) => {
+    test('throws at what is no subject to publish to', async () => {
       const { bus } = await enter('customer', host())
-      expect(() => bus.publish(subject, bytes('x'))).toThrow(TypeError)
-      expect(bus.stats().outMessages).toBe(0)
+      const dots = ['', '.', 'a..b', 'a.', '.a', `${'a.'.repeat(200)}a`]
+      for (const subject of [...dots, 'a b', 'a\r\nPUB x 0\r\n', 'a\tb', 'a.*.b', 'a.>', 'a*', 'á', 'a\u0000'])
+        expect(() => bus.publish(subject, bytes('x'))).toThrow(TypeError)
+      expect(bus.stats()).toMatchObject({ outMessages: 0, notSent: 0 })
     })
 
-    test.each(['', 'a..b', 'a.>.b', 'a b', 'a\n', '>.a', 'a.b>', 'a.*b'])(
-      'throws at %j, which is no subject to subscribe to',
-      async (subject) => {
-        const { bus } = await enter('customer', host())
+    test('throws at what is no subject to subscribe to', async () => {
+      const { bus } = await enter('customer', host())
+      for (const subject of ['', 'a..b', 'a.>.b', 'a b', 'a\n', '>.a', 'a.b>', 'a.*b'])
         await expect(bus.subscribe(subject, {}, () => undefined)).rejects.toThrow(TypeError)
-      },
-    )
+    })
 
     test('an ended subscription hears nothing more', async () => {
       const cpp = await enter('cpp', host())
@@ -363,33 +351,26 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
       expect(wallet.bus.stats().permissionErrors).toBe(1)
     })
 
-    test.each([
-      ["another host's inbox", () => inboxSubject('customer', host())],
-      ["every host's inbox", () => 'semops.v1.customer.*.>'],
-      ['its name under another role', (own: string) => inboxSubject('cpp', own)],
-      ['everything', () => '>'],
-      ["the system's events", () => '$SYS.>'],
-      ['JetStream', () => '$JS.API.>'],
-      ['service discovery', () => '$SRV.PING'],
-      ['an inbox for replies', () => '_INBOX.x'],
-    ] as const)('a subscription to %s is refused and reported', async (_, subjectFor) => {
-      const wallet = await enter('customer', host())
-      const subject = subjectFor(wallet.bus.name)
-      const refused = wallet.bus.subscribe(subject, {}, () => undefined)
-      await expect(refused).rejects.toBeInstanceOf(BusError)
-      await expect(refused).rejects.toMatchObject({ code: 'permission' })
-      expect(wallet.events.slice(1)).toEqual([{ type: 'permission-error', operation: 'subscribe', subject }])
+    test('a subscription to anything but its own inbox is refused and reported', async () => {
+      const { bus, events } = await enter('customer', host())
+      const inboxes = [inboxSubject('customer', host()), inboxSubject('cpp', bus.name), 'semops.v1.customer.*.>']
+      for (const subject of [...inboxes, 'semops.v1.customer.>', '>', '$SYS.>', '$JS.API.>', '$SRV.PING', '_INBOX.>']) {
+        const refused = bus.subscribe(subject, {}, () => undefined)
+        await expect(refused).rejects.toBeInstanceOf(BusError)
+        await expect(refused).rejects.toMatchObject({ code: 'permission' })
+        expect(events.at(-1)).toEqual({ type: 'permission-error', operation: 'subscribe', subject })
+      }
     })
 
-    test.each(['$SYS.REQ.SERVER.PING', '$SYS.REQ.CLAIMS.UPDATE', '$JS.API.INFO', '$SRV.PING', '_INBOX.x', 'other'])(
-      'a publish to %s is refused',
-      async (subject) => {
-        const cpp = await enter('cpp', host())
-        cpp.bus.publish(subject, bytes('x'))
-        await harness.settle(cpp.bus)
-        expect(cpp.events.slice(1)).toEqual([{ type: 'permission-error', operation: 'publish', subject }])
-      },
-    )
+    test('a publish outside the protocol is refused and reported', async () => {
+      const { bus, events } = await enter('cpp', host())
+      const subjects = ['$SYS.REQ.SERVER.PING', '$SYS.REQ.CLAIMS.UPDATE', '$JS.API.INFO', '$SRV.PING', '_INBOX.x', 'a']
+      for (const subject of subjects) bus.publish(subject, bytes('x'))
+      await harness.settle(bus)
+      expect(events.slice(1)).toEqual(
+        subjects.map((subject) => ({ type: 'permission-error', operation: 'publish', subject })),
+      )
+    })
 
     test('a guest speaks and is spoken to under its token, and under no other', async () => {
       const wallet = await harness.broker('customer', host())
@@ -466,7 +447,7 @@ export const busCompliance = (name: string, start: () => Promise<BusHarness>): v
             bus.publish(to(toRole, addressee.bus.name, kind, bus), bytes(`${kind} ${from} ${toRole}`))
       await harness.settle(...[...seen.values()].map(({ bus }) => bus))
       const heard = [...seen.values()].flatMap(texts)
-      expect([...heard].sort()).toEqual([...legs].sort())
+      expect([...heard].toSorted()).toEqual([...legs].toSorted())
       const refused = [...seen.values()].reduce((sum, { bus }) => sum + bus.stats().permissionErrors, 0)
       expect(refused).toBe(ROLES.length ** 2 * KIND_NAMES.length - legs.size)
     }, 60_000)

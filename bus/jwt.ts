@@ -1,38 +1,26 @@
 /**
- * The one file that uses the NATS JWT and nkey packages (pinned: upstream calls their API unsupported). Keys are handled as
- * encoded seeds, claims as the few fields this project sets.
+ * The one file that uses the NATS JWT package (pinned: upstream calls its API unsupported). Keys are encoded seeds, claims the
+ * few fields that this project sets.
  *
- * Invariant: nothing is left to the packages' defaults. `newScopedSigner` would add `resp: {max: 0, ttl: 0}`, which a broker
+ * Invariant: nothing is left to the package's defaults. `newScopedSigner` would add `resp: {max: 0, ttl: 0}`, which a broker
  * reads as leave to answer any reply subject once; and a limit left out is read as zero.
  */
-import {
-  createAccount,
-  createOperator,
-  createUser,
-  decode,
-  encodeAccount,
-  encodeOperator,
-  encodeUser,
-  fromSeed,
-  type Account,
-  type KeyPair,
-  type SigningKey,
-} from '@nats-io/jwt'
+import { encodeAccount, encodeOperator, encodeUser, type Account, type Key, type SigningKey } from '@nats-io/jwt'
+import { loadKey } from './nkeys.ts'
 import type { LoginRole, Permissions } from './permissions.ts'
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
-const seedOf = (pair: KeyPair): string => decoder.decode(pair.getSeed())
-const pairOf = (seed: string): KeyPair => fromSeed(encoder.encode(seed))
+/** What the package asks of a key that signs. It looks whether there is a private key, and never uses it itself. */
+const signer = (seed: string): Key => {
+  const key = loadKey(seed)
+  const pair = { getPublicKey: () => key.publicKey, getPrivateKey: () => new Uint8Array(0), sign: key.sign }
+  return pair as unknown as Key
+}
 
-export const newOperatorSeed = (): string => seedOf(createOperator())
-export const newAccountSeed = (): string => seedOf(createAccount())
-export const newUserSeed = (): string => seedOf(createUser())
-/** @throws Error unless `seed` is an nkey seed. */
-export const publicKeyOf = (seed: string): string => pairOf(seed).getPublicKey()
+/** @throws TypeError unless `seed` is an nkey seed. */
+export const publicKeyOf = (seed: string): string => loadKey(seed).publicKey
 
 export const operatorJwt = (name: string, operatorSeed: string, systemAccount: string): Promise<string> =>
-  encodeOperator(name, pairOf(operatorSeed), { system_account: systemAccount })
+  encodeOperator(name, signer(operatorSeed), { system_account: systemAccount })
 
 const UNLIMITED = { subs: -1, data: -1, payload: -1, conn: -1, leaf: -1, imports: -1, exports: -1 } as const
 
@@ -69,8 +57,8 @@ export const accountJwt = (
     limits: { ...UNLIMITED, wildcards: true, disallow_bearer: true },
     signing_keys: signers.map(signingKey),
     revocations: { ...revocations },
-  } as unknown as Account
-  return encodeAccount(name, pairOf(accountSeed), account, { signer: pairOf(operatorSeed) })
+  } as Account
+  return encodeAccount(name, publicKeyOf(accountSeed), account, { signer: signer(operatorSeed) })
 }
 
 /** A login whose rights come from the scope of the key that signs it. `tags` feed the scope's `{{tag(…)}}`. */
@@ -83,7 +71,7 @@ export const scopedUserJwt = (
   expiresAtMs: number | undefined,
 ): Promise<string> =>
   encodeUser(name, publicKeyOf(userSeed), account, tags.length === 0 ? {} : { tags: [...tags] }, {
-    signer: pairOf(signerSeed),
+    signer: signer(signerSeed),
     scopedUser: true,
     ...(expiresAtMs === undefined ? {} : { exp: Math.floor(expiresAtMs / 1_000) }),
   })
@@ -100,15 +88,22 @@ export const accountUserJwt = (
   encodeUser(
     name,
     publicKeyOf(userSeed),
-    pairOf(accountSeed),
+    signer(accountSeed),
     { pub: { allow: [...publish] }, sub: { allow: [...subscribe] } },
     { exp: Math.floor(expiresAtMs / 1_000) },
   )
 
-/** What a login says of itself; the signature is checked, the issuer is not. @throws Error when it is not a NATS JWT. */
-export const readLoginJwt = (
-  jwt: string,
-): { readonly name: string; readonly publicKey: string; readonly issuedAtMs: number } => {
-  const claims = decode(jwt)
-  return { name: claims.name, publicKey: claims.sub, issuedAtMs: claims.iat * 1_000 }
+/**
+ * What a login says of itself, unverified: the broker verifies.
+ * @throws TypeError when it is not a NATS JWT.
+ */
+export const readLoginJwt = (jwt: string): { readonly name: string; readonly publicKey: string } => {
+  try {
+    const text = Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()
+    const { name, sub } = JSON.parse(text) as { readonly name?: unknown; readonly sub?: unknown }
+    if (typeof name === 'string' && typeof sub === 'string') return { name, publicKey: sub }
+  } catch (error) {
+    throw new TypeError('not a NATS JWT', { cause: error })
+  }
+  throw new TypeError('a JWT without a name or a subject')
 }

@@ -6,7 +6,8 @@
  */
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { LIMITS } from '../protocol/limits.ts'
-import { newUserSeed, publicKeyOf, readLoginJwt, scopedUserJwt } from './jwt.ts'
+import { publicKeyOf, readLoginJwt, scopedUserJwt } from './jwt.ts'
+import { newSeed } from './nkeys.ts'
 import { isLoginName } from './permissions.ts'
 
 /** One entry to the broker: an encoded nkey seed and the JWT that names its public key. */
@@ -39,7 +40,7 @@ export const loginPublicKey = (login: Login): string => publicKeyOf(login.seed)
  */
 export const mintGuest = async (signer: GuestSigner, token: string, nowMs: number = Date.now()): Promise<Login> => {
   if (!isLoginName('guest', token)) throw new TypeError('a guest is named by a token of 26 base32 characters')
-  const seed = newUserSeed()
+  const seed = newSeed('U')
   const expiresAtMs = nowMs + 2 * LIMITS.maxGuestLoginAgeMs
   return { seed, jwt: await scopedUserJwt(token, seed, signer.accountPublicKey, signer.seed, [], expiresAtMs) }
 }

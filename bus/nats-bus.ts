@@ -10,8 +10,8 @@ import {
   createInbox,
   ErrorCode,
   Events,
-  jwtAuthenticator,
   NatsError,
+  type Authenticator,
   type ConnectionOptions,
   type NatsConnection,
 } from 'nats'
@@ -28,6 +28,7 @@ import {
 } from './bus.ts'
 import { createIntake, createListeners, type Intake, type Listeners } from './intake.ts'
 import { loginName, mintGuest, type HostLogin, type Login } from './logins.ts'
+import { loadKey } from './nkeys.ts'
 import { TOOL_INBOX_PREFIX } from './permissions.ts'
 import type { RequestReply } from './request-reply.ts'
 import { checkLiteralSubject, checkPattern } from './subject-match.ts'
@@ -101,13 +102,23 @@ const backOff = (attempt: number, random: () => number): number => {
   return Math.round(base * (1 + (BUS_LIMITS.reconnectJitterPercent / 100) * random()))
 }
 
+/** Signs the server's nonce. The client's own way does it in plain JavaScript, see `nkeys.ts`. */
+const authenticate = ({ jwt, seed }: Login): Authenticator => {
+  const key = loadKey(seed)
+  return (nonce = '') => ({
+    jwt,
+    nkey: key.publicKey,
+    sig: Buffer.from(key.sign(new TextEncoder().encode(nonce))).toString('base64url'),
+  })
+}
+
 const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Link> => {
   const random = options.random ?? Math.random
   let attempt = 0
   let dialsAtOnce = false
   const connectionOptions: ConnectionOptions = {
     servers: [...options.servers],
-    authenticator: jwtAuthenticator(options.login.jwt, new TextEncoder().encode(options.login.seed)),
+    authenticator: authenticate(options.login),
     ...(options.label === undefined ? {} : { name: options.label }),
     ...(options.caFile === undefined ? {} : { tls: { caFile: options.caFile } }),
     timeout: BUS_LIMITS.connectTimeoutMs,
@@ -137,10 +148,11 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
 
   const watch = async (): Promise<void> => {
     for await (const status of nc.status()) {
+      const detail = typeof status.data === 'string' ? status.data : JSON.stringify(status.data)
       if (status.type === Events.Disconnect) {
         if (!connected) continue
         connected = false
-        listeners.emit({ type: 'disconnected', server: String(status.data) })
+        listeners.emit({ type: 'disconnected', server: detail })
       } else if (status.type === Events.Reconnect) {
         void nc.flush().then(
           () => {
@@ -148,7 +160,7 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
             attempt = 0
             reconnects++
             wake()
-            listeners.emit({ type: 'reconnected', server: String(status.data) })
+            listeners.emit({ type: 'reconnected', server: detail })
           },
           () => undefined, // Down again: another Reconnect follows.
         )
@@ -161,8 +173,7 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
             operation: operation === 'publish' ? 'publish' : 'subscribe',
             subject,
           })
-        } else if (LOGIN_ERRORS.has(String(status.data)))
-          listeners.emit({ type: 'login-refused', detail: String(status.data) })
+        } else if (LOGIN_ERRORS.has(detail)) listeners.emit({ type: 'login-refused', detail })
       }
     }
   }
@@ -197,6 +208,8 @@ const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Lin
   }
 }
 
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
+
 const dialUntilThere = async (
   connectionOptions: ConnectionOptions,
   { signal }: OpenOptions,
@@ -204,15 +217,19 @@ const dialUntilThere = async (
   random: () => number,
 ): Promise<NatsConnection> => {
   for (let attempt = 0; ; attempt++) {
-    if (signal?.aborted === true) throw new BusError('aborted', 'gave up waiting for the broker', signal.reason)
+    if (isAborted(signal)) throw new BusError('aborted', 'gave up waiting for the broker', signal?.reason)
     try {
-      return await connect(connectionOptions)
+      const nc = await connect(connectionOptions)
+      // It may have been told to stop while it dialled.
+      if (!isAborted(signal)) return nc
+      await nc.close()
     } catch (error) {
-      if (isLoginError(error)) listeners.emit({ type: 'login-refused', detail: (error as NatsError).code })
+      const detail = error instanceof Error ? error.message : String(error)
+      listeners.emit({ type: isLoginError(error) ? 'login-refused' : 'unreachable', detail })
       try {
         await delay(backOff(attempt, random), undefined, signal === undefined ? {} : { signal })
       } catch {
-        throw new BusError('aborted', `gave up waiting for the broker: ${(error as Error).message}`, error)
+        throw new BusError('aborted', `gave up waiting for the broker: ${detail}`, error)
       }
     }
   }
@@ -429,7 +446,9 @@ export const openRequestReply = async (options: NatsOptions): Promise<RequestRep
           if (message.reply === undefined || !message.reply.startsWith(`${TOOL_INBOX_PREFIX}.`)) return
           try {
             const answer = handler(plainBytes(message.data))
-            if (answer !== undefined && link.isConnected()) message.respond(answer)
+            if (answer === undefined || !link.isConnected()) return
+            if (answer.length > BUS_LIMITS.maxPayloadBytes) throw new RangeError(`an answer of ${answer.length} bytes`)
+            message.respond(answer)
           } catch (thrown) {
             throwOutside(thrown)
           }

@@ -3,7 +3,8 @@
  * broker gets it as the templates of scoped signing keys, the simulated bus applies it itself.
  *
  * Invariant: every list is a list of what is allowed, never empty, and every entry that a host publishes to ends with the
- * login's own name, so the broker vouches for the sender.
+ * login's own name, so the broker vouches for the sender. No entry for subscribing ends with `*`: under one, 2.9.10 grants
+ * a subscription that ends with `>`.
  */
 import { dataCenterAddress, isGuestToken, isNodeId, realmOf, ROLES, type Role } from '../protocol/ids.ts'
 import { ALL_LEGS, KINDS, type KindName } from '../protocol/kinds.ts'
@@ -25,9 +26,10 @@ export type Permissions = {
   readonly maxPayloadBytes: number
 }
 
-/** Filled in by the broker at login: the name in the login, and its tag `address:…`. */
-export const NAME_TEMPLATE = '{{name()}}'
-export const ADDRESS_TEMPLATE = '{{tag(address)}}'
+/** Filled in by the broker at login: the name in the login, and its tags. */
+const NAME = '{{name()}}'
+const ADDRESS = '{{tag(address)}}'
+const SERVICE = '{{tag(service)}}'
 
 /** Where tools receive the answers of `$SRV`; the only subjects that services answer to. */
 export const TOOL_INBOX_PREFIX = '_INBOX'
@@ -35,11 +37,11 @@ export const TOOL_INBOX_PREFIX = '_INBOX'
 export const ADDRESS_QUEUE = 'dc'
 
 const legsFrom = (role: Role): readonly string[] => [
-  ...new Set(ALL_LEGS.filter((leg) => leg.from === role).map((leg) => legSubject(leg.kind, leg.to, NAME_TEMPLATE))),
+  ...new Set(ALL_LEGS.filter((leg) => leg.from === role).map((leg) => legSubject(leg.kind, leg.to, NAME))),
 ]
 
 const permissionsOfRole = (role: Role): Permissions => {
-  const own = inboxSubject(role, NAME_TEMPLATE)
+  const own = inboxSubject(role, NAME)
   const base: Permissions = {
     publish: legsFrom(role),
     subscribe: [own],
@@ -48,20 +50,26 @@ const permissionsOfRole = (role: Role): Permissions => {
     maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
   }
   if (role === 'guest') return { ...base, maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerGuest }
-  if (role === 'dc') return { ...base, subscribe: [own, inboxSubject('dc', ADDRESS_TEMPLATE)] }
+  if (role === 'dc') return { ...base, subscribe: [own, inboxSubject('dc', ADDRESS)] }
   if (role === 'observer')
     return {
       ...base,
       publish: [...base.publish, '$SRV.>'],
-      subscribe: [own, `${TOOL_INBOX_PREFIX}.${NAME_TEMPLATE}.>`],
+      subscribe: [own, `${TOOL_INBOX_PREFIX}.${NAME}.>`],
     }
   return base
 }
 
+/** What `$SRV` calls the hosts of a role. */
+export const serviceName = (role: Role): string => `semops-${role}`
+
 const service: Permissions = {
   publish: [],
-  // `$SRV.PING`, `$SRV.PING.<name>`, `$SRV.PING.<name>.<own id>`: a service never sees what another was asked by id.
-  subscribe: ['$SRV.*', '$SRV.*.*', `$SRV.*.*.${NAME_TEMPLATE}`],
+  subscribe: ['PING', 'INFO', 'STATS'].flatMap((kind) => [
+    `$SRV.${kind}`,
+    `$SRV.${kind}.${SERVICE}`,
+    `$SRV.${kind}.${SERVICE}.${NAME}`,
+  ]),
   responses: { max: 1, ttlMs: 10_000 },
   maxSubscriptions: 16,
   maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
@@ -81,12 +89,10 @@ export const isLoginName = (role: LoginRole, name: string): boolean =>
 export const addressOf = (role: LoginRole, host: string): string | undefined =>
   role === 'dc' ? dataCenterAddress(realmOf(host)) : undefined
 
-/** The templates of `role` filled in as the broker does for a login of this name. */
-export const grantedTo = (role: LoginRole, name: string): Permissions => {
+/** A protocol role's templates filled in as the broker does for a login of this name. */
+export const grantedTo = (role: Role, name: string): Permissions => {
   const permissions = permissionsOf(role)
-  const address = addressOf(role, name)
-  const fill = (template: string): string =>
-    template.replace(NAME_TEMPLATE, name).replace(ADDRESS_TEMPLATE, address ?? '')
+  const fill = (template: string): string => template.replace(NAME, name).replace(ADDRESS, addressOf(role, name) ?? '')
   return { ...permissions, publish: permissions.publish.map(fill), subscribe: permissions.subscribe.map(fill) }
 }
 

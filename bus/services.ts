@@ -5,9 +5,11 @@
  * Invariant: on a second connection that carries no payment traffic, and no money subject is an endpoint: the default queue
  * group of micro services would split a host's traffic between two instances of it.
  */
+import type { Role } from '../protocol/ids.ts'
 import { BusError, type OpenOptions } from './bus.ts'
 import { loginName, type HostLogin } from './logins.ts'
 import { openRequestReply } from './nats-bus.ts'
+import { serviceName } from './permissions.ts'
 import type { RequestReply } from './request-reply.ts'
 
 export const SERVICE_KINDS = ['ping', 'info', 'stats'] as const
@@ -45,10 +47,7 @@ export type ServiceAnswers = {
 }
 
 export type ServiceDescription = {
-  /** `semops-cpp`: letters, digits, `-` and `_`. */
-  readonly name: string
-  /** The host's id. */
-  readonly id: string
+  readonly role: Role
   /** Semantic version. */
   readonly version: string
   readonly description: string
@@ -59,7 +58,6 @@ export type ServiceDescription = {
   readonly startedAtMs: number
 }
 
-const NAME = /^[A-Za-z0-9_-]+$/
 const VERSION = /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/
 
 const subjectOf = (kind: ServiceKind, ...of: readonly string[]): string => ['$SRV', kind.toUpperCase(), ...of].join('.')
@@ -67,13 +65,14 @@ const subjectOf = (kind: ServiceKind, ...of: readonly string[]): string => ['$SR
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
 /**
- * Answers discovery for one host until the connection is closed.
- * @throws TypeError for a name, id or version that ADR-32 does not allow.
+ * Answers discovery for the host of `connection` until that is closed: as `semops-<role>`, with the host's id.
+ * @throws TypeError for a version that is not a semantic one.
  */
 export const answerDiscovery = async (connection: RequestReply, service: ServiceDescription): Promise<void> => {
-  const { name, id, version } = service
-  if (!NAME.test(name) || !NAME.test(id) || !VERSION.test(version))
-    throw new TypeError(`not a service name, id and version: ${JSON.stringify([name, id, version])}`)
+  const { version } = service
+  const name = serviceName(service.role)
+  const id = connection.name
+  if (!VERSION.test(version)) throw new TypeError(`not a semantic version: ${JSON.stringify(version)}`)
   let requests = 0
   let nanoseconds = 0
   const own = { name: 'stats', subject: subjectOf('stats', name, id), queue_group: '' } as const
@@ -123,7 +122,7 @@ export const answerDiscovery = async (connection: RequestReply, service: Service
  */
 export const serveDiscovery = async (
   login: HostLogin,
-  service: Omit<ServiceDescription, 'id'>,
+  service: ServiceDescription,
   options: OpenOptions = {},
 ): Promise<RequestReply> => {
   if (login.service === undefined) throw new BusError('permission', `${loginName(login)} came without a login for $SRV`)
@@ -136,7 +135,7 @@ export const serveDiscovery = async (
     login: login.service,
     label: `${id} $SRV`,
   })
-  await answerDiscovery(connection, { ...service, id })
+  await answerDiscovery(connection, service)
   return connection
 }
 
@@ -169,7 +168,7 @@ const parseAnswer = <K extends ServiceKind>(bytes: Uint8Array, kind: K): Service
  * answer is left out. `connection` is an observer's.
  */
 export const discover = async <K extends ServiceKind>(
-  connection: RequestReply,
+  connection: Pick<RequestReply, 'collect'>,
   kind: K,
   options: DiscoverOptions,
 ): Promise<readonly ServiceAnswers[K][]> => {
@@ -193,5 +192,5 @@ export const discover = async <K extends ServiceKind>(
   }
   const of = name === undefined ? [] : id === undefined ? [name] : [name, id]
   take(await connection.collect(subjectOf(kind, ...of), new Uint8Array(0), { timeoutMs, enough }))
-  return [...found.keys()].sort().map((key) => found.get(key) as ServiceAnswers[K])
+  return [...found.keys()].toSorted().map((key) => found.get(key) as ServiceAnswers[K])
 }

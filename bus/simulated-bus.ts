@@ -302,7 +302,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
 
     const close = async (): Promise<void> => {
       ending = true
-      for (const subscription of [...open.keys()]) subscription.unsubscribe()
+      for (const subscription of open.keys()) subscription.unsubscribe()
       if (closed) return
       closed = true
       connected = false
@@ -386,12 +386,12 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   }
 
   const each = (name: string | undefined, act: (member: Member) => void): void => {
-    for (const member of [...members]) if (name === undefined || member.name === name) act(member)
+    for (const member of members) if (name === undefined || member.name === name) act(member)
   }
 
   return {
     broker,
-    inFlight: () => [...copies.values()].sort((a, b) => (isBefore(a, b) ? -1 : 1)).map((copy) => copy.transit),
+    inFlight: () => [...copies.values()].toSorted((a, b) => (isBefore(a, b) ? -1 : 1)).map((copy) => copy.transit),
     nextDueAtMs: () => schedule.first()?.transit.dueAtMs,
     deliverNext,
     deliver,

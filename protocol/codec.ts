@@ -65,7 +65,10 @@ const integerToWire = (value: number | bigint): number | bigint => {
 const wireWriter = (schema: TSchema): Convert => {
   if (schema[WIRE] !== undefined) return (value) => integerToWire(value as number | bigint)
   if (schema['type'] === 'object') {
-    const fields = Object.entries(schema['properties'] as Record<string, TSchema>).map(([name, field]) => ({ name, write: wireWriter(field) }))
+    const fields = Object.entries(schema['properties'] as Record<string, TSchema>).map(([name, field]) => ({
+      name,
+      write: wireWriter(field),
+    }))
     return (value) => {
       const source = value as Record<string, unknown>
       const target: Record<string, unknown> = {}
@@ -86,7 +89,9 @@ const wireWriter = (schema: TSchema): Convert => {
 const CONVERSIONS: Record<WireForm, Convert> = {
   money: (value) => (typeof value === 'number' ? BigInt(value) : value),
   integer: (value) =>
-    typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value,
+    typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER
+      ? Number(value)
+      : value,
 }
 
 /** For any value just unpacked: converts integers in place where the schema expects them, leaves the rest to the check. */
@@ -148,7 +153,11 @@ export const encodeBody = <K extends KindName>(kind: K, body: Body<K>, version =
 /** UNSUPPORTED_VERSION, a 1xxx code of the bytes, or SCHEMA_VIOLATION. Byte fields are views of `bytes`. */
 export const decodeBody = <K extends KindName>(kind: K, version: number, bytes: Uint8Array): Result<Body<K>> => {
   const codec = bodyCodec(kind, version)
-  if (codec === undefined) return fail('UNSUPPORTED_VERSION', `${kind} body version ${version}; known: ${Object.keys(KINDS[kind].bodies).join(' ')}`)
+  if (codec === undefined)
+    return fail(
+      'UNSUPPORTED_VERSION',
+      `${kind} body version ${version}; known: ${Object.keys(KINDS[kind].bodies).join(' ')}`,
+    )
   return codec.decode(bytes) as Result<Body<K>>
 }
 
@@ -164,4 +173,3 @@ export const decodeBeside = <K extends KindName>(kind: K, bytes: Uint8Array): Re
   if (schema === undefined) return fail('SCHEMA_VIOLATION', `${kind} has nothing beside its frame`)
   return cachedCodec(schema).decode(bytes) as Result<NonNullable<Beside<K>>>
 }
-

@@ -20,7 +20,18 @@ import { fail, ok, type Result } from './failures.ts'
 import { KEY_ID_BYTES, keyIdOf } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import { createLru, keyOfBytes, type Lru } from './lru.ts'
-import { atEnd, beginWrite, cursorOf, isNil, readArrayLength, readBytes, takeWritten, writeArrayLength, writeBytes, writeNil } from './msgpack.ts'
+import {
+  atEnd,
+  beginWrite,
+  cursorOf,
+  isNil,
+  readArrayLength,
+  readBytes,
+  takeWritten,
+  writeArrayLength,
+  writeBytes,
+  writeNil,
+} from './msgpack.ts'
 
 const KEY_BYTES = 32
 const NONCE_AT = KEY_ID_BYTES + KEY_BYTES
@@ -50,7 +61,11 @@ export const createSealer = (
     if (shared === undefined) throw new TypeError('the recipient key agrees on an all-zero secret')
     const ephemeral = engine.sealing.publicKeyOf(secret)
     secret.fill(0)
-    return { key: deriveKey(shared, ephemeral, recipientKey), prefix: concat(keyIdOf('x25519', recipientKey), ephemeral), used: 0 }
+    return {
+      key: deriveKey(shared, ephemeral, recipientKey),
+      prefix: concat(keyIdOf('x25519', recipientKey), ephemeral),
+      used: 0,
+    }
   }
   return {
     encrypt(recipientKey, associated, plaintext) {
@@ -90,7 +105,12 @@ export const createOpener = (engine: Engine): Opener => {
         if (shared === undefined) return fail('DECRYPTION_FAILED', 'an all-zero shared secret')
         key = deriveKey(shared, ephemeral, pair.publicKey)
       }
-      const plaintext = engine.sealing.decrypt(key, body.subarray(NONCE_AT, CIPHERTEXT_AT), body.subarray(CIPHERTEXT_AT), associated)
+      const plaintext = engine.sealing.decrypt(
+        key,
+        body.subarray(NONCE_AT, CIPHERTEXT_AT),
+        body.subarray(CIPHERTEXT_AT),
+        associated,
+      )
       if (plaintext === undefined) return fail('DECRYPTION_FAILED')
       // Kept only once it opened something, so that noise can not push good keys out.
       keys.set(name, key)
@@ -119,7 +139,12 @@ export const makeCarrier = (sealer: Sealer, header: Header, cargo: Cargo, recipi
 }
 
 /** DECRYPTION_FAILED, or MALFORMED_BODY when what was encrypted is no cargo. */
-export const openCarrier = (opener: Opener, secretOf: SecretOf, headerBytes: Uint8Array, bodyBytes: Uint8Array): Result<Cargo> => {
+export const openCarrier = (
+  opener: Opener,
+  secretOf: SecretOf,
+  headerBytes: Uint8Array,
+  bodyBytes: Uint8Array,
+): Result<Cargo> => {
   const plaintext = opener.decrypt(secretOf, headerBytes, bodyBytes)
   if (!plaintext.ok) return plaintext
   const cursor = cursorOf(plaintext.value)
@@ -127,6 +152,7 @@ export const openCarrier = (opener: Opener, secretOf: SecretOf, headerBytes: Uin
   const innerFrame = readBytes(cursor)
   const beside = isNil(cursor) ? null : readBytes(cursor)
   if (beside === null) cursor.at += 1
-  if (fields !== 2 || innerFrame === undefined || beside === undefined || !atEnd(cursor)) return fail('MALFORMED_BODY', 'not a cargo')
+  if (fields !== 2 || innerFrame === undefined || beside === undefined || !atEnd(cursor))
+    return fail('MALFORMED_BODY', 'not a cargo')
   return ok({ innerFrame, beside })
 }

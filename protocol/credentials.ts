@@ -13,7 +13,15 @@ import { LIMITS } from './limits.ts'
 import { createLru, keyOfBytes, type Lru } from './lru.ts'
 import { createRootCache, type RootCache } from './seals.ts'
 import {
-  isSignedBy, parseCredential, readStatement, type EnrolmentStatement, type HostStatement, type MandateStatement, type PayeeStatement, type ProcessorStatement, type RevocationStatement,
+  isSignedBy,
+  parseCredential,
+  readStatement,
+  type EnrolmentStatement,
+  type HostStatement,
+  type MandateStatement,
+  type PayeeStatement,
+  type ProcessorStatement,
+  type RevocationStatement,
 } from './statements.ts'
 
 /** Whom a message key belongs to and when. */
@@ -53,6 +61,8 @@ export type Trust = {
   readonly networkId: Uint8Array
   readonly chainCache: Lru<VerifiedChain>
   readonly rootCache: RootCache
+  /** Keys of hosts whose chain was verified here, so that a decision nested in another frame finds the merchant of its TRANS. */
+  readonly hostKeys: Lru<KeyRecord>
   isRevoked(keyId: Uint8Array): boolean
 }
 
@@ -70,6 +80,7 @@ export const createTrust = (
     networkId: networkIdOf(rootKey),
     chainCache: createLru(LIMITS.credentialCacheSize),
     rootCache: createRootCache(),
+    hostKeys: createLru(LIMITS.credentialCacheSize),
     isRevoked,
   }
 }
@@ -127,20 +138,36 @@ export const verifyChain = (trust: Trust, chain: readonly Uint8Array[], atMs: nu
 const verifiedChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {
   const name = keyOfBytes(hash(...chain.flatMap((credential) => [u32be(credential.length), credential])))
   const known = trust.chainCache.get(name)
-  if (known !== undefined) return ok(known)
+  if (known !== undefined) {
+    remember(trust, known)
+    return ok(known)
+  }
   // Own copies: the chain may be a view of a frame that is not kept.
-  const verified = verifySignatures(trust, chain.map((credential) => credential.slice()))
-  if (verified.ok) trust.chainCache.set(name, verified.value)
+  const verified = verifySignatures(
+    trust,
+    chain.map((credential) => credential.slice()),
+  )
+  if (!verified.ok) return verified
+  trust.chainCache.set(name, verified.value)
+  remember(trust, verified.value)
   return verified
+}
+
+const remember = (trust: Trust, { hostKey }: VerifiedChain): void => {
+  if (hostKey !== undefined) trust.hostKeys.set(keyOfBytes(hostKey.keyId), hostKey)
 }
 
 const verifySignatures = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {
   const { engine } = trust
   const [first, ...rest] = chain
-  if (first === undefined || chain.length > LIMITS.maxChainLength) return fail('BROKEN_CHAIN', `a chain of ${chain.length}`)
+  if (first === undefined || chain.length > LIMITS.maxChainLength)
+    return fail('BROKEN_CHAIN', `a chain of ${chain.length}`)
   const credential = parseCredential(first)
   if (!credential.ok) return credential
-  if (!equalBytes(credential.value.keyId, trust.rootKeyId) || !isSignedBy(engine, credential.value, 'ed25519', trust.rootKey))
+  if (
+    !equalBytes(credential.value.keyId, trust.rootKeyId) ||
+    !isSignedBy(engine, credential.value, 'ed25519', trust.rootKey)
+  )
     return fail('BROKEN_CHAIN', 'the first credential is not signed by the root')
   const statement = readStatement(engine, credential.value.payload, ['processor'])
   if (!statement.ok) return statement
@@ -171,11 +198,19 @@ const verifySignatures = (trust: Trust, chain: readonly Uint8Array[]): Result<Ve
 
 type Issued = HostStatement | PayeeStatement | EnrolmentStatement
 
-const verifyIssued = (trust: Trust, processor: ProcessorStatement, processorKey: KeyRecord, bytes: Uint8Array): Result<Issued> => {
+const verifyIssued = (
+  trust: Trust,
+  processor: ProcessorStatement,
+  processorKey: KeyRecord,
+  bytes: Uint8Array,
+): Result<Issued> => {
   const { engine } = trust
   const credential = parseCredential(bytes)
   if (!credential.ok) return credential
-  if (!equalBytes(credential.value.keyId, processorKey.keyId) || !isSignedBy(engine, credential.value, processorKey.algorithm, processorKey.publicKey))
+  if (
+    !equalBytes(credential.value.keyId, processorKey.keyId) ||
+    !isSignedBy(engine, credential.value, processorKey.algorithm, processorKey.publicKey)
+  )
     return fail('BROKEN_CHAIN', `a credential that ${processor.id} did not sign`)
   const statement = readStatement(engine, credential.value.payload, ['host', 'payee', 'enrolment'])
   if (!statement.ok) return statement
@@ -206,18 +241,29 @@ export type MerchantChain = {
 }
 
 /** The chain of an invoice: MPP, merchant host and payee, where the payee's credential names that host. Codes of {@link verifyChain}. */
-export const verifyMerchantChain = (trust: Trust, chain: readonly Uint8Array[], payee: string, atMs: number): Result<MerchantChain> => {
+export const verifyMerchantChain = (
+  trust: Trust,
+  chain: readonly Uint8Array[],
+  payee: string,
+  atMs: number,
+): Result<MerchantChain> => {
   const verified = verifyChain(trust, chain, atMs)
   if (!verified.ok) return verified
   const { processor, processorKey, host, hostKey, payee: certified } = verified.value
-  if (host === undefined || hostKey === undefined || certified === undefined) return fail('BROKEN_CHAIN', 'host or payee credential missing')
-  if (host.role !== 'merchant' || certified.host !== host.id) return fail('BROKEN_CHAIN', 'the payee credential names another host')
+  if (host === undefined || hostKey === undefined || certified === undefined)
+    return fail('BROKEN_CHAIN', 'host or payee credential missing')
+  if (host.role !== 'merchant' || certified.host !== host.id)
+    return fail('BROKEN_CHAIN', 'the payee credential names another host')
   if (certified.payee !== payee) return fail('BROKEN_CHAIN', 'the chain is of another payee')
   return ok({ mpp: processor, mppKey: processorKey, host, hostKey, payee: certified })
 }
 
 /** The payout account's and the payee's credential alone, against an MPP already known. BROKEN_CHAIN or WRONG_NETWORK. */
-export const verifyPayeeCredential = (trust: Trust, mpp: ProcessorStatement, bytes: Uint8Array): Result<PayeeStatement> => {
+export const verifyPayeeCredential = (
+  trust: Trust,
+  mpp: ProcessorStatement,
+  bytes: Uint8Array,
+): Result<PayeeStatement> => {
   const issued = verifyIssued(trust, mpp, recordOf(mpp), bytes)
   if (!issued.ok) return issued
   return issued.value.type === 'payee' ? ok(issued.value) : fail('BROKEN_CHAIN', 'not a payee credential')
@@ -232,8 +278,10 @@ export const verifyMandate = (
 ): Result<MandateStatement> => {
   const credential = parseCredential(bytes)
   if (!credential.ok) return fail('MANDATE_INVALID', credential.failure.detail)
-  if (!equalBytes(credential.value.keyId, keyIdOf(holder.algorithm, holder.publicKey))) return fail('MANDATE_INVALID', 'signed by another key')
-  if (!isSignedBy(trust.engine, credential.value, holder.algorithm, holder.publicKey)) return fail('MANDATE_INVALID', 'the signature does not verify')
+  if (!equalBytes(credential.value.keyId, keyIdOf(holder.algorithm, holder.publicKey)))
+    return fail('MANDATE_INVALID', 'signed by another key')
+  if (!isSignedBy(trust.engine, credential.value, holder.algorithm, holder.publicKey))
+    return fail('MANDATE_INVALID', 'the signature does not verify')
   const statement = readStatement(trust.engine, credential.value.payload, ['mandate'])
   if (!statement.ok) return fail('MANDATE_INVALID', statement.failure.detail)
   const mandate = statement.value
@@ -246,7 +294,10 @@ export const verifyMandate = (
 export const verifyRevocationList = (trust: Trust, bytes: Uint8Array): Result<RevocationStatement> => {
   const credential = parseCredential(bytes)
   if (!credential.ok) return credential
-  if (!equalBytes(credential.value.keyId, trust.rootKeyId) || !isSignedBy(trust.engine, credential.value, 'ed25519', trust.rootKey))
+  if (
+    !equalBytes(credential.value.keyId, trust.rootKeyId) ||
+    !isSignedBy(trust.engine, credential.value, 'ed25519', trust.rootKey)
+  )
     return fail('BROKEN_CHAIN', 'the list is not signed by the root')
   const statement = readStatement(trust.engine, credential.value.payload, ['revocation-list'])
   if (!statement.ok) return statement

@@ -17,6 +17,7 @@ const createNativeHash = (native: Sodium): Hash => {
   // Crossing into native code with a fresh small array costs more than hashing it, hence one input and one output that stay.
   const input = new Uint8Array(128 * 1024)
   const output = new Uint8Array(HASH_BYTES)
+  const views = Array.from({ length: 1_024 }, (_, length) => input.subarray(0, length))
   return (...parts) => {
     let length = 0
     for (const part of parts) length += part.length
@@ -29,7 +30,7 @@ const createNativeHash = (native: Sodium): Hash => {
       input.set(part, at)
       at += part.length
     }
-    native.crypto_generichash(output, input.subarray(0, length))
+    native.crypto_generichash(output, views[length] ?? input.subarray(0, length))
     return output.slice()
   }
 }

@@ -7,7 +7,11 @@ import { hash } from './hash.ts'
 export const KEY_ID_BYTES = 16
 export const NETWORK_ID_BYTES = 16
 
-const ALGORITHM_BYTES = { ed25519: utf8('ed25519'), 'rsa-pss-sha256': utf8('rsa-pss-sha256'), x25519: utf8('x25519') } as const
+const ALGORITHM_BYTES = {
+  ed25519: utf8('ed25519'),
+  'rsa-pss-sha256': utf8('rsa-pss-sha256'),
+  x25519: utf8('x25519'),
+} as const
 
 /** keyId = H(algorithm ‖ key)[0..16]; `x25519` names sealing keys. */
 export const keyIdOf = (algorithm: Algorithm | 'x25519', publicKey: Uint8Array): Uint8Array =>

@@ -32,7 +32,10 @@ export const appendLeaf = ({ count, peaks }: MountainRange, leaf: Uint8Array): M
 
 /** Bagged from the right: H(0x02 ‖ ctx ‖ u32 count ‖ peak ‖ …). The root of an empty range is that of count 0. */
 export const rangeRoot = ({ count, peaks }: MountainRange): Uint8Array => {
-  const bag = peaks.length === 0 ? new Uint8Array(0) : peaks.slice(0, -1).reduceRight((right, left) => node(left, right), peaks.at(-1) as Uint8Array)
+  const bag =
+    peaks.length === 0
+      ? new Uint8Array(0)
+      : peaks.slice(0, -1).reduceRight((right, left) => node(left, right), peaks.at(-1) as Uint8Array)
   return hash(ROOT, CONTEXTS.mountainRange, u32be(count), bag)
 }
 
@@ -54,7 +57,10 @@ export const decodeRange = (bytes: Uint8Array): MountainRange => {
   const count = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
   const peaks = peaksOf(count)
   if (bytes.length !== 4 + peaks * HASH_BYTES) throw new TypeError('not a mountain range')
-  return { count, peaks: Array.from({ length: peaks }, (_, i) => bytes.slice(4 + i * HASH_BYTES, 4 + (i + 1) * HASH_BYTES)) }
+  return {
+    count,
+    peaks: Array.from({ length: peaks }, (_, i) => bytes.slice(4 + i * HASH_BYTES, 4 + (i + 1) * HASH_BYTES)),
+  }
 }
 
 /** Where the mountain of leaf `index` begins and how many leaves it has. */
@@ -77,11 +83,17 @@ const perfectRoot = (leaves: readonly Uint8Array[]): Uint8Array => {
 }
 
 /** `siblings` from the leaf up to its peak; `peaks` are all the range's peaks. */
-export type RangeProof = { readonly index: number; readonly count: number; readonly siblings: readonly Uint8Array[]; readonly peaks: readonly Uint8Array[] }
+export type RangeProof = {
+  readonly index: number
+  readonly count: number
+  readonly siblings: readonly Uint8Array[]
+  readonly peaks: readonly Uint8Array[]
+}
 
 /** Proves that leaf `index` is in the range. @throws RangeError for an index outside it */
 export const proveLeaf = (leaves: readonly Uint8Array[], index: number): RangeProof => {
-  if (!Number.isInteger(index) || index < 0 || index >= leaves.length) throw new RangeError(`no leaf ${index} among ${leaves.length}`)
+  if (!Number.isInteger(index) || index < 0 || index >= leaves.length)
+    throw new RangeError(`no leaf ${index} among ${leaves.length}`)
   const { start, size } = mountainOf(index, leaves.length)
   const siblings: Uint8Array[] = []
   for (let width = 1, at = index - start; width < size; width *= 2, at = Math.floor(at / 2)) {
@@ -92,8 +104,13 @@ export const proveLeaf = (leaves: readonly Uint8Array[], index: number): RangePr
 }
 
 /** Does the proof lead from `leaf` to `root`? */
-export const verifyLeaf = (root: Uint8Array, leaf: Uint8Array, { index, count, siblings, peaks }: RangeProof): boolean => {
-  if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 0xffff_ffff) return false
+export const verifyLeaf = (
+  root: Uint8Array,
+  leaf: Uint8Array,
+  { index, count, siblings, peaks }: RangeProof,
+): boolean => {
+  if (!Number.isInteger(index) || !Number.isInteger(count) || index < 0 || index >= count || count > 0xffff_ffff)
+    return false
   // Bagged peaks are nodes like any other: with another number of them, other peaks could give the same root.
   if (peaks.length !== peaksOf(count)) return false
   const { start, size } = mountainOf(index, count)
@@ -148,7 +165,16 @@ export const pairEntryLeaf = ({ pairSeq, type, pnId, payee, amountMinor, currenc
   }
   const id = pnId ?? NO_ID
   if (id.length !== 16) throw new TypeError('pnId must be 16 bytes')
-  return hash(LEAF, CONTEXTS.pairEntry, i64be(BigInt(pairSeq)), Uint8Array.of(ENTRY_TYPES[type]), id, name, i64be(amountMinor), utf8(currency))
+  return hash(
+    LEAF,
+    CONTEXTS.pairEntry,
+    i64be(BigInt(pairSeq)),
+    Uint8Array.of(ENTRY_TYPES[type]),
+    id,
+    name,
+    i64be(amountMinor),
+    utf8(currency),
+  )
 }
 
 /** What a settlement batch fixes, besides its predecessor. */
@@ -167,8 +193,16 @@ export type BatchFields = {
 export const batchHash = (prevHash: Uint8Array, batch: BatchFields): Uint8Array => {
   const named = (text: string): Uint8Array => concat(Uint8Array.of(text.length), utf8(text))
   return hash(
-    CONTEXTS.settlementBatch, prevHash, named(batch.cpp), named(batch.mpp), utf8(batch.currency),
-    i64be(BigInt(batch.seq)), i64be(BigInt(batch.fromSeq)), i64be(BigInt(batch.toSeq)), batch.root, i64be(batch.totalMinor),
+    CONTEXTS.settlementBatch,
+    prevHash,
+    named(batch.cpp),
+    named(batch.mpp),
+    utf8(batch.currency),
+    i64be(BigInt(batch.seq)),
+    i64be(BigInt(batch.fromSeq)),
+    i64be(BigInt(batch.toSeq)),
+    batch.root,
+    i64be(batch.totalMinor),
   )
 }
 

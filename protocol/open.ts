@@ -6,12 +6,20 @@
 import { equalBytes, toHex } from './bytes.ts'
 import { acceptedVersions, decodeBeside, decodeBody } from './codec.ts'
 import { openCarrier, type Cargo, type Opener, type SecretOf } from './confidential.ts'
-import { checkValidity, verifyChain, verifyMerchantChain, type KeyRecord, type Trust, type VerifiedChain } from './credentials.ts'
+import {
+  checkValidity,
+  verifyChain,
+  verifyMerchantChain,
+  type KeyRecord,
+  type Trust,
+  type VerifiedChain,
+} from './credentials.ts'
 import { fail, ok, type Failure, type Result } from './failures.ts'
 import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
-import { isFinalHop, isHopAllowed, KINDS, kindRow, type Body, type KindName } from './kinds.ts'
+import { isFinalHop, isHopAllowed, kindRow, type Body, type KINDS, type KindName } from './kinds.ts'
 import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
+import { keyOfBytes } from './lru.ts'
 import type { Subject } from './subjects.ts'
 import type { Sender, Verified } from './verified.ts'
 
@@ -58,15 +66,21 @@ export const openFrame = (bytes: Uint8Array, arrival: Arrival, context: OpenCont
   const outer = parseFrame(bytes)
   if (!outer.ok) return { ok: false, failure: outer.failure, about: NOTHING }
   const state: State = { frame: outer.value, authenticated: false, missing: undefined }
-  const opened = openParsed(outer.value, arrival, context, state)
+  const opened = openParsed(outer.value, arrival, context.self.role === 'guest' ? remembering(context) : context, state)
   if (opened.ok) return opened
   const { frame, authenticated, missing } = state
-  return { ok: false, failure: opened.failure, about: { authenticated, digest: frame.digest, header: frame.header, missing } }
+  return {
+    ok: false,
+    failure: opened.failure,
+    about: { authenticated, digest: frame.digest, header: frame.header, missing },
+  }
 }
 
 /** Many at once, in order; the frames of one batch share one signature check. */
-export const openFrames = (items: readonly { readonly bytes: Uint8Array; readonly arrival: Arrival }[], context: OpenContext): OpenResult[] =>
-  items.map(({ bytes, arrival }) => openFrame(bytes, arrival, context))
+export const openFrames = (
+  items: readonly { readonly bytes: Uint8Array; readonly arrival: Arrival }[],
+  context: OpenContext,
+): OpenResult[] => items.map(({ bytes, arrival }) => openFrame(bytes, arrival, context))
 
 const NOTHING: About = { authenticated: false, digest: undefined, header: undefined, missing: undefined }
 
@@ -122,7 +136,13 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     if (!decoded.ok) return decoded
     beside = decoded.value
   }
-  return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, openNestedFields(kind, body.value, context)))
+  const nested = openNestedFields(kind, body.value, context)
+  if (nested.missing !== undefined) {
+    // Not a verdict on the message: once the credential is fetched, the resend opens.
+    state.missing = { keyId: nested.missing }
+    return fail('UNKNOWN_KEY', 'of a nested frame')
+  }
+  return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, nested.fields))
 }
 
 /** The one place where a `Verified` is made. */
@@ -137,20 +157,50 @@ const verifiedOf = <K extends KindName>(
   nested: Readonly<Record<string, unknown>>,
 ): Verified<K> => {
   const id = typeof header.from === 'string' ? header.from : toHex(header.from)
-  const sender: Sender = { id, role: record.role, keyId: record.keyId, operatorId: record.operatorId, host: record.host }
-  const merchant = kind === 'transaction-details' && chain !== undefined ? { mpp: chain.processor, host: chain.host, payee: chain.payee } : undefined
-  return { kind, header: { ...header, kind }, body, beside, nested, digest, frame, sender, previousHop, chain, merchant } as unknown as Verified<K>
+  const sender: Sender = {
+    id,
+    role: record.role,
+    keyId: record.keyId,
+    operatorId: record.operatorId,
+    host: record.host,
+  }
+  const merchant =
+    kind === 'transaction-details' && chain !== undefined
+      ? { mpp: chain.processor, host: chain.host, payee: chain.payee }
+      : undefined
+  return {
+    kind,
+    header: { ...header, kind },
+    body,
+    beside,
+    nested,
+    digest,
+    frame,
+    sender,
+    previousHop,
+    chain,
+    merchant,
+  } as unknown as Verified<K>
+}
+
+type NestedFields = {
+  readonly fields: Readonly<Record<string, unknown>>
+  /** The first key that sealed a nested frame and is not known yet. */
+  readonly missing: Uint8Array | undefined
 }
 
 /** Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. */
-const openNestedFields = (kind: KindName, body: object, context: NestedContext): Readonly<Record<string, unknown>> => {
-  const opened: Record<string, unknown> = {}
+const openNestedFields = (kind: KindName, body: object, context: NestedContext): NestedFields => {
+  const fields: Record<string, unknown> = {}
+  const state = { missing: undefined as Uint8Array | undefined }
   for (const [field, kinds] of Object.entries(kindRow(kind).nests)) {
     const value = (body as Readonly<Record<string, unknown>>)[field]
-    if (value instanceof Uint8Array) opened[field] = openNested(value, kinds as readonly KindName[], context)
-    else if (Array.isArray(value)) opened[field] = value.map((frame: Uint8Array) => openNested(frame, kinds as readonly KindName[], context))
+    const open = (frame: Uint8Array): Result<Verified> =>
+      openNestedFrame(frame, kinds as readonly KindName[], context, state)
+    if (value instanceof Uint8Array) fields[field] = open(value)
+    else if (Array.isArray(value)) fields[field] = value.map(open)
   }
-  return opened
+  return { fields, missing: state.missing }
 }
 
 /** The original message inside a carrier: of the same kind, in the clear, made by the carrier's host or one it carries. */
@@ -190,7 +240,12 @@ const openInner = (
 }
 
 /** Who sealed this: finds the key, then seal, revocation and validity. `guestHost` is where a guest's frame came from. */
-const authenticate = (parsed: ParsedFrame, guestHost: string, context: NestedContext, state: State | undefined): Result<Authenticated> => {
+const authenticate = (
+  parsed: ParsedFrame,
+  guestHost: string,
+  context: NestedContext,
+  state: State | undefined,
+): Result<Authenticated> => {
   const { trust } = context
   const { header, seal } = parsed
   const found = findKey(parsed, guestHost, context)
@@ -215,7 +270,8 @@ const authenticate = (parsed: ParsedFrame, guestHost: string, context: NestedCon
 const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext): Result<Authenticated> => {
   const { header, seal } = parsed
   if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
-  if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind)) return shownKey(parsed, header.kind, context)
+  if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind))
+    return shownKey(parsed, header.kind, context)
   const record = context.lookupKey(seal.keyId, header.from)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
@@ -226,7 +282,18 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
   if (!engine.ed25519.checkPublicKey(publicKey)) return fail('BAD_KEY')
   if (!equalBytes(keyIdOf('ed25519', publicKey), keyId)) return fail('KEY_NOT_OF_SENDER')
   return ok({
-    record: { keyId, algorithm: 'ed25519', publicKey, owner: '', role: 'guest', operatorId: undefined, host, sealingKey: null, notBeforeMs: 0, notAfterMs: Number.MAX_SAFE_INTEGER },
+    record: {
+      keyId,
+      algorithm: 'ed25519',
+      publicKey,
+      owner: '',
+      role: 'guest',
+      operatorId: undefined,
+      host,
+      sealingKey: null,
+      notBeforeMs: 0,
+      notAfterMs: Number.MAX_SAFE_INTEGER,
+    },
     chain: undefined,
   })
 }
@@ -236,7 +303,8 @@ const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext)
   const { header, seal } = parsed
   const versions = checkKind(parsed)
   if (!versions.ok) return versions
-  const found = kind === 'transaction-details' ? invoiceKey(parsed, trust) : introducedKey(parsed, kind as Introducing, trust)
+  const found =
+    kind === 'transaction-details' ? invoiceKey(parsed, trust) : introducedKey(parsed, kind as Introducing, trust)
   if (!found.ok) return found
   if (!equalBytes(found.value.record.keyId, seal.keyId)) return fail('KEY_NOT_OF_SENDER', String(header.from))
   return found
@@ -259,7 +327,9 @@ const introducedKey = ({ header, bodyBytes }: ParsedFrame, kind: Introducing, tr
   const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
   if (!chain.ok) return chain
   const record = kind === 'processor-registration' ? chain.value.processorKey : chain.value.hostKey
-  return record === undefined ? fail('BROKEN_CHAIN', 'the host credential is missing') : ok({ record, chain: chain.value })
+  return record === undefined
+    ? fail('BROKEN_CHAIN', 'the host credential is missing')
+    : ok({ record, chain: chain.value })
 }
 
 /** UNKNOWN_KIND, or UNSUPPORTED_VERSION with the list of those accepted. */
@@ -267,7 +337,9 @@ const checkKind = ({ header }: ParsedFrame): Result<KindName> => {
   const { kind, kindNumber, bodyVersion } = header
   if (kind === undefined) return fail('UNKNOWN_KIND', String(kindNumber))
   const accepted = acceptedVersions(kind)
-  return accepted.includes(bodyVersion) ? ok(kind) : fail('UNSUPPORTED_VERSION', `${kind} body version ${bodyVersion}; accepted: ${accepted.join(' ')}`)
+  return accepted.includes(bodyVersion)
+    ? ok(kind)
+    : fail('UNSUPPORTED_VERSION', `${kind} body version ${bodyVersion}; accepted: ${accepted.join(' ')}`)
 }
 
 /** WRONG_ROLE, WRONG_PATH, WRONG_ADDRESSEE; UNKNOWN_KEY when the previous hop is not known yet. → the previous hop. */
@@ -288,10 +360,15 @@ const checkPath = (
   }
   // A login of role guest is a token, and nothing else is.
   if ((record.role === 'guest') !== isGuestToken(fromHost)) return fail('WRONG_PATH', 'guest')
-  if (!isHopAllowed(kind, record.role, role, self.role)) return fail('WRONG_PATH', `${kind} from ${role} to ${self.role}`)
+  if (!isHopAllowed(kind, record.role, role, self.role))
+    return fail('WRONG_PATH', `${kind} from ${role} to ${self.role}`)
   // No path comes back to its originator's role, so a hop of that role can only be the originator itself.
   if (role === record.role && fromHost !== record.host) return fail('WRONG_PATH', 'not from the originator')
-  if (isFinalHop(kind, record.role, self.role) && !(self.isAddressee(inner.header.to) && self.isAddressee(outer.header.to))) return fail('WRONG_ADDRESSEE')
+  if (
+    isFinalHop(kind, record.role, self.role) &&
+    !(self.isAddressee(inner.header.to) && self.isAddressee(outer.header.to))
+  )
+    return fail('WRONG_ADDRESSEE')
   return ok({ id: fromHost, role })
 }
 
@@ -301,7 +378,18 @@ const mayOriginate = (kind: KindName, role: Role): boolean => kindRow(kind).path
  * Opens a frame that is nested in a body: structure, network, kind, key, seal, credential, role and body; not path and not
  * addressee. Keys that the surrounding message names but the node does not hold are given by {@link withKeys}.
  */
-export const openNested = <K extends KindName>(bytes: Uint8Array, expected: readonly K[], context: NestedContext): Result<Verified<K>> => {
+export const openNested = <K extends KindName>(
+  bytes: Uint8Array,
+  expected: readonly K[],
+  context: NestedContext,
+): Result<Verified<K>> => openNestedFrame(bytes, expected, context, { missing: undefined })
+
+const openNestedFrame = <K extends KindName>(
+  bytes: Uint8Array,
+  expected: readonly K[],
+  context: NestedContext,
+  state: { missing: Uint8Array | undefined },
+): Result<Verified<K>> => {
   const parsed = parseFrame(bytes)
   if (!parsed.ok) return parsed
   const frame = parsed.value
@@ -309,19 +397,35 @@ export const openNested = <K extends KindName>(bytes: Uint8Array, expected: read
   const kind = expected.find((one) => one === frame.header.kind)
   if (kind === undefined) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected.join(' or ')}`)
   if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
-  const sender = authenticate(frame, '', context, undefined)
-  if (!sender.ok) return sender
+  const sender = authenticate(frame, '', remembering(context), undefined)
+  if (!sender.ok) {
+    if (sender.failure.code === 'UNKNOWN_KEY') state.missing ??= frame.seal.keyId
+    return sender
+  }
   const checked = checkKind(frame)
   if (!checked.ok) return checked
   const { record, chain } = sender.value
   if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
   const body = decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
   if (!body.ok) return body
-  return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, openNestedFields(kind, body.value, context)))
+  const nested = openNestedFields(kind, body.value, context)
+  state.missing ??= nested.missing
+  return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, nested.fields))
 }
+
+/**
+ * The same lookup, knowing the hosts of chains verified here as well: a CPP meets a merchant host in TRANS only. Not for what
+ * arrives directly, where only a node's own records say whom a host belongs to; a guest has no records but these.
+ */
+const remembering = <C extends NestedContext>(context: C): C => ({
+  ...context,
+  lookupKey: (keyId: Uint8Array, from: string) =>
+    context.lookupKey(keyId, from) ?? context.trust.hostKeys.get(keyOfBytes(keyId)),
+})
 
 /** The same lookup, knowing these keys as well: those of a chain that was just verified, say. */
 export const withKeys = (context: NestedContext, records: readonly KeyRecord[]): NestedContext => ({
   trust: context.trust,
-  lookupKey: (keyId, from) => context.lookupKey(keyId, from) ?? records.find((record) => equalBytes(record.keyId, keyId)),
+  lookupKey: (keyId, from) =>
+    context.lookupKey(keyId, from) ?? records.find((record) => equalBytes(record.keyId, keyId)),
 })

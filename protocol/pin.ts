@@ -27,7 +27,9 @@ const requirePin = (pin: string): void => {
 export const derivePinKey = (pin: string, customer: string, cpp: string): Promise<Uint8Array> => {
   requirePin(pin)
   return new Promise((resolve, reject) => {
-    scrypt(pin, saltOf(customer, cpp), PIN_KEY_BYTES, COST, (error, key) => (error === null ? resolve(new Uint8Array(key)) : reject(error)))
+    scrypt(pin, saltOf(customer, cpp), PIN_KEY_BYTES, COST, (error, key) =>
+      error === null ? resolve(new Uint8Array(key)) : reject(error),
+    )
   })
 }
 
@@ -56,15 +58,31 @@ export const equalSecrets = (a: Uint8Array, b: Uint8Array): boolean => a.length 
 export const pinKeyFingerprint = (pinKey: Uint8Array): Uint8Array => hash(CONTEXTS.pinKeyAtRest, pinKey)
 
 /** → nonce(12) ‖ ciphertext ‖ tag. Bound to the customer, so that rows can not be exchanged. @param nonce 12 fresh random bytes */
-export const sealPinKey = (engine: Engine, nodeKey: Uint8Array, nonce: Uint8Array, customer: string, pinKey: Uint8Array): Uint8Array => {
+export const sealPinKey = (
+  engine: Engine,
+  nodeKey: Uint8Array,
+  nonce: Uint8Array,
+  customer: string,
+  pinKey: Uint8Array,
+): Uint8Array => {
   requireLength('nonce', nonce, AEAD_NONCE_BYTES)
   requireLength('pinKey', pinKey, PIN_KEY_BYTES)
   return concat(nonce, engine.sealing.encrypt(nodeKey, nonce, pinKey, concat(CONTEXTS.pinKeyAtRest, utf8(customer))))
 }
 
 /** Undefined when the row was not sealed under this node's key for this customer. */
-export const openPinKey = (engine: Engine, nodeKey: Uint8Array, customer: string, sealed: Uint8Array): Uint8Array | undefined => {
+export const openPinKey = (
+  engine: Engine,
+  nodeKey: Uint8Array,
+  customer: string,
+  sealed: Uint8Array,
+): Uint8Array | undefined => {
   if (sealed.length <= AEAD_NONCE_BYTES) return undefined
   const associated = concat(CONTEXTS.pinKeyAtRest, utf8(customer))
-  return engine.sealing.decrypt(nodeKey, sealed.subarray(0, AEAD_NONCE_BYTES), sealed.subarray(AEAD_NONCE_BYTES), associated)
+  return engine.sealing.decrypt(
+    nodeKey,
+    sealed.subarray(0, AEAD_NONCE_BYTES),
+    sealed.subarray(AEAD_NONCE_BYTES),
+    associated,
+  )
 }

@@ -14,7 +14,18 @@ import { LIMITS } from './limits.ts'
 import { createLru, keyOfBytes, type Lru } from './lru.ts'
 import { batchLeaf, buildBatchTree, rootOfPath } from './merkle.ts'
 import {
-  atEnd, beginWrite, cursorOf, readArrayLength, readBytes, readBytesOf, readUint, takeWritten, writeArrayLength, writeBytes, writeUint, type Cursor,
+  atEnd,
+  beginWrite,
+  cursorOf,
+  readArrayLength,
+  readBytes,
+  readBytesOf,
+  readUint,
+  takeWritten,
+  writeArrayLength,
+  writeBytes,
+  writeUint,
+  type Cursor,
 } from './msgpack.ts'
 
 const BATCH_ID_BYTES = 16
@@ -66,7 +77,11 @@ export const sealOne = (content: Content, key: SigningKey): Uint8Array => {
  *
  * @param random `n` fresh random bytes
  */
-export const sealBatch = (contents: readonly Content[], key: SigningKey, random: (n: number) => Uint8Array): Uint8Array[] => {
+export const sealBatch = (
+  contents: readonly Content[],
+  key: SigningKey,
+  random: (n: number) => Uint8Array,
+): Uint8Array[] => {
   if (contents.length <= 1 || key.algorithm !== 'ed25519') return contents.map((content) => sealOne(content, key))
   if (contents.length > LIMITS.maxBatchLeaves)
     return [
@@ -81,7 +96,16 @@ export const sealBatch = (contents: readonly Content[], key: SigningKey, random:
   const { root, paths } = buildBatchTree(batchId, leaves)
   const signature = key.sign(batchInput(batchId, count, key.keyId, root))
   return contents.map((content, index) =>
-    encodeFrame(content, { form: 2, keyId: key.keyId, batchId, index, count, salt: salts[index] as Uint8Array, path: paths[index] as Uint8Array, signature }),
+    encodeFrame(content, {
+      form: 2,
+      keyId: key.keyId,
+      batchId,
+      index,
+      count,
+      salt: salts[index] as Uint8Array,
+      path: paths[index] as Uint8Array,
+      signature,
+    }),
   )
 }
 
@@ -109,7 +133,8 @@ export const encodeFrame = (content: Pick<Content, 'headerBytes' | 'bodyBytes'>,
   }
   writeBytes(seal.signature)
   const frame = takeWritten()
-  if (frame.length > LIMITS.maxFrameBytes) throw new RangeError(`a frame of ${frame.length} bytes is over maxFrameBytes`)
+  if (frame.length > LIMITS.maxFrameBytes)
+    throw new RangeError(`a frame of ${frame.length} bytes is over maxFrameBytes`)
   return frame
 }
 
@@ -126,7 +151,8 @@ export const parseFrame = (bytes: Uint8Array): Result<ParsedFrame> => {
   if (readArrayLength(cursor) !== FRAME_FIELDS) return fail('MALFORMED_FRAME', 'not an array of three')
   const headerBytes = readBytes(cursor)
   const bodyBytes = readBytes(cursor)
-  if (headerBytes === undefined || bodyBytes === undefined) return fail('MALFORMED_FRAME', 'header or body is not a byte string')
+  if (headerBytes === undefined || bodyBytes === undefined)
+    return fail('MALFORMED_FRAME', 'header or body is not a byte string')
   if (bodyBytes.length > LIMITS.maxBodyBytes) return fail('FRAME_TOO_LARGE', 'body')
   const header = parseHeader(headerBytes)
   if (!header.ok) return header
@@ -153,7 +179,15 @@ const readSeal = (cursor: Cursor): Seal | FailureCode => {
   const salt = readBytesOf(cursor, SALT_BYTES)
   const path = readBytes(cursor)
   const signature = readBytesOf(cursor, 64)
-  if (batchId === undefined || index < 0 || count < 0 || salt === undefined || path === undefined || signature === undefined) return 'MALFORMED_SEAL'
+  if (
+    batchId === undefined ||
+    index < 0 ||
+    count < 0 ||
+    salt === undefined ||
+    path === undefined ||
+    signature === undefined
+  )
+    return 'MALFORMED_SEAL'
   if (path.length % HASH_BYTES !== 0) return 'MALFORMED_SEAL'
   return { form, keyId, batchId, index, count, salt, path, signature }
 }
@@ -169,12 +203,19 @@ export type SealContext = { readonly engine: Engine; readonly rootCache: RootCac
  * BAD_PROOF or BAD_SIGNATURE. `key` is the one that the seal's keyId names and has passed `checkPublicKey`. Each further
  * message of a batch whose root was verified costs hashes only.
  */
-export const verifySeal = (parsed: ParsedFrame, key: VerificationKey, { engine, rootCache }: SealContext): Result<void> => {
+export const verifySeal = (
+  parsed: ParsedFrame,
+  key: VerificationKey,
+  { engine, rootCache }: SealContext,
+): Result<void> => {
   const { seal } = parsed
-  if ((seal.form === 3 ? 'rsa-pss-sha256' : 'ed25519') !== key.algorithm) return fail('BAD_SIGNATURE', 'the key is of another algorithm')
+  if ((seal.form === 3 ? 'rsa-pss-sha256' : 'ed25519') !== key.algorithm)
+    return fail('BAD_SIGNATURE', 'the key is of another algorithm')
   const { verify } = signatureEngine(engine, key.algorithm)
   if (seal.form !== 2)
-    return verify(seal.signature, singleInput(seal.form, parsed.headerBytes, parsed.bodyBytes), key.publicKey) ? ok(undefined) : fail('BAD_SIGNATURE')
+    return verify(seal.signature, singleInput(seal.form, parsed.headerBytes, parsed.bodyBytes), key.publicKey)
+      ? ok(undefined)
+      : fail('BAD_SIGNATURE')
   const { keyId, batchId, index, count, salt, path, signature } = seal
   if (count < 2 || count > LIMITS.maxBatchLeaves || index >= count) return fail('BAD_PROOF', 'index and count')
   const root = rootOfPath(batchId, index, count, batchLeaf(batchId, index, salt, parsed.digest), path)
@@ -182,7 +223,13 @@ export const verifySeal = (parsed: ParsedFrame, key: VerificationKey, { engine, 
   const name = keyOfBytes(keyId) + keyOfBytes(batchId)
   const known = rootCache.get(name)
   // The signature is compared as well: a frame with a spoilt one would pass by the cache and be worthless as evidence.
-  if (known !== undefined && known.count === count && equalBytes(known.root, root) && equalBytes(known.signature, signature)) return ok(undefined)
+  if (
+    known !== undefined &&
+    known.count === count &&
+    equalBytes(known.root, root) &&
+    equalBytes(known.signature, signature)
+  )
+    return ok(undefined)
   if (!verify(signature, batchInput(batchId, count, keyId, root), key.publicKey)) return fail('BAD_SIGNATURE')
   // Copies, so that a small entry does not keep a whole frame alive.
   rootCache.set(name, { count, root, signature: signature.slice() })

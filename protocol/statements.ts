@@ -12,12 +12,40 @@ import { codecOf, type Codec } from './codec.ts'
 import { DOMAINS } from './domains.ts'
 import { ALGORITHMS, signatureEngine, type Algorithm, type Engine } from './engines/engine.ts'
 import { fail, ok, type Result } from './failures.ts'
-import { AccountId, CurrencyCode, Digest, Fields, Id, List, NodeId, Optional, PublicKey, Realm, Sequence, SumMinor, Text, TimeMs, Type, Word, type Static } from './fields.ts'
+import {
+  AccountId,
+  CurrencyCode,
+  Digest,
+  Fields,
+  Id,
+  List,
+  NodeId,
+  Optional,
+  PublicKey,
+  Realm,
+  Sequence,
+  SumMinor,
+  Text,
+  TimeMs,
+  Type,
+  Word,
+  type Static,
+} from './fields.ts'
 import { dataCenterAddress, realmOf } from './ids.ts'
 import { KEY_ID_BYTES, type SigningKey } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import { PAYEE_KINDS } from './messages/enrolment.ts'
-import { atEnd, beginWrite, cursorOf, readArrayLength, readBytes, readBytesOf, takeWritten, writeArrayLength, writeBytes } from './msgpack.ts'
+import {
+  atEnd,
+  beginWrite,
+  cursorOf,
+  readArrayLength,
+  readBytes,
+  readBytesOf,
+  takeWritten,
+  writeArrayLength,
+  writeBytes,
+} from './msgpack.ts'
 
 const MAX_REVOCATION_LIST_BYTES = 32_768
 const MAX_SIGNATURE_BYTES = 512
@@ -130,7 +158,8 @@ const problemOf = (engine: Engine, statement: Statements[StatementType]): string
     case 'processor': {
       if (statement.realm !== realmOf(statement.id)) return 'the realm is not that of the id'
       const address = dataCenterAddress(statement.realm)
-      if (statement.role === 'dc' ? statement.address !== address : statement.address !== undefined) return 'the address does not fit the role'
+      if (statement.role === 'dc' ? statement.address !== address : statement.address !== undefined)
+        return 'the address does not fit the role'
       if (statement.role !== 'dc' && statement.id === address) return 'the id is the address of the data centers'
       return keyProblem(engine, statement) ?? validityProblem(statement)
     }
@@ -146,14 +175,27 @@ const problemOf = (engine: Engine, statement: Statements[StatementType]): string
   }
 }
 
-const keyProblem = (engine: Engine, { algorithm, signingKey }: { readonly algorithm: Algorithm; readonly signingKey: Uint8Array }): string | undefined =>
+const keyProblem = (
+  engine: Engine,
+  { algorithm, signingKey }: { readonly algorithm: Algorithm; readonly signingKey: Uint8Array },
+): string | undefined =>
   signatureEngine(engine, algorithm).checkPublicKey(signingKey) ? undefined : 'the signing key is not sound'
 
-const validityProblem = ({ notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number }): string | undefined =>
-  notBeforeMs < notAfterMs ? undefined : 'notBeforeMs is not before notAfterMs'
+const validityProblem = ({
+  notBeforeMs,
+  notAfterMs,
+}: {
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}): string | undefined => (notBeforeMs < notAfterMs ? undefined : 'notBeforeMs is not before notAfterMs')
 
 /** @throws TypeError when the statement does not fit its schema, grammar or key check: nothing is signed then. */
-const issue = <T extends StatementType>(engine: Engine, type: T, statement: Omit<Statements[T], 'type'>, key: SigningKey): Uint8Array => {
+const issue = <T extends StatementType>(
+  engine: Engine,
+  type: T,
+  statement: Omit<Statements[T], 'type'>,
+  key: SigningKey,
+): Uint8Array => {
   const whole = { ...statement, type } as unknown as Statements[T]
   const payload = CODECS[type].encode(whole)
   const problem = problemOf(engine, whole)
@@ -166,11 +208,16 @@ const issue = <T extends StatementType>(engine: Engine, type: T, statement: Omit
   writeBytes(signature)
   const credential = takeWritten()
   const limit = type === 'revocation-list' ? MAX_REVOCATION_LIST_BYTES : LIMITS.maxCredentialBytes
-  if (credential.length > limit) throw new TypeError(`a ${type} credential of ${credential.length} bytes is over ${limit}`)
+  if (credential.length > limit)
+    throw new TypeError(`a ${type} credential of ${credential.length} bytes is over ${limit}`)
   return credential
 }
 
-type Issue<T extends StatementType> = (engine: Engine, statement: Omit<Statements[T], 'type'>, key: SigningKey) => Uint8Array
+type Issue<T extends StatementType> = (
+  engine: Engine,
+  statement: Omit<Statements[T], 'type'>,
+  key: SigningKey,
+) => Uint8Array
 
 /** `key` is the root's. @throws TypeError as {@link issue} */
 export const issueProcessor: Issue<'processor'> = (engine, statement, key) => issue(engine, 'processor', statement, key)
@@ -183,7 +230,8 @@ export const issueEnrolment: Issue<'enrolment'> = (engine, statement, key) => is
 /** `key` is the account holder's. @throws TypeError as {@link issue} */
 export const issueMandate: Issue<'mandate'> = (engine, statement, key) => issue(engine, 'mandate', statement, key)
 /** `key` is the root's. @throws TypeError as {@link issue} */
-export const issueRevocationList: Issue<'revocation-list'> = (engine, statement, key) => issue(engine, 'revocation-list', statement, key)
+export const issueRevocationList: Issue<'revocation-list'> = (engine, statement, key) =>
+  issue(engine, 'revocation-list', statement, key)
 
 /** A credential read, its signature not yet verified. */
 export type Credential = { readonly payload: Uint8Array; readonly keyId: Uint8Array; readonly signature: Uint8Array }
@@ -196,17 +244,37 @@ export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
   const payload = readBytes(cursor)
   const keyId = readBytesOf(cursor, KEY_ID_BYTES)
   const signature = readBytes(cursor)
-  if (fields !== 3 || payload === undefined || keyId === undefined || signature === undefined || !atEnd(cursor) || signature.length > MAX_SIGNATURE_BYTES)
+  if (
+    fields !== 3 ||
+    payload === undefined ||
+    keyId === undefined ||
+    signature === undefined ||
+    !atEnd(cursor) ||
+    signature.length > MAX_SIGNATURE_BYTES
+  )
     return fail('BROKEN_CHAIN', 'not a credential')
   return ok({ payload, keyId, signature })
 }
 
 /** Was it signed with this key? The key must have passed its check. */
-export const isSignedBy = (engine: Engine, credential: Credential, algorithm: Algorithm, publicKey: Uint8Array): boolean =>
-  signatureEngine(engine, algorithm).verify(credential.signature, concat(DOMAINS.credential, credential.payload), publicKey)
+export const isSignedBy = (
+  engine: Engine,
+  credential: Credential,
+  algorithm: Algorithm,
+  publicKey: Uint8Array,
+): boolean =>
+  signatureEngine(engine, algorithm).verify(
+    credential.signature,
+    concat(DOMAINS.credential, credential.payload),
+    publicKey,
+  )
 
 /** Reads a payload as the first of `types` that fits, and judges it by itself. BROKEN_CHAIN, or BAD_KEY for an unsound key. */
-export const readStatement = <T extends StatementType>(engine: Engine, payload: Uint8Array, types: readonly T[]): Result<Statements[T]> => {
+export const readStatement = <T extends StatementType>(
+  engine: Engine,
+  payload: Uint8Array,
+  types: readonly T[],
+): Result<Statements[T]> => {
   for (const type of types) {
     const decoded = CODECS[type].decode(payload)
     if (!decoded.ok) continue

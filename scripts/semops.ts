@@ -97,7 +97,10 @@ export const run = async (words: readonly string[], commands: Commands, streams:
   try {
     if (load === undefined) await registerAll(program, commands)
     else (await load()).register(program)
-    if (name === undefined && words.length === 0) return (program.outputHelp(), exitCode('usage'))
+    if (words.length === 0) {
+      program.outputHelp({ error: true })
+      return exitCode('usage')
+    }
     await program.parseAsync([...words], { from: 'user' })
     return exitCode(exitReasonOf(program))
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { toHex } from '../../protocol/bytes.ts'
 import { verifyChain, type KeyRecord, type Trust, type VerifiedChain } from '../../protocol/credentials.ts'
-import type { Result } from '../../protocol/failures.ts'
+import { ok, type Result } from '../../protocol/failures.ts'
 import type { Role } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
@@ -20,7 +20,10 @@ export type CredentialStore = {
   /** Believes a chain that was verified already; the rows to be written, none when it was known. */
   readonly learn: (chain: readonly Uint8Array[], verified: VerifiedChain, nowMs: number) => readonly Write[]
   /** Verifies a chain from outside, then {@link learn}s it. */
-  readonly verifyAndLearn: (chain: readonly Uint8Array[], nowMs: number) => Result<readonly Write[]>
+  readonly verifyAndLearn: (
+    chain: readonly Uint8Array[],
+    nowMs: number,
+  ) => Result<{ readonly verified: VerifiedChain; readonly rows: readonly Write[] }>
 }
 
 /** @param known chains that need no asking: one's own and those of the realm's data centers. @throws Error for a bad one */
@@ -92,7 +95,7 @@ export const createCredentialStore = (
     learn,
     verifyAndLearn: (chain, at) => {
       const verified = verifyChain(trust, chain, at)
-      return verified.ok ? { ok: true, value: learn(chain, verified.value, at) } : verified
+      return verified.ok ? ok({ verified: verified.value, rows: learn(chain, verified.value, at) }) : verified
     },
   }
 }

@@ -62,9 +62,7 @@ export type RequestRef = Uint8Array
  * `once`: sent after the flush and forgotten.
  */
 export type Delivery =
-  | { readonly until: readonly KeyPart[] }
-  | { readonly answers: RequestRef }
-  | { readonly once: true }
+  { readonly until: readonly KeyPart[] } | { readonly answers: RequestRef } | { readonly once: true }
 
 /** A message of this node's own. */
 export type Message<K extends KindName = KindName> = K extends KindName
@@ -188,7 +186,11 @@ export const combine = (...parts: readonly Partial<Decision>[]): Decision => {
 }
 
 export const put = <Row extends object>(table: Table<Row>, key: Uint8Array, row: Row): Write => ({ table, key, row })
-export const remove = <Row extends object>(table: Table<Row>, key: Uint8Array): Write => ({ table, key, row: undefined })
+export const remove = <Row extends object>(table: Table<Row>, key: Uint8Array): Write => ({
+  table,
+  key,
+  row: undefined,
+})
 
 /** A message as the node's decisions see it: verified, new (never seen under its id), and the reference for its answer. */
 export type Incoming<K extends KindName = KindName> = K extends KindName
@@ -218,10 +220,7 @@ export const on =
 /** Kinds that the runtime itself handles for every node. */
 export type RuntimeKind = 'receipt' | 'refusal' | 'undeliverable' | 'credential-record'
 /** Kinds a node of role `R` decides on: all that it receives; a data center only those addressed to it, it relays the rest. */
-export type HandledKind<R extends Role> = Exclude<
-  LiveKind & (R extends 'dc' ? KindTo<R> : KindThrough<R>),
-  RuntimeKind
->
+export type HandledKind<R extends Role> = Exclude<LiveKind & (R extends 'dc' ? KindTo<R> : KindThrough<R>), RuntimeKind>
 
 export type DeadlineEvent = { readonly name: string; readonly key: Uint8Array; readonly atMs: number }
 export type ControlEvent = { readonly command: string; readonly args: Readonly<Record<string, unknown>> }
@@ -243,7 +242,9 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   /** Commands of the control socket that change something. @throws nothing: a bad argument is a refusal in `reply`. */
   readonly controls: Readonly<Record<string, Handler<ControlEvent, Policy>>>
   /** Questions of the control socket, answered from what is committed. */
-  readonly reads: Readonly<Record<string, (read: Reader, args: Readonly<Record<string, unknown>>, context: Context<Policy>) => unknown>>
+  readonly reads: Readonly<
+    Record<string, (read: Reader, args: Readonly<Record<string, unknown>>, context: Context<Policy>) => unknown>
+  >
   /** Slow things, run off the step loop; the result returns as a job event. */
   readonly jobs: Readonly<Record<string, (input: unknown) => Promise<unknown>>>
   readonly finished: Readonly<Record<string, Handler<JobEvent, Policy>>>
@@ -254,7 +255,10 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   /** A receipt for something in the outbox. The runtime has forgotten the entry already. */
   readonly receipted: Handler<{ readonly kind: KindName; readonly key: Uint8Array }, Policy>
   /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. */
-  readonly deviceKey?: (read: Reader, customer: string) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
+  readonly deviceKey?: (
+    read: Reader,
+    customer: string,
+  ) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
   /** Ids beside its own that this host answers to: its customers and their aliases. */
   readonly isAddressee?: (read: Reader, to: string) => boolean
   /** Names beside the host's own id that are addressed here: a wallet host's customers. Default: none. */
@@ -270,7 +274,11 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly policySchema?: TSchema
   readonly policyDefaults?: Readonly<Record<string, unknown>>
   /** A data center's routing of what is not addressed to it; undefined: no route. */
-  readonly route?: (read: Reader, message: Verified, context: Context<Policy>) => { readonly role: Role; readonly host: string } | undefined
+  readonly route?: (
+    read: Reader,
+    message: Verified,
+    context: Context<Policy>,
+  ) => { readonly role: Role; readonly host: string } | undefined
   /** Is the node ready to serve: registered, enrolled? Part of readiness beside ledger and bus. */
   readonly ready: (read: Reader, context: Context<Policy>) => boolean
 }

@@ -101,16 +101,67 @@ export type BankReport = {
     readonly heldByHoldersMinor: bigint
     /** Σ over active holds. */
     readonly holdsMinor: bigint
+    /** Holders' accounts and reserves whose balance is below zero, or below what is held on it. */
     readonly negativeHolderAccounts: number
     /** Journal entries whose legs do not add up to zero. */
     readonly unbalancedEntries: number
+    /** Accounts whose balance is not the sum of their journal legs. */
+    readonly accountsOffJournal: number
+    /** Accounts whose held sum is not that of their active holds (clearing accounts: of open clearing orders). */
+    readonly accountsOffHolds: number
+    /** What this bank paid through clearing, less what it received; Σ of its nostro's legs of such entries. */
+    readonly clearedMinor: bigint
   }[]
   /** Position against each other bank: positive, this bank owes it. Mirrors the peer's on a quiet network. */
   readonly clearing: readonly { readonly peer: string; readonly currency: Currency; readonly positionMinor: bigint }[]
-  readonly accounts: readonly { readonly account: string; readonly currency: Currency; readonly balanceMinor: bigint; readonly heldMinor: bigint }[]
+  readonly accounts: readonly {
+    readonly account: string
+    readonly currency: Currency
+    readonly balanceMinor: bigint
+    readonly heldMinor: bigint
+  }[]
   /** Interbank credits without an answer and clearing orders not yet posted: empty on a quiet network. */
   readonly inTransit: { readonly credits: number; readonly clearingOrders: number }
+  /** The same by peer: what may stand in this bank's position and not yet in the peer's, or no more in the peer's. */
+  readonly transit: readonly {
+    readonly peer: string
+    readonly currency: Currency
+    readonly creditsMinor: bigint
+    readonly clearingMinor: bigint
+  }[]
+  /** Credits that only an operator can decide, because the peer's protocol layer refused them for good. */
+  readonly unclearCredits: number
+  /** Orders booked, by who ordered them and what for. */
+  readonly orders: readonly {
+    readonly from: string
+    readonly purpose: string
+    readonly currency: Currency
+    readonly count: number
+    readonly amountMinor: bigint
+  }[]
+  /** Booked orders with purpose `collection`. */
   readonly collections: number
+  /** As settlement bank: other banks' reserves, each the funded sum and what was posted to it. */
+  readonly reserves: readonly {
+    readonly bank: string
+    readonly currency: Currency
+    readonly balanceMinor: bigint
+    readonly fundedMinor: bigint
+  }[]
+  /** As settlement bank: clearing orders that reserves do not cover yet. */
+  readonly queued: readonly {
+    readonly debtor: string
+    readonly currency: Currency
+    readonly orders: number
+    readonly amountMinor: bigint
+  }[]
+  /** As settlement bank: posted credits whose creditor has not receipted the notice. */
+  readonly pendingNotices: readonly {
+    readonly debtor: string
+    readonly creditor: string
+    readonly currency: Currency
+    readonly amountMinor: bigint
+  }[]
 }
 
 export type MerchantReport = {

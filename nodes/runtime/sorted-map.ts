@@ -45,7 +45,7 @@ export const sortedMap = <V>(): SortedMap<V> => {
     let high = chunks.length - 1
     while (low < high) {
       const middle = (low + high + 1) >>> 1
-      if ((chunks[middle] as string[])[0] as string <= key) low = middle
+      if (((chunks[middle] as string[])[0] as string) <= key) low = middle
       else high = middle - 1
     }
     return low
@@ -110,7 +110,8 @@ export const sortedMap = <V>(): SortedMap<V> => {
         return
       }
       let at = before === undefined ? chunks.length - 1 : chunkOf(before)
-      let place = before === undefined ? (chunks[at] as string[]).length - 1 : placeIn(chunks[at] as string[], before) - 1
+      let place =
+        before === undefined ? (chunks[at] as string[]).length - 1 : placeIn(chunks[at] as string[], before) - 1
       for (;;) {
         const chunk = chunks[at] as string[]
         for (; place >= 0; place--) {

@@ -6,10 +6,18 @@ import type { Mutation, Store } from './store.ts'
 const key = (text: string): Uint8Array => utf8(text)
 const put = (table: string, name: string, value: string): Mutation => ({ table, key: key(name), value: utf8(value) })
 const remove = (table: string, name: string): Mutation => ({ table, key: key(name), value: undefined })
-const text = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : new TextDecoder().decode(bytes))
+const text = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : new TextDecoder().decode(bytes)
 
 /** @param open a fresh store; `reopen` closes it in order and opens what it left behind */
-export const storeCompliance = (name: string, open: () => Promise<{ readonly store: Store; readonly reopen: () => Promise<Store>; readonly end: () => Promise<void> }>): void => {
+export const storeCompliance = (
+  name: string,
+  open: () => Promise<{
+    readonly store: Store
+    readonly reopen: () => Promise<Store>
+    readonly end: () => Promise<void>
+  }>,
+): void => {
   describe(name, () => {
     let opened: Awaited<ReturnType<typeof open>>
     let store: Store
@@ -48,7 +56,15 @@ export const storeCompliance = (name: string, open: () => Promise<{ readonly sto
 
     it('replaces, deletes, and applies the mutations of one batch in order', async () => {
       await store.commit([put('t', 'a', '1'), put('t', 'b', '1')])
-      await store.commit([put('t', 'a', '2'), remove('t', 'b'), put('t', 'c', '1'), remove('t', 'c'), remove('t', 'none'), put('t', 'd', '1'), put('t', 'd', '2')])
+      await store.commit([
+        put('t', 'a', '2'),
+        remove('t', 'b'),
+        put('t', 'c', '1'),
+        remove('t', 'c'),
+        remove('t', 'none'),
+        put('t', 'd', '1'),
+        put('t', 'd', '2'),
+      ])
       expect(listed('t')).toEqual(['a=2', 'd=2'])
     })
 
@@ -78,7 +94,10 @@ export const storeCompliance = (name: string, open: () => Promise<{ readonly sto
     it('takes an empty batch, empty values and large values', async () => {
       await store.commit([])
       const large = new Uint8Array(70_000).fill(7)
-      await store.commit([{ table: 't', key: key('e'), value: new Uint8Array(0) }, { table: 't', key: key('l'), value: large }])
+      await store.commit([
+        { table: 't', key: key('e'), value: new Uint8Array(0) },
+        { table: 't', key: key('l'), value: large },
+      ])
       expect(store.get('t', key('e'))).toEqual(new Uint8Array(0))
       expect(store.get('t', key('l'))).toEqual(large)
     })

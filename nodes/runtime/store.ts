@@ -38,5 +38,6 @@ export const MAX_KEY_BYTES = 1_024
 /** @throws TypeError */
 export const checkMutations = (mutations: readonly Mutation[]): void => {
   for (const { table, key } of mutations)
-    if (key.length === 0 || key.length > MAX_KEY_BYTES) throw new TypeError(`table ${table}: a key of ${key.length} bytes`)
+    if (key.length === 0 || key.length > MAX_KEY_BYTES)
+      throw new TypeError(`table ${table}: a key of ${key.length} bytes`)
 }

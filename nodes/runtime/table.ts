@@ -67,7 +67,8 @@ export const defineTable = <Row extends object>(spec: {
       return new Uint8Array(packr.pack(values))
     },
     decode: (bytes) => {
-      const plain = bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const plain =
+        bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       const values = packr.unpack(plain) as unknown[]
       const found = values[0] as number
       if (found > version) throw new RowVersionError(name, found, version)

@@ -172,7 +172,11 @@ const frameIn = (value: unknown): Uint8Array | undefined => {
  * A message as a node's decisions see it, fabricated. Its digest and frame follow from kind, header and body: the same
  * arguments give the same message. @throws TypeError when `from` is not an id and no role was given
  */
-export const incoming = <K extends KindName>(kind: K, body: TestBody<K>, options: IncomingOptions<K> = {}): Incoming<K> => {
+export const incoming = <K extends KindName>(
+  kind: K,
+  body: TestBody<K>,
+  options: IncomingOptions<K> = {},
+): Incoming<K> => {
   const originator = (options.role ?? KINDS[kind].paths[0][0]) as Role
   const from = options.from ?? (originator === 'guest' ? testBytes('guest key') : `hu-${originator}-1`)
   if (typeof from === 'string' && !isNodeId(from)) throw new TypeError(`${from} is not a node id`)
@@ -181,7 +185,9 @@ export const incoming = <K extends KindName>(kind: K, body: TestBody<K>, options
   for (const [field, given] of Object.entries(options.nested ?? {})) {
     if (given === undefined) continue
     nested[field] = Array.isArray(given) ? given.map(asResult) : asResult(given)
-    whole[field] ??= Array.isArray(given) ? given.map((one) => frameIn(one) ?? utf8('bad frame')) : (frameIn(given) ?? utf8('bad frame'))
+    whole[field] ??= Array.isArray(given)
+      ? given.map((one) => frameIn(one) ?? utf8('bad frame'))
+      : (frameIn(given) ?? utf8('bad frame'))
   }
   const senderId = typeof from === 'string' ? from : Buffer.from(from).toString('hex')
   const header: Header = {

@@ -6,7 +6,12 @@ import { rsaEngine } from './rsa-engine.ts'
 import { createSodiumEngine, createSodiumSealing } from './sodium-engine.ts'
 import { sodium } from './sodium.ts'
 
-export const portableEngine: Engine = { name: 'portable', ed25519: nobleEngine, rsa: rsaEngine, sealing: portableSealing }
+export const portableEngine: Engine = {
+  name: 'portable',
+  ed25519: nobleEngine,
+  rsa: rsaEngine,
+  sealing: portableSealing,
+}
 
 /** Undefined where libsodium's binary does not load. */
 export const nativeEngine: Engine | undefined =

@@ -6,7 +6,14 @@
 import { etc, getPublicKey, hashes, Point, sign } from '@noble/ed25519'
 import { sha512 } from '@noble/hashes/sha2.js'
 import { concat, equalBytes } from '../bytes.ts'
-import { ED25519_PUBLIC_KEY_BYTES, ED25519_SECRET_KEY_BYTES, ED25519_SIGNATURE_BYTES, requireLength, SEED_BYTES, type Ed25519Engine } from './engine.ts'
+import {
+  ED25519_PUBLIC_KEY_BYTES,
+  ED25519_SECRET_KEY_BYTES,
+  ED25519_SIGNATURE_BYTES,
+  requireLength,
+  SEED_BYTES,
+  type Ed25519Engine,
+} from './engine.ts'
 
 hashes.sha512 = sha512
 

@@ -2,7 +2,15 @@
  * RSA-PSS with SHA-256 (RFC 8017 §8.1, MGF1-SHA-256, 32-byte salt): the paper's RSA, for comparison and for processors that
  * must. Keys are SPKI DER of 2048 to 3072 bits with exponent 65537, in the one encoding that OpenSSL writes.
  */
-import { constants, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto'
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto'
 import { equalBytes, toHex } from '../bytes.ts'
 import type { RsaEngine } from './engine.ts'
 
@@ -51,7 +59,10 @@ export const rsaEngine: RsaEngine = {
   name: 'node-rsa',
   algorithm: 'rsa-pss-sha256',
   generateKeyPair() {
-    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: MIN_MODULUS_BITS, publicExponent: 65_537 })
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+      modulusLength: MIN_MODULUS_BITS,
+      publicExponent: 65_537,
+    })
     return {
       publicKey: new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })),
       secretKey: new Uint8Array(privateKey.export({ format: 'der', type: 'pkcs8' })),

@@ -1,5 +1,15 @@
 /** The hot path: Ed25519, X25519 and ChaCha20-Poly1305 of libsodium. Its Ed25519 verification is the common rule already. */
-import { AEAD_NONCE_BYTES, AEAD_TAG_BYTES, ED25519_PUBLIC_KEY_BYTES, ED25519_SECRET_KEY_BYTES, ED25519_SIGNATURE_BYTES, requireLength, SEED_BYTES, type Ed25519Engine, type SealingEngine } from './engine.ts'
+import {
+  AEAD_NONCE_BYTES,
+  AEAD_TAG_BYTES,
+  ED25519_PUBLIC_KEY_BYTES,
+  ED25519_SECRET_KEY_BYTES,
+  ED25519_SIGNATURE_BYTES,
+  requireLength,
+  SEED_BYTES,
+  type Ed25519Engine,
+  type SealingEngine,
+} from './engine.ts'
 import type { Sodium } from './sodium.ts'
 
 export const createSodiumEngine = (sodium: Sodium): Ed25519Engine => ({

@@ -15,7 +15,14 @@ import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../ke
 import { kindRow, type Beside, type Body, type KindName } from '../kinds.ts'
 import { keyOfBytes } from '../lru.ts'
 import type { OpenContext } from '../open.ts'
-import { issueEnrolment, issueHost, issueMandate, issuePayee, issueProcessor, type ProcessorRole } from '../statements.ts'
+import {
+  issueEnrolment,
+  issueHost,
+  issueMandate,
+  issuePayee,
+  issueProcessor,
+  type ProcessorRole,
+} from '../statements.ts'
 import { sealOne } from '../seals.ts'
 
 /** 2027-01-15T08:00:00Z: every sample message is sent then. */
@@ -61,7 +68,13 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
   const trust: Trust = createTrust(engine, root.publicKey)
   const validity = { notBeforeMs: VALID_FROM, notAfterMs: VALID_TO, serial: 1 }
 
-  const finish = (id: string, role: Role, signing: SigningKey, sealing: KeyPair, chain: readonly Uint8Array[]): SampleHost => {
+  const finish = (
+    id: string,
+    role: Role,
+    signing: SigningKey,
+    sealing: KeyPair,
+    chain: readonly Uint8Array[],
+  ): SampleHost => {
     const verified = verifyChain(trust, chain, NOW)
     if (!verified.ok) throw new Error(`sample ${id}: ${verified.failure.code} ${verified.failure.detail}`)
     return { id, role, signing, sealing, chain, record: verified.value.hostKey ?? verified.value.processorKey }
@@ -73,7 +86,15 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
     const credential = issueProcessor(
       engine,
       {
-        networkId, id, role, realm, operatorId, algorithm: 'ed25519', signingKey: signing.publicKey, sealingKey: sealing.publicKey, ...validity,
+        networkId,
+        id,
+        role,
+        realm,
+        operatorId,
+        algorithm: 'ed25519',
+        signingKey: signing.publicKey,
+        sealingKey: sealing.publicKey,
+        ...validity,
         ...(role === 'dc' ? { address: `${realm}-dc` } : {}),
       },
       root,
@@ -85,7 +106,15 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
     const sealing = sealingPair(engine, id)
     const credential = issueHost(
       engine,
-      { networkId, id, role, algorithm: 'ed25519', signingKey: signing.publicKey, sealingKey: sealing.publicKey, ...validity },
+      {
+        networkId,
+        id,
+        role,
+        algorithm: 'ed25519',
+        signingKey: signing.publicKey,
+        sealingKey: sealing.publicKey,
+        ...validity,
+      },
       issuer.signing,
     )
     return finish(id, role, signing, sealing, [...issuer.chain, credential])
@@ -101,7 +130,16 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
 
   const payeeCredential = issuePayee(
     engine,
-    { networkId, payee: 'hu-bakery', host: merchant.id, account: 'hu-kh:bakery', currency: 'EUR', payeeKind: 'shop', displayName: 'Bakery', serial: 1 },
+    {
+      networkId,
+      payee: 'hu-bakery',
+      host: merchant.id,
+      account: 'hu-kh:bakery',
+      currency: 'EUR',
+      payeeKind: 'shop',
+      displayName: 'Bakery',
+      serial: 1,
+    },
     mpp.signing,
   )
   const merchantChain = [...merchant.chain, payeeCredential]
@@ -109,8 +147,14 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
   const enrolment = issueEnrolment(
     engine,
     {
-      networkId, customer: 'hu-alice', host: wallet.id, deviceKey: device.publicKey, pinKeyFingerprint: seedOf('hu-alice fingerprint'),
-      account: 'hu-kh:alice', currency: 'EUR', serial: 1,
+      networkId,
+      customer: 'hu-alice',
+      host: wallet.id,
+      deviceKey: device.publicKey,
+      pinKeyFingerprint: seedOf('hu-alice fingerprint'),
+      account: 'hu-kh:alice',
+      currency: 'EUR',
+      serial: 1,
     },
     cpp.signing,
   )
@@ -120,13 +164,28 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
   const holder = signingKeyFromSeed(engine, seedOf('hu-alice holder'))
   const mandate = issueMandate(
     engine,
-    { networkId, account: 'hu-kh:alice', operatorId: 'hu-otp', limitMinor: 100_000n, currency: 'EUR', notBeforeMs: VALID_FROM, notAfterMs: VALID_TO, serial: 1 },
+    {
+      networkId,
+      account: 'hu-kh:alice',
+      operatorId: 'hu-otp',
+      limitMinor: 100_000n,
+      currency: 'EUR',
+      notBeforeMs: VALID_FROM,
+      notAfterMs: VALID_TO,
+      serial: 1,
+    },
     holder,
   )
-  const guest = { token: guestToken(sampleId('guest token')), signing: signingKeyFromSeed(engine, seedOf('guest')), sealing: sealingPair(engine, 'guest') }
+  const guest = {
+    token: guestToken(sampleId('guest token')),
+    signing: signingKeyFromSeed(engine, seedOf('guest')),
+    sealing: sealingPair(engine, 'guest'),
+  }
 
   const hosts = [dc, peerDc, cpp, mpp, bank, wallet, merchant]
-  const records = new Map([...hosts.map(({ record }) => record), deviceRecord].map((record) => [keyOfBytes(record.keyId), record]))
+  const records = new Map(
+    [...hosts.map(({ record }) => record), deviceRecord].map((record) => [keyOfBytes(record.keyId), record]),
+  )
 
   const header = (kind: KindName, from: Originator, to: string, name: string, extra: Partial<Header> = {}): Header => ({
     networkId,
@@ -142,15 +201,33 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
     bodyForm: 'plain',
     ...extra,
   })
-  const content = <K extends KindName>(kind: K, from: Originator, to: string, body: Body<K>, extra: Partial<Header> = {}): Content =>
-    makeContent(header(kind, from, to, `${kind} ${String(from)} ${to}`, extra), encodeBody(kind, body))
+  const content = <K extends KindName>(
+    kind: K,
+    from: Originator,
+    to: string,
+    body: Body<K>,
+    extra: Partial<Header> = {},
+  ): Content => makeContent(header(kind, from, to, `${kind} ${String(from)} ${to}`, extra), encodeBody(kind, body))
   /** Encrypts `innerFrame` to `recipient` and seals the carrier with the key of `from`. */
   const carry = <K extends KindName>(
-    kind: K, from: SampleHost, to: string, innerFrame: Uint8Array, recipient: Uint8Array, beside: NonNullable<Beside<K>> | null = null,
+    kind: K,
+    from: SampleHost,
+    to: string,
+    innerFrame: Uint8Array,
+    recipient: Uint8Array,
+    beside: NonNullable<Beside<K>> | null = null,
   ): Uint8Array => {
     const sealer = createSealer(engine, seededRandom(`carrier ${kind}`))
     const carrier = header(kind, from.id, to, `carrier ${kind}`, { bodyForm: 'encrypted' })
-    return sealOne(makeCarrier(sealer, carrier, { innerFrame, beside: beside === null ? null : encodeBeside(kind, beside) }, recipient), from.signing)
+    return sealOne(
+      makeCarrier(
+        sealer,
+        carrier,
+        { innerFrame, beside: beside === null ? null : encodeBeside(kind, beside) },
+        recipient,
+      ),
+      from.signing,
+    )
   }
 
   /** What `role` knows when it opens a frame. `pairs` are its own X25519 pairs. */
@@ -173,7 +250,30 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
   } as const
 
   return {
-    engine, root, networkId, trust, dc, peerDc, cpp, mpp, bank, wallet, merchant, payeeCredential, merchantChain, device, deviceRecord, enrolment,
-    holder, mandate, guest, records, header, content, carry, contextOf, contexts,
+    engine,
+    root,
+    networkId,
+    trust,
+    dc,
+    peerDc,
+    cpp,
+    mpp,
+    bank,
+    wallet,
+    merchant,
+    payeeCredential,
+    merchantChain,
+    device,
+    deviceRecord,
+    enrolment,
+    holder,
+    mandate,
+    guest,
+    records,
+    header,
+    content,
+    carry,
+    contextOf,
+    contexts,
   } as const
 }

@@ -82,7 +82,8 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
       })
     })
     const how = await Promise.race([ready.then(() => undefined), exit])
-    if (how !== undefined) throw new Error(`${plan.id} ended while starting (${how}); the end of its log:\n${await lastLines(log, 5)}`)
+    if (how !== undefined)
+      throw new Error(`${plan.id} ended while starting (${how}); the end of its log:\n${await lastLines(log, 5)}`)
     become('ready')
   }
 

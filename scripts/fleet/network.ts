@@ -11,20 +11,41 @@ import { NODE_ID_PATTERN, REALM_PATTERN, dataCenterAddress, payeeToken, realmOf 
 
 const strict = { additionalProperties: false } as const
 const NodeId = Type.String({ pattern: NODE_ID_PATTERN, description: '<realm>-<name>' })
-const Amount = Type.String({ pattern: '^\\d{1,15}(\\.\\d{1,9})?$', description: 'decimal text in quotes, such as "1.20"' })
-const Policy = Type.Record(Type.String(), Type.Unknown(), { description: 'settings of this node that differ from its role\'s defaults' })
-const Pattern = Type.String({ pattern: '^[a-z0-9-]*\\{n\\}[a-z0-9-]*(@[a-z0-9]{2,8})?$', description: 'a name with {n} for its number' })
+const Amount = Type.String({
+  pattern: '^\\d{1,15}(\\.\\d{1,9})?$',
+  description: 'decimal text in quotes, such as "1.20"',
+})
+const Policy = Type.Record(Type.String(), Type.Unknown(), {
+  description: "settings of this node that differ from its role's defaults",
+})
+const Pattern = Type.String({
+  pattern: '^[a-z0-9-]*\\{n\\}[a-z0-9-]*(@[a-z0-9]{2,8})?$',
+  description: 'a name with {n} for its number',
+})
 
 const Bank = Type.Object(
-  { id: NodeId, settlement: Type.Optional(Type.Boolean({ description: 'keeps the reserves of the others' })), policy: Type.Optional(Policy) },
+  {
+    id: NodeId,
+    settlement: Type.Optional(Type.Boolean({ description: 'keeps the reserves of the others' })),
+    policy: Type.Optional(Policy),
+  },
   strict,
 )
 const Processor = Type.Object(
-  { id: NodeId, bank: NodeId, operator: Type.Optional(NodeId), balance: Type.Optional(Amount), policy: Type.Optional(Policy) },
+  {
+    id: NodeId,
+    bank: NodeId,
+    operator: Type.Optional(NodeId),
+    balance: Type.Optional(Amount),
+    policy: Type.Optional(Policy),
+  },
   strict,
 )
 const Approval = Type.Union([
-  Type.Object({ rule: Type.Union([Type.Literal('approve'), Type.Literal('reject-all'), Type.Literal('silent')]) }, strict),
+  Type.Object(
+    { rule: Type.Union([Type.Literal('approve'), Type.Literal('reject-all'), Type.Literal('silent')]) },
+    strict,
+  ),
   Type.Object({ rule: Type.Literal('reject-over'), amount: Amount }, strict),
 ])
 const Merchant = Type.Object(
@@ -151,7 +172,10 @@ const complaints = (file: NetworkFile): readonly Complaint[] => {
   file.banks.forEach((bank, i) => {
     unique(bank.id, `/banks/${i}/id`)
     if (file.realms[realmOf(bank.id)] === undefined)
-      complain(`/banks/${i}/id`, `no realm ${realmOf(bank.id)}: a bank's credential is kept by the data centers of its realm`)
+      complain(
+        `/banks/${i}/id`,
+        `no realm ${realmOf(bank.id)}: a bank's credential is kept by the data centers of its realm`,
+      )
   })
 
   const cpps = new Set<string>()
@@ -162,7 +186,10 @@ const complaints = (file: NetworkFile): readonly Complaint[] => {
       if (realmOf(id) !== realm) complain(pointer, `${id} is not of realm ${realm}: its id must begin with ${realm}-`)
       if (id === dataCenterAddress(realm)) complain(pointer, `${id} is the address of the realm's data centers`)
     }
-    for (const [kind, list, all] of [['cpps', section.cpps, cpps], ['mpps', section.mpps, mpps]] as const)
+    for (const [kind, list, all] of [
+      ['cpps', section.cpps, cpps],
+      ['mpps', section.mpps, mpps],
+    ] as const)
       list.forEach((processor, i) => {
         unique(processor.id, `${at}/${kind}/${i}/id`)
         inRealm(processor.id, `${at}/${kind}/${i}/id`)
@@ -177,23 +204,27 @@ const complaints = (file: NetworkFile): readonly Complaint[] => {
       const pointer = `${at}/merchants/${i}`
       if ((merchant.payee === undefined) === (merchant.pattern === undefined))
         complain(pointer, 'give either payee: name@realm, or pattern: with count:')
-      if ((merchant.pattern === undefined) !== (merchant.count === undefined)) complain(pointer, 'pattern: and count: go together')
+      if ((merchant.pattern === undefined) !== (merchant.count === undefined))
+        complain(pointer, 'pattern: and count: go together')
       if (merchant.payee !== undefined) {
         const token = payeeToken(merchant.payee)
-        if (token === undefined || realmOf(token) !== realm) complain(`${pointer}/payee`, `${merchant.payee} is not of realm ${realm}`)
+        if (token === undefined || realmOf(token) !== realm)
+          complain(`${pointer}/payee`, `${merchant.payee} is not of realm ${realm}`)
         else unique(`payee ${token}`, `${pointer}/payee`)
       }
       bankExists(merchant.bank, `${pointer}/bank`)
       if (merchant.mpp !== undefined && !mpps.has(merchant.mpp)) complain(`${pointer}/mpp`, `no MPP ${merchant.mpp}`)
       if (merchant.mpp === undefined && section.mpps.length === 0) complain(pointer, `realm ${realm} has no MPP for it`)
-      for (const [item, price] of Object.entries(merchant.catalogue ?? {})) amount(price, `${pointer}/catalogue/${item}`)
+      for (const [item, price] of Object.entries(merchant.catalogue ?? {}))
+        amount(price, `${pointer}/catalogue/${item}`)
       if (merchant.approval?.rule === 'reject-over') amount(merchant.approval.amount, `${pointer}/approval/amount`)
     })
     section.customers.forEach((customer, i) => {
       const pointer = `${at}/customers/${i}`
       if ((customer.id === undefined) === (customer.pattern === undefined))
         complain(pointer, 'give either id:, or pattern: with count:')
-      if ((customer.pattern === undefined) !== (customer.count === undefined)) complain(pointer, 'pattern: and count: go together')
+      if ((customer.pattern === undefined) !== (customer.count === undefined))
+        complain(pointer, 'pattern: and count: go together')
       if (customer.id !== undefined) {
         unique(`customer ${customer.id}`, `${pointer}/id`)
         if (realmOf(customer.id) !== realm) complain(`${pointer}/id`, `${customer.id} is not of realm ${realm}`)
@@ -201,8 +232,10 @@ const complaints = (file: NetworkFile): readonly Complaint[] => {
       if (customer.alias !== undefined) unique(`alias ${customer.alias}`, `${pointer}/alias`)
       bankExists(customer.bank, `${pointer}/bank`)
       amount(customer.balance, `${pointer}/balance`)
-      for (const cpp of customer.cpps ?? []) if (!cpps.has(cpp)) complain(`${pointer}/cpps`, `no CPP ${cpp}; the CPPs are ${[...cpps].join(', ')}`)
-      if (customer.cpps === undefined && section.cpps.length === 0) complain(pointer, `realm ${realm} has no CPP for it`)
+      for (const cpp of customer.cpps ?? [])
+        if (!cpps.has(cpp)) complain(`${pointer}/cpps`, `no CPP ${cpp}; the CPPs are ${[...cpps].join(', ')}`)
+      if (customer.cpps === undefined && section.cpps.length === 0)
+        complain(pointer, `realm ${realm} has no CPP for it`)
     })
   }
   return found
@@ -238,12 +271,17 @@ export const parseNetwork = (text: string, file: string): NetworkFile => {
             : error.message,
     }))
     // The most specific complaint of a place says the most.
-    throw new NetworkFileError(file, problems.filter((p, i) => problems.findIndex((q) => q.pointer === p.pointer) === i).map(at))
+    throw new NetworkFileError(
+      file,
+      problems.filter((p, i) => problems.findIndex((q) => q.pointer === p.pointer) === i).map(at),
+    )
   }
   const found = complaints(value)
   if (found.length > 0) throw new NetworkFileError(file, found.map(at))
-  if (!isCurrency(value.currency)) throw new NetworkFileError(file, [{ line: 1, path: 'currency', message: 'unknown currency' }])
+  if (!isCurrency(value.currency))
+    throw new NetworkFileError(file, [{ line: 1, path: 'currency', message: 'unknown currency' }])
   return value
 }
 
-export const readNetwork = async (file: string): Promise<NetworkFile> => parseNetwork(await readFile(file, 'utf8'), file)
+export const readNetwork = async (file: string): Promise<NetworkFile> =>
+  parseNetwork(await readFile(file, 'utf8'), file)

@@ -9,7 +9,11 @@ import type { CustomerFile, MerchantFile, NetworkFile } from './network.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
 /** Started in this order, each wave when the one before is ready: who is asked first comes first. */
-export const WAVES: readonly (readonly HostRole[])[] = [['dc', 'bank'], ['cpp', 'mpp'], ['merchant', 'customer']]
+export const WAVES: readonly (readonly HostRole[])[] = [
+  ['dc', 'bank'],
+  ['cpp', 'mpp'],
+  ['merchant', 'customer'],
+]
 
 export type HostPlan = {
   readonly id: string
@@ -36,7 +40,9 @@ export type PayeePlan = {
   readonly host: string
   readonly account: string
   readonly catalogue: Readonly<Record<string, bigint>>
-  readonly approval: { readonly rule: 'approve' | 'reject-all' | 'silent' } | { readonly rule: 'reject-over'; readonly amountMinor: bigint }
+  readonly approval:
+    | { readonly rule: 'approve' | 'reject-all' | 'silent' }
+    | { readonly rule: 'reject-over'; readonly amountMinor: bigint }
 }
 export type CustomerPlan = {
   readonly customer: string
@@ -72,11 +78,14 @@ const expand = <T extends { readonly pattern?: string; readonly count?: number }
   entries.flatMap((entry) =>
     entry.pattern === undefined
       ? [entry]
-      : Array.from({ length: entry.count ?? 0 }, (_, i) => name(entry, (entry.pattern as string).replace('{n}', String(i + 1)))),
+      : Array.from({ length: entry.count ?? 0 }, (_, i) =>
+          name(entry, (entry.pattern as string).replace('{n}', String(i + 1))),
+        ),
   )
 
 const spread = (index: number, hosts: readonly string[]): string => hosts[index % hosts.length] as string
-const numbered = (prefix: string, count: number): readonly string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`)
+const numbered = (prefix: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`)
 const titled = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('-', ' ')
 
 export const planNetwork = (file: NetworkFile): Plan => {
@@ -86,17 +95,27 @@ export const planNetwork = (file: NetworkFile): Plan => {
   const payees: PayeePlan[] = []
   const customers: CustomerPlan[] = []
   const realms = Object.keys(file.realms)
-  const settlementBank = (file.banks.find((bank) => bank.settlement === true) ?? file.banks[0] as { id: string }).id
+  const settlementBank = (file.banks.find((bank) => bank.settlement === true) ?? (file.banks[0] as { id: string })).id
 
   for (const bank of file.banks)
-    hosts.push({ id: bank.id, role: 'bank', realm: bank.id.slice(0, bank.id.indexOf('-')), operatorId: bank.id, certifiedBy: [], policy: bank.policy ?? {} })
+    hosts.push({
+      id: bank.id,
+      role: 'bank',
+      realm: bank.id.slice(0, bank.id.indexOf('-')),
+      operatorId: bank.id,
+      certifiedBy: [],
+      policy: bank.policy ?? {},
+    })
 
   for (const [realm, section] of Object.entries(file.realms)) {
     const dataCenters = numbered(dataCenterAddress(realm), section.dataCenters ?? 1)
     for (const id of dataCenters)
       hosts.push({ id, role: 'dc', realm, operatorId: dataCenterAddress(realm), certifiedBy: [], policy: {} })
 
-    for (const [role, list] of [['cpp', section.cpps], ['mpp', section.mpps]] as const)
+    for (const [role, list] of [
+      ['cpp', section.cpps],
+      ['mpp', section.mpps],
+    ] as const)
       for (const processor of list) {
         const operatorId = processor.operator ?? processor.id
         hosts.push({ id: processor.id, role, realm, operatorId, certifiedBy: [], policy: processor.policy ?? {} })
@@ -112,13 +131,22 @@ export const planNetwork = (file: NetworkFile): Plan => {
       }
 
     const shops = numbered(`${realm}-shops`, section.merchantHosts ?? 1)
-    const merchants = expand<MerchantFile>(section.merchants, (entry, payee) => ({ ...entry, payee: payee.includes('@') ? payee : `${payee}@${realm}` }))
+    const merchants = expand<MerchantFile>(section.merchants, (entry, payee) => ({
+      ...entry,
+      payee: payee.includes('@') ? payee : `${payee}@${realm}`,
+    }))
     merchants.forEach((merchant, i) => {
       const address = merchant.payee as string
       const payee = payeeToken(address) as string
       const host = spread(i, shops)
       const account = `${merchant.bank}:payee-${payee}`
-      accounts.push({ account, bank: merchant.bank, operatorId: undefined, holderHost: { role: 'merchant', host }, balanceMinor: 0n })
+      accounts.push({
+        account,
+        bank: merchant.bank,
+        operatorId: undefined,
+        holderHost: { role: 'merchant', host },
+        balanceMinor: 0n,
+      })
       const { approval } = merchant
       payees.push({
         payee,
@@ -127,7 +155,9 @@ export const planNetwork = (file: NetworkFile): Plan => {
         mpp: merchant.mpp ?? (section.mpps[0] as { id: string }).id,
         host,
         account,
-        catalogue: Object.fromEntries(Object.entries(merchant.catalogue ?? {}).map(([item, price]) => [item, minor(price, currency)])),
+        catalogue: Object.fromEntries(
+          Object.entries(merchant.catalogue ?? {}).map(([item, price]) => [item, minor(price, currency)]),
+        ),
         approval:
           approval === undefined
             ? { rule: 'approve' }
@@ -137,14 +167,27 @@ export const planNetwork = (file: NetworkFile): Plan => {
       })
     })
     for (const id of shops)
-      hosts.push({ id, role: 'merchant', realm, operatorId: id, certifiedBy: certifiers(payees.filter((p) => p.host === id).map((p) => p.mpp)), policy: {} })
+      hosts.push({
+        id,
+        role: 'merchant',
+        realm,
+        operatorId: id,
+        certifiedBy: certifiers(payees.filter((p) => p.host === id).map((p) => p.mpp)),
+        policy: {},
+      })
 
     const wallets = numbered(`${realm}-wallets`, section.walletHosts ?? 1)
     const people = expand<CustomerFile>(section.customers, (entry, id) => ({ ...entry, id }))
     people.forEach((person, i) => {
       const customer = person.id as string
       const account = `${person.bank}:cust-${customer}`
-      accounts.push({ account, bank: person.bank, operatorId: undefined, holderHost: undefined, balanceMinor: minor(person.balance ?? DEFAULT_CUSTOMER_BALANCE, currency) })
+      accounts.push({
+        account,
+        bank: person.bank,
+        operatorId: undefined,
+        holderHost: undefined,
+        balanceMinor: minor(person.balance ?? DEFAULT_CUSTOMER_BALANCE, currency),
+      })
       customers.push({
         customer,
         kind: person.kind ?? 'person',
@@ -155,7 +198,14 @@ export const planNetwork = (file: NetworkFile): Plan => {
       })
     })
     for (const id of wallets)
-      hosts.push({ id, role: 'customer', realm, operatorId: id, certifiedBy: certifiers(customers.filter((c) => c.host === id).flatMap((c) => c.cpps)), policy: {} })
+      hosts.push({
+        id,
+        role: 'customer',
+        realm,
+        operatorId: id,
+        certifiedBy: certifiers(customers.filter((c) => c.host === id).flatMap((c) => c.cpps)),
+        policy: {},
+      })
   }
   return { network: file.network, currency, settlementBank, hosts, accounts, payees, customers, realms }
 }

@@ -5,7 +5,13 @@
  */
 import { randomBytes, randomInt } from 'node:crypto'
 import { access } from 'node:fs/promises'
-import { createAuthority, issueHostLogin, readAuthority, writeAuthority, type AuthorityState } from '../../bus/authority.ts'
+import {
+  createAuthority,
+  issueHostLogin,
+  readAuthority,
+  writeAuthority,
+  type AuthorityState,
+} from '../../bus/authority.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import type { Engine } from '../../protocol/engines/engine.ts'
@@ -66,7 +72,11 @@ export const provision = async (
   nowMs: number,
 ): Promise<Provisioned> => {
   const engine = loadEngine()
-  const secrets: Secrets = (await readJson<Secrets>(directory.secretsFile)) ?? { version: 1, rootSeed: toHex(randomBytes(32)), holders: {} }
+  const secrets: Secrets = (await readJson<Secrets>(directory.secretsFile)) ?? {
+    version: 1,
+    rootSeed: toHex(randomBytes(32)),
+    holders: {},
+  }
   const pins: Record<string, string> = (await readJson<Record<string, string>>(directory.pinsFile)) ?? {}
   for (const { account } of plan.accounts) secrets.holders[account] ??= toHex(randomBytes(32))
   for (const { customer } of plan.customers) pins[customer] ??= String(randomInt(0, 1_000_000)).padStart(6, '0')
@@ -86,7 +96,9 @@ export const provision = async (
     chains.set(host.id, issuer.complete(host, own, before, chains, keys))
   }
   for (const host of plan.hosts) {
-    const dataCenters = plan.hosts.filter((other) => other.role === 'dc' && other.realm === host.realm).map((other) => other.id)
+    const dataCenters = plan.hosts
+      .filter((other) => other.role === 'dc' && other.realm === host.realm)
+      .map((other) => other.id)
     const old = await readJson<{ login?: object }>(directory.credentials(host.id))
     const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, servers }))
     await writeJson(directory.credentials(host.id), {
@@ -168,15 +180,29 @@ const createIssuer = (engine: Engine, root: SigningKey, nowMs: number) => {
     if (host.role !== 'customer' && host.role !== 'merchant') {
       if (before.length > 0) return before
       const address = host.role === 'dc' ? { address: dataCenterAddress(host.realm) } : {}
-      return [[issueProcessor(engine, { ...common, ...address, role: host.role, realm: host.realm, operatorId: host.operatorId }, root)]]
+      return [
+        [
+          issueProcessor(
+            engine,
+            { ...common, ...address, role: host.role, realm: host.realm, operatorId: host.operatorId },
+            root,
+          ),
+        ],
+      ]
     }
     const { role } = host
     return host.certifiedBy.map((certifier) => {
       const processor = chains.get(certifier)?.[0]?.[0]
       const certifierKeys = keys.get(certifier)
-      if (processor === undefined || certifierKeys === undefined) throw new Error(`${certifier}, which certifies ${host.id}, is not planned`)
+      if (processor === undefined || certifierKeys === undefined)
+        throw new Error(`${certifier}, which certifies ${host.id}, is not planned`)
       const kept = before.find((chain) => chain[0] !== undefined && toHex(chain[0]) === toHex(processor))
-      return kept ?? [processor, issueHost(engine, { ...common, role }, signingKeyFromSeed(engine, fromHex(certifierKeys.signingSeed)))]
+      return (
+        kept ?? [
+          processor,
+          issueHost(engine, { ...common, role }, signingKeyFromSeed(engine, fromHex(certifierKeys.signingSeed))),
+        ]
+      )
     })
   }
   return { complete, validity }

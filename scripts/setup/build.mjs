@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { withLock } from './lock.mjs'
 import { ensurePackages } from './packages.mjs'
-import { lastLines, projectRoot, runStep, say, seconds, SetupError } from './project.mjs'
+import { firstLines, projectRoot, runStep, say, seconds, SetupError } from './project.mjs'
 
 const SOURCES = ['protocol', 'bus', 'nodes', 'scripts']
 const SETTINGS = ['package-lock.json', 'tsconfig.json', 'scripts/setup/tsconfig.build.json']
@@ -67,7 +67,7 @@ const compile = (root) => {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   if (status !== 0)
-    throw new SetupError('the sources do not compile; `npm run types` shows why', lastLines(stdout, stderr))
+    throw new SetupError('the sources do not compile; `npm run types` shows why', firstLines(stdout, stderr))
 }
 
 /** The compiler leaves what it once emitted from a file that is gone. @param {string} root @param {readonly string[]} files */

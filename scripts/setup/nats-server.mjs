@@ -4,9 +4,9 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { lastLines, say, seconds, SetupError } from './project.mjs'
 
-const OLDEST = [2, 9]
+/** As bus/nats-server.ts has it: nothing can be imported from there before anything is installed. */
+export const OLDEST_SERVER = [2, 9, 10]
 const RELEASES = 'https://github.com/nats-io/nats-server/releases'
-const BESIDE_PATH = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin']
 const NAME = process.platform === 'win32' ? 'nats-server.exe' : 'nats-server'
 
 /** @param {string} file */
@@ -19,20 +19,32 @@ const isExecutable = (file) => {
   }
 }
 
-/** @param {string} name @param {NodeJS.ProcessEnv} env */
-const onPath = (name, env) =>
-  [...(env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''), ...BESIDE_PATH]
+/**
+ * The machine as set-up sees it: its environment, whether packages may be installed, and where they put programs besides
+ * PATH.
+ * @typedef {{ env: NodeJS.ProcessEnv, root: boolean, beside: readonly string[] }} Machine
+ * @type {Machine}
+ */
+const THIS_MACHINE = {
+  env: process.env,
+  root: process.getuid?.() === 0,
+  beside: ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin'],
+}
+
+/** @param {string} name @param {Machine} machine */
+const findProgram = (name, { env, beside }) =>
+  [...(env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''), ...beside]
     .map((folder) => join(folder, name))
     .find(isExecutable)
 
 /**
  * $NATS_SERVER_BIN, else the first nats-server on PATH or in a folder where packages put it; undefined when there is none.
- * @param {NodeJS.ProcessEnv} [env]
+ * @param {Machine} [machine]
  * @throws SetupError when $NATS_SERVER_BIN names no program
  */
-export const findNatsServer = (env = process.env) => {
-  const named = env['NATS_SERVER_BIN']
-  if (named === undefined || named === '') return onPath(NAME, env)
+export const findNatsServer = (machine = THIS_MACHINE) => {
+  const named = machine.env['NATS_SERVER_BIN']
+  if (named === undefined || named === '') return findProgram(NAME, machine)
   if (!isExecutable(named))
     throw new SetupError(`NATS_SERVER_BIN names ${named}, which is no program; correct or unset it`)
   return named
@@ -57,58 +69,64 @@ const PACKAGE_MANAGERS = [
   { tool: 'brew', byRoot: false, commands: [['brew', 'install', 'nats-server']] },
 ]
 
-const isRoot = () => process.getuid?.() === 0
-
-/** @param {PackageManager | undefined} manager */
-const advice = (manager) => {
+/** @param {PackageManager | undefined} manager @param {Machine} machine */
+const advice = (manager, { root }) => {
   const command = manager?.commands
     .at(-1)
     ?.filter((word) => !word.startsWith('-') && !word.includes('::'))
     .join(' ')
-  const line =
-    command === undefined ? `download it from ${RELEASES}` : `run \`${manager?.byRoot ? 'sudo ' : ''}${command}\``
+  const run = `run \`${manager?.byRoot && !root ? 'sudo ' : ''}${command}\``
+  const line = command === undefined ? `download it from ${RELEASES}` : run
   return `nats-server is missing on ${process.platform}-${process.arch}: ${line}, or set NATS_SERVER_BIN to it`
 }
 
-/** @param {PackageManager} manager */
-const install = (manager) => {
+/** @param {PackageManager} manager @param {Machine} machine */
+const install = (manager, machine) => {
   const startedAt = performance.now()
   say(`installing nats-server with ${manager.tool}, once …`)
   for (const [command = '', ...args] of manager.commands) {
     const { status, stdout, stderr, error } = spawnSync(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', HOMEBREW_NO_AUTO_UPDATE: '1' },
+      env: { ...machine.env, DEBIAN_FRONTEND: 'noninteractive', HOMEBREW_NO_AUTO_UPDATE: '1' },
     })
     // a package list that cannot be refreshed may still hold the package
     if (status !== 0 && args[0] !== 'update')
-      throw new SetupError(advice(manager), lastLines(stdout, stderr, error?.message))
+      throw new SetupError(advice(manager, machine), lastLines(stdout, stderr, error?.message))
   }
   say(`nats-server installed in ${seconds(startedAt)}`)
   if (manager.afterwards) say(manager.afterwards)
 }
 
+/** @param {readonly number[]} version @param {readonly number[]} than */
+const isOlder = (version, than) => {
+  const at = than.findIndex((number, index) => version[index] !== number)
+  return at !== -1 && (version[at] ?? 0) < (than[at] ?? 0)
+}
+
 /** @param {string} binary */
 const checkVersion = (binary) => {
   const { stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-  const [, major = 0, minor = 0] = (/v(\d+)\.(\d+)/.exec(stdout ?? '') ?? []).map(Number)
-  const [oldestMajor = 0, oldestMinor = 0] = OLDEST
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor))
-    throw new SetupError(`${binary} is not nats-server ${OLDEST.join('.')} or newer; install one from ${RELEASES}`)
+  const match = /\bv?(\d+)\.(\d+)\.(\d+)/.exec(stdout ?? '')
+  if (match === null || isOlder(match.slice(1).map(Number), OLDEST_SERVER))
+    throw new SetupError(
+      `${binary} is no nats-server ${OLDEST_SERVER.join('.')} or newer; install one from ${RELEASES}`,
+    )
 }
 
 /**
  * Finds nats-server, installing it when it is missing and the package manager may be run.
+ * @param {Machine} [machine]
  * @returns {string} its path
  * @throws SetupError that says what to install on this platform
  */
-export const ensureNatsServer = () => {
-  let binary = findNatsServer()
+export const ensureNatsServer = (machine = THIS_MACHINE) => {
+  let binary = findNatsServer(machine)
   if (binary === undefined) {
-    const manager = PACKAGE_MANAGERS.find(({ tool }) => onPath(tool, process.env) !== undefined)
-    if (manager === undefined || manager.byRoot !== isRoot()) throw new SetupError(advice(manager))
-    install(manager)
-    binary = findNatsServer()
-    if (binary === undefined) throw new SetupError(advice(undefined))
+    const manager = PACKAGE_MANAGERS.find(({ tool }) => findProgram(tool, machine) !== undefined)
+    if (manager === undefined || manager.byRoot !== machine.root) throw new SetupError(advice(manager, machine))
+    install(manager, machine)
+    binary = findNatsServer(machine)
+    if (binary === undefined) throw new SetupError(advice(undefined, machine))
   }
   checkVersion(binary)
   return binary

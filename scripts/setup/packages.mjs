@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { withLock } from './lock.mjs'
-import { lastLines, projectRoot, say, seconds, SetupError } from './project.mjs'
+import { firstLines, lastLines, projectRoot, say, seconds, SetupError } from './project.mjs'
 
 const OLDEST_NODE = [20, 19]
 
@@ -43,7 +43,8 @@ export const packagesStale = (root = projectRoot) => {
     if (path === '') return false
     const found = installed[path]
     if (found === undefined) return optional !== true
-    return found.version !== version || found.integrity !== integrity
+    // the entries that complete-lock.mjs adds carry no hash
+    return found.version !== version || (integrity !== undefined && found.integrity !== integrity)
   })
 }
 
@@ -70,7 +71,7 @@ const npmCi = () => {
   if (status !== 0)
     throw new SetupError(
       '`npm ci` failed; check the network and run it by hand',
-      lastLines(stdout, stderr, error?.message),
+      firstLines(stdout, stderr, error?.message),
     )
   say(`npm packages installed in ${seconds(startedAt)}`)
 }

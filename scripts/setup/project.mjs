@@ -18,15 +18,17 @@ export class SetupError extends Error {
 /** @param {string} line */
 export const say = (line) => void process.stderr.write(`semops: ${line}\n`)
 
-/** The last lines of what a failed tool said. @param {...(string | Buffer | null | undefined)} outputs */
-export const lastLines = (...outputs) =>
-  outputs
-    .map((output) => String(output ?? '').trim())
-    .filter((output) => output !== '')
-    .join('\n')
-    .split('\n')
-    .slice(-15)
-    .join('\n')
+/** @typedef {string | Buffer | null | undefined} Output what a tool said */
+
+/** @param {Output[]} outputs */
+const linesOf = (outputs) =>
+  outputs.flatMap((output) => String(output ?? '').split('\n')).filter((line) => line.trim() !== '')
+
+/** The reason comes first in what npm and the compiler say. @param {...Output} outputs */
+export const firstLines = (...outputs) => linesOf(outputs).slice(0, 15).join('\n')
+
+/** The reason comes last in what the other tools say. @param {...Output} outputs */
+export const lastLines = (...outputs) => linesOf(outputs).slice(-15).join('\n')
 
 /** @param {number} startedAt of `performance.now()` */
 export const seconds = (startedAt) => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`

@@ -1,0 +1,78 @@
+/**
+ * A bank as a table of decisions: accounts, holds, transfers, credits between banks, clearing windows, and (where other banks
+ * name it so) the settlement bank that keeps their reserves. The same code is both.
+ */
+import type { NodeDefinition } from '../runtime/node.ts'
+import {
+  closeWindowNow,
+  deposit,
+  fundReserveControl,
+  mandateRegistration,
+  openAccount,
+  resolveCredit,
+  type ReadMandate,
+  type VerifyMandate,
+} from './decide-accounts.ts'
+import { CLEARING_WINDOW, clearingAnswer, clearingNotice, clearingWindow } from './decide-clearing.ts'
+import { HOLD_EXPIRY, holdExpiry, holdOrder, voidOrder } from './decide-holds.ts'
+import { interbankBooking, interbankCredit, interbankReturn } from './decide-interbank.ts'
+import { orderQuery, postOrder, transferOrder } from './decide-orders.ts'
+import { receipted, refused, started } from './decide-outbox.ts'
+import { clearingOrder } from './decide-settlement.ts'
+import type { BankPolicy } from './policy.ts'
+import { readAccount, readJournal, readPayments, readStatement } from './reads.ts'
+import { isRegistered, loadRegistrations } from './registration.ts'
+import { bankReport } from './report.ts'
+import { TABLES } from './state.ts'
+
+/** What a bank needs of the protocol that a pure decision does not import. */
+export type BankDependencies = {
+  /** This bank's credential, for the directory. */
+  readonly chain: readonly Uint8Array[]
+  readonly readMandate: ReadMandate
+  readonly verifyMandate: VerifyMandate
+}
+
+export const createBank = ({
+  chain,
+  readMandate,
+  verifyMandate,
+}: BankDependencies): NodeDefinition<'bank', BankPolicy> => ({
+  role: 'bank',
+  tables: TABLES,
+  messages: {
+    'mandate-registration': mandateRegistration(readMandate, verifyMandate),
+    'hold-order': holdOrder,
+    'post-order': postOrder,
+    'void-order': voidOrder,
+    'transfer-order': transferOrder,
+    'bank-order-query': orderQuery,
+    'interbank-credit': interbankCredit,
+    'interbank-booking': interbankBooking,
+    'interbank-return': interbankReturn,
+    'clearing-order': clearingOrder,
+    'clearing-answer': clearingAnswer,
+    'clearing-notice': clearingNotice,
+  },
+  deadlines: { [HOLD_EXPIRY]: holdExpiry, [CLEARING_WINDOW]: clearingWindow },
+  controls: {
+    'open-account': openAccount,
+    deposit,
+    'fund-reserve': fundReserveControl,
+    'close-window-now': closeWindowNow,
+    'resolve-credit': resolveCredit,
+  },
+  reads: {
+    report: (read, _, { self }) => bankReport(read, self.id),
+    payments: readPayments,
+    account: readAccount,
+    statement: readStatement,
+    journal: readJournal,
+  },
+  jobs: {},
+  finished: {},
+  started: started(chain),
+  refused: refused(chain),
+  receipted,
+  ready: (read, { policy }) => isRegistered(loadRegistrations(read), policy),
+})

@@ -1,0 +1,80 @@
+/**
+ * The bank's rows in the directory. Invariant: a version never comes twice for one data center with another chain, and never
+ * goes back, even when the ledger is lost: it follows the clock.
+ */
+import { equalBytes } from '../../protocol/bytes.ts'
+import type { Role } from '../../protocol/ids.ts'
+import { KIND_NAMES, kindRow } from '../../protocol/kinds.ts'
+import { combine, put, remove, type Context, type Decision, type Message, type Reader } from '../runtime/node.ts'
+import { keyOf } from '../runtime/table.ts'
+import type { BankPolicy } from './policy.ts'
+import { REGISTRATIONS, type RegistrationRow } from './state.ts'
+
+type Accepts = Extract<Message, { readonly kind: 'processor-registration' }>['body']['accepts']
+
+/** Which body versions a host of this role accepts of each kind that may reach it. */
+export const acceptsOf = (role: Role): Accepts =>
+  KIND_NAMES.map(kindRow)
+    .filter(
+      ({ accepts, paths }) => accepts.length > 0 && paths.some((path) => path.slice(1).some((hop) => hop === role)),
+    )
+    .map(({ number, accepts }) => ({ kind: number, versions: [...accepts] }))
+
+export type RegistrationSlice = { readonly rows: readonly RegistrationRow[] }
+export const loadRegistrations = (read: Reader): RegistrationSlice => ({
+  rows: [...read.scan(REGISTRATIONS, [])].map(([, row]) => row),
+})
+
+const isSameChain = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
+  a.length === b.length && a.every((credential, i) => equalBytes(credential, b[i] as Uint8Array))
+
+/** Registers at one data center under a higher version than before. */
+export const registerAt = (
+  host: string,
+  known: RegistrationRow | undefined,
+  chain: readonly Uint8Array[],
+  { self, nowMs, freshId }: Pick<Context, 'self' | 'nowMs' | 'freshId'>,
+): Pick<Decision, 'writes' | 'sends' | 'forget'> => {
+  const version = Math.max((known?.version ?? 0) + 1, nowMs)
+  return {
+    writes: [put(REGISTRATIONS, keyOf(host), { host, version, chain })],
+    forget: known === undefined ? [] : [['registration', host, known.version]],
+    sends: [
+      {
+        kind: 'processor-registration',
+        to: host,
+        nextHop: { role: 'dc', host },
+        body: { registrationId: freshId(), version, chain: [...chain], accepts: acceptsOf(self.role) },
+        delivery: { until: ['registration', host, version] },
+      },
+    ],
+  }
+}
+
+/** Registers where it is not yet registered with this chain, and drops data centers that the policy names no more. */
+export const registerAll = (
+  { rows }: RegistrationSlice,
+  chain: readonly Uint8Array[],
+  context: Context<BankPolicy>,
+): Partial<Decision> => {
+  const wanted = context.policy.dataCenters
+  return combine(
+    ...wanted.map((host) => {
+      const known = rows.find((row) => row.host === host)
+      return known !== undefined && isSameChain(known.chain, chain) ? {} : registerAt(host, known, chain, context)
+    }),
+    ...rows
+      .filter(({ host }) => !wanted.includes(host))
+      .map(({ host, version }) => ({
+        writes: [remove(REGISTRATIONS, keyOf(host))],
+        forget: [['registration', host, version]],
+      })),
+  )
+}
+
+/** The row whose registration has this outbox key. */
+export const registrationOf = ({ rows }: RegistrationSlice, key: Uint8Array): RegistrationRow | undefined =>
+  rows.find(({ host, version }) => equalBytes(key, keyOf('registration', host, version)))
+
+export const isRegistered = ({ rows }: RegistrationSlice, { dataCenters }: BankPolicy): boolean =>
+  dataCenters.every((host) => rows.some((row) => row.host === host && row.receiptedAtMs !== undefined))

@@ -1,0 +1,318 @@
+/**
+ * What banks and MPPs answer about money that is already owed: collections, settlement batches, disputes, missing entries.
+ *
+ * An answer to a batch is checked in this order: batch unknown, not of this MPP, wrong hash, not open → SETTLEMENT_UNKNOWN; then the full
+ * total is paid, disputed or not, and each disputed entry is recomputed from its payment.
+ */
+import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
+import { bankOf } from '../../protocol/ids.ts'
+import { failureNumber } from '../../protocol/failures.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { decision, on, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Incoming, type JobEvent, type Reader } from '../runtime/node.ts'
+import { keyOf } from '../runtime/table.ts'
+import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
+import { loadAccount, loadBatch, loadBatchById, loadEntry, loadTransfer, type BatchSlice, type DisputedEntry, type TransferSlice } from './load.ts'
+import { OUTBOX, outbox, receipt, toBank } from './messages.ts'
+import { answeredOrder } from './orders.ts'
+import { adjust, agePair, batchAnswered, batchKey, pay, putPair, retryLater, settledByBank } from './pair.ts'
+import type { CppPolicy } from './policy.ts'
+import {
+  batches,
+  entryRequests,
+  pairEntries,
+  pairs,
+  type BatchRow,
+  type DisputeItem,
+  type EntryRequestRow,
+  type PairEntryRow,
+} from './state.ts'
+
+type Ctx = Context<CppPolicy>
+
+/** Order: order known, answered by its bank, not answered before; then a collection or a settlement is booked or refused. */
+export const transferAnswer = on(
+  (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
+  (slice, { message }, context: Ctx): Decision => {
+    const { orderId, result, code } = message.body
+    if (slice === undefined || slice.order.bank !== message.sender.id) return decision()
+    const forget = [outbox(OUTBOX.order, orderId)]
+    if (slice.order.state !== 'ordered') return decision({ forget })
+    return combineParts([{ forget }, transferred(slice, orderId, result === 'booked', code, context)])
+  },
+)
+
+/** The outcome of a transfer order, or of a refusal that stands for one. */
+export const transferred = (
+  { order, account: before, settlement }: TransferSlice,
+  orderId: Uint8Array,
+  booked: boolean,
+  code: number | undefined,
+  context: Ctx,
+): Part => {
+  const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
+  if (order.purpose === 'collection') {
+    if (before === undefined || !equalBytes(before.total.orderId, orderId) || before.total.collectingMinor !== order.amountMinor)
+      throw new Error('a collection was answered that the customer\'s total does not know')
+    const step = booked
+      ? bookCollection(before, orderId, order.operatorAccount, context)
+      : refuseCollection(before, orderId, code, context)
+    return combineParts([answered, account(before.customer.customer, step)])
+  }
+  if (settlement === undefined) throw new Error('a settlement order without its batch')
+  const { pair, batch } = settlement
+  const step = booked
+    ? settledByBank(pair, batch, order.operatorAccount, context)
+    : retryLater(pair, batch, 'failed', code, context)
+  return combineParts([answered, ...putPair(step)])
+}
+
+/** The deadline `debt-age`: debt that never crossed θ. */
+export const debtAge = on(
+  (read, { key }: DeadlineEvent) => {
+    const customer = customerOfKey(key)
+    return loadAccount(read, customer)
+  },
+  (before, { atMs }, context: Ctx): Decision =>
+    before === undefined || before.total.debtAgeAtMs !== atMs
+      ? decision()
+      : combineParts([account(before.customer.customer, ageDebt(before, context))]),
+)
+
+/** Text keys end in a zero byte. */
+const customerOfKey = (key: Uint8Array): string => fromUtf8(key.subarray(0, -1))
+
+/** The deadline `pair-age`. The key is that of the pair's row. */
+export const pairAge = on(
+  (read, { key }: DeadlineEvent) => read.get(pairs, key),
+  (pair, { atMs }, context: Ctx): Decision =>
+    pair === undefined || pair.ageAtMs !== atMs ? decision() : combineParts(putPair(agePair(pair, context))),
+)
+
+/** The deadline `settlement-retry`: a new order, for the last one was refused for good. The key is that of the batch's row. */
+export const settlementRetry = on(
+  (read, { key }: DeadlineEvent) => loadBatch(read, read.get(batches, key)),
+  (slice, { atMs }, context: Ctx): Decision =>
+    slice === undefined || slice.batch.retryAtMs !== atMs ? decision() : retrySettlement(slice, context),
+)
+
+/** Only what was refused, or had no account to go to, is ordered again. */
+export const retrySettlement = ({ pair, batch }: BatchSlice, context: Ctx): Decision => {
+  if (batch.state !== 'failed' && batch.state !== 'unpayable') return decision()
+  const clear = batch.retryAtMs === 0 ? [] : [{ name: 'settlement-retry', key: batchKey(batch), atMs: batch.retryAtMs }]
+  return combineParts([{ clear }, ...putPair(pay(pair, { ...batch, retryAtMs: 0 }, context))])
+}
+
+const isAnswerTo = (
+  slice: BatchSlice | undefined,
+  sender: string,
+  body: { readonly seq: number; readonly batchHash: Uint8Array },
+): slice is BatchSlice =>
+  slice !== undefined &&
+  slice.batch.mpp === sender &&
+  slice.batch.seq === body.seq &&
+  equalBytes(slice.batch.hash, body.batchHash) &&
+  slice.batch.state === 'open'
+
+export const settlementAcceptance = on(
+  (read, { message }: Incoming<'settlement-acceptance'>) => loadBatchById(read, message.body.batchId),
+  (slice, { message }, context: Ctx): Decision => {
+    if (!isAnswerTo(slice, message.sender.id, message.body)) return refuse('SETTLEMENT_UNKNOWN', 'batch')
+    const batch: BatchRow = { ...slice.batch, answeredAtMs: context.nowMs }
+    return combineParts([
+      batchAnswered(batch),
+      {
+        record: {
+          event: 'batch-accepted',
+          ids: [batch.batchId],
+          fields: { mpp: batch.mpp, currency: batch.currency, seq: batch.seq, totalMinor: batch.totalMinor },
+        },
+      },
+      ...putPair(pay(slice.pair, batch, context)),
+    ])
+  },
+)
+
+export const settlementDispute = on(
+  (read, { message }: Incoming<'settlement-dispute'>) => {
+    const slice = loadBatchById(read, message.body.batchId)
+    const entries = slice === undefined ? [] : message.body.items.map((item) => loadEntry(read, slice.pair, item.pairSeq))
+    return { slice, entries }
+  },
+  ({ slice, entries }, { message }, context: Ctx): Decision => {
+    if (!isAnswerTo(slice, message.sender.id, message.body)) return refuse('SETTLEMENT_UNKNOWN', 'batch')
+    const parts: Part[] = []
+    let { pair } = slice
+    const disputes = message.body.items.map((item, i): DisputeItem => {
+      const found = entries[i] ?? { entry: undefined, payment: undefined }
+      const state = judgeItem(slice.batch, item, found)
+      if (state === 'adjusted') {
+        const step = adjust(pair, slice.batch, disputedEntry(item.pairSeq, found), item.amountMinor - amountOf(found.entry), context)
+        pair = step.pair
+        parts.push(...step.parts)
+      }
+      return { ...item, state }
+    })
+    const batch: BatchRow = { ...slice.batch, answeredAtMs: context.nowMs, disputes }
+    return combineParts([
+      batchAnswered(batch),
+      {
+        record: {
+          event: 'batch-disputed',
+          ids: [batch.batchId],
+          level: 'warn',
+          fields: { mpp: batch.mpp, currency: batch.currency, seq: batch.seq, items: disputes.length },
+        },
+      },
+      ...parts,
+      ...putPair(pay(pair, batch, context)),
+    ])
+  },
+)
+
+const amountOf = (entry: PairEntryRow | undefined): bigint => entry?.amountMinor ?? 0n
+
+export const disputedEntry = (pairSeq: number, { payment }: DisputedEntry) => ({
+  pairSeq,
+  pnId: payment?.pnId,
+  payee: payment?.payee,
+})
+
+/** What the entry should be, from the CPP's own payment: the amount if that payment is confirmed with this entry, else nothing. */
+const rightAmount = (pairSeq: number, { entry, payment }: DisputedEntry): bigint | undefined => {
+  if (entry?.kind !== 'delayed-transfer-confirmation') return undefined
+  return payment?.state === 'confirmed' && payment.pairSeq === pairSeq ? payment.amountMinor : 0n
+}
+
+const judgeItem = (
+  { fromSeq, toSeq }: BatchRow,
+  item: { readonly pairSeq: number; readonly amountMinor: bigint },
+  found: DisputedEntry,
+): DisputeItem['state'] => {
+  if (item.pairSeq < fromSeq || item.pairSeq > toSeq) return 'dismissed'
+  const right = rightAmount(item.pairSeq, found)
+  if (right === undefined || item.amountMinor !== right) return 'unresolved'
+  return right === amountOf(found.entry) ? 'dismissed' : 'adjusted'
+}
+
+/**
+ * An MPP asks for entries it lacks. They are frames that this CPP signed before, which a job gathers: at most
+ * `maxMissingEntriesPerMessage` from the first one asked for; the MPP asks again for the rest.
+ */
+export const missingEntriesRequest = on(
+  (read, { message }: Incoming<'missing-entries-request'>) => {
+    const { fromSeq, toSeq, currency } = message.body
+    const to = Math.min(toSeq, fromSeq + LIMITS.maxMissingEntriesPerMessage - 1)
+    return { entries: entriesOf(read, { mpp: message.sender.id, currency, fromSeq, toSeq: to }), to }
+  },
+  ({ entries, to }, { message, ref }): Decision => {
+    const { requestId, currency, fromSeq } = message.body
+    if (entries.length === 0) return refuse('NOT_FOUND', 'no such entries')
+    const request: EntryRequestRow = { requestId, ref, mpp: message.sender.id, currency, fromSeq, toSeq: to }
+    return decision({
+      writes: [put(entryRequests, keyOf(requestId), request)],
+      jobs: [gatherJob(requestId, entries)],
+      record: { event: 'entries-requested', ids: [requestId], fields: { mpp: request.mpp, fromSeq, toSeq: to } },
+    })
+  },
+)
+
+type Gathering = { readonly requestId: Uint8Array; readonly entries: readonly Pick<PairEntryRow, 'kind' | 'id'>[] }
+export const GATHER_JOB = 'gather-entries'
+const gatherJob = (requestId: Uint8Array, entries: Gathering['entries']) => ({
+  name: GATHER_JOB,
+  input: { requestId, entries } satisfies Gathering,
+})
+
+const entriesOf = (
+  read: Reader,
+  { mpp, currency, fromSeq, toSeq }: Pick<EntryRequestRow, 'mpp' | 'currency' | 'fromSeq' | 'toSeq'>,
+): Gathering['entries'] => {
+  if (toSeq < fromSeq) return []
+  const rows = read.scan(pairEntries, [mpp, currency], { from: [fromSeq], before: [toSeq + 1] })
+  return [...rows].map(([, { kind, id }]) => ({ kind, id }))
+}
+
+/** Jobs that a crash interrupted: their requests are answered once and never handled again. */
+export const interruptedGathering = (read: Reader): readonly { readonly name: string; readonly input: unknown }[] =>
+  [...read.scan(entryRequests, [])].map(([, request]) => gatherJob(request.requestId, entriesOf(read, request)))
+
+/** Room for the fields around the frames in a body. */
+const ENVELOPE_BYTES = 512
+
+/** @param framesOf this host's own messages as it sealed them, by kind and business id; undefined: not found */
+export const gatherEntries =
+  (framesOf: (messages: Gathering['entries']) => Promise<readonly (Uint8Array | undefined)[]>) =>
+  async (input: unknown): Promise<readonly Uint8Array[]> => {
+    const frames = await framesOf((input as Gathering).entries)
+    const fitting: Uint8Array[] = []
+    let left = LIMITS.maxBodyBytes - ENVELOPE_BYTES
+    for (const frame of frames) {
+      if (frame === undefined || frame.length + 8 > left) break
+      left -= frame.length + 8
+      fitting.push(frame)
+    }
+    return fitting
+  }
+
+export const entriesGathered = on(
+  (read, { input }: JobEvent) => read.get(entryRequests, (input as Gathering).requestId),
+  (request, { result }): Decision => {
+    if (request === undefined) return decision()
+    const { requestId, currency, mpp, ref } = request
+    return decision({
+      writes: [remove(entryRequests, keyOf(requestId))],
+      sends: [
+        {
+          kind: 'missing-entries',
+          to: mpp,
+          body: { requestId, currency, entries: [...(result as readonly Uint8Array[])] },
+          delivery: { answers: ref },
+        },
+      ],
+    })
+  },
+)
+
+/**
+ * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it; of everything else the
+ * bank's answer to the order counts. Order: receipt always; batch known, owed by its MPP, exactly its sum, on the
+ * operator's account, from the bank that keeps it.
+ */
+export const accountNotice = on(
+  (read, { message }: Incoming<'account-notice'>) => {
+    const { purpose, id } = message.body.reference
+    return purpose === 'settlement' ? loadBatchById(read, id) : undefined
+  },
+  (slice, { message, ref }, context: Ctx): Decision => {
+    const { account: credited, amountMinor, currency } = message.body
+    const bank = message.sender.id
+    const received = receipt(bank, toBank(bank), message.digest, ref)
+    const settles =
+      slice?.batch.state === 'owed' &&
+      slice.batch.currency === currency &&
+      slice.batch.totalMinor === -amountMinor &&
+      context.policy.operatorAccounts[currency] === credited &&
+      bankOf(credited) === bank
+    if (slice === undefined || !settles) return decision({ sends: [received] })
+    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice.pair, slice.batch, credited, context))])
+  },
+)
+
+/** The MPP refused a batch for good: its chain is not what the MPP holds. People reconcile. */
+export const batchRefused = on(
+  (read: Reader, batchId: Uint8Array) => loadBatchById(read, batchId),
+  (slice, _batchId, _context: Ctx): Decision => {
+    if (slice === undefined || slice.batch.state !== 'open') return decision()
+    const broken: BatchRow = { ...slice.batch, state: 'broken', code: failureNumber('BATCH_CHAIN_BROKEN') }
+    return decision({
+      writes: [put(batches, batchKey(broken), broken)],
+      record: {
+        event: 'batch-refused',
+        ids: [broken.batchId],
+        level: 'warn',
+        fields: { mpp: broken.mpp, currency: broken.currency, seq: broken.seq },
+      },
+    })
+  },
+)
+

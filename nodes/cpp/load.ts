@@ -1,0 +1,160 @@
+/** Slices: what each decision reads, in one place, all of it before anything is decided. */
+import type { Currency } from '../../protocol/amount.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import type { Reader } from '../runtime/node.ts'
+import type { Account, Queued } from './account.ts'
+import {
+  aliases,
+  batchIds,
+  batches,
+  customers,
+  hosts,
+  invoices,
+  ledger,
+  notices,
+  orders,
+  pairEntries,
+  pairs,
+  payments,
+  refusedRequests,
+  transLocks,
+  waiting,
+  type AliasRow,
+  type BatchRow,
+  type CustomerRow,
+  type HostRow,
+  type OrderRow,
+  type PairEntryRow,
+  type PairRow,
+  type PaymentRow,
+  type RefusedRequestRow,
+  type TotalRow,
+  type TransLockRow,
+} from './state.ts'
+
+/** The customer's total; undefined before the enrolment is complete. */
+export const totalOf = (read: Reader, customer: string): TotalRow | undefined => {
+  const row = read.get(ledger, customer)
+  return row?.kind === 0 ? row : undefined
+}
+
+const queueOf = (read: Reader, total: TotalRow, customer: string): readonly Queued[] => {
+  if (total.waiting === 0) return []
+  const queue: Queued[] = []
+  for (const [, { prId }] of read.scan(waiting, [customer], { limit: LIMITS.maxWaitingPerCustomer })) {
+    const payment = read.get(payments, prId)
+    const invoice = read.get(invoices, prId)
+    if (payment === undefined || invoice === undefined) throw new Error('a waiting payment lacks its row or invoice')
+    queue.push({ payment, frame: invoice.frame })
+  }
+  return queue
+}
+
+/** Undefined for a customer whose enrolment is not complete. */
+export const loadAccount = (read: Reader, customer: string): Account | undefined => {
+  const row = read.get(customers, customer)
+  const total = totalOf(read, customer)
+  if (row === undefined || row.state !== 'active' || total === undefined) return undefined
+  return { customer: row, total, queue: queueOf(read, total, customer) }
+}
+
+export type RequestSlice = {
+  readonly payment: PaymentRow | undefined
+  readonly refused: RefusedRequestRow | undefined
+  readonly account: Account | undefined
+  readonly lock: TransLockRow | undefined
+}
+export const loadRequest = (
+  read: Reader,
+  prId: Uint8Array,
+  customer: string,
+  trans: { readonly payee: string; readonly txId: Uint8Array } | undefined,
+): RequestSlice => ({
+  payment: read.get(payments, prId),
+  refused: read.get(refusedRequests, prId),
+  account: loadAccount(read, customer),
+  lock: trans === undefined ? undefined : read.get(transLocks, trans.payee, trans.txId),
+})
+
+export type PaymentSlice = { readonly payment: PaymentRow; readonly account: Account; readonly pair: PairRow | undefined }
+
+/** @throws Error when a payment's customer is gone: rows of customers with payments are never deleted. */
+export const loadPayment = (read: Reader, prId: Uint8Array | undefined): PaymentSlice | undefined => {
+  const payment = prId === undefined ? undefined : read.get(payments, prId)
+  if (payment === undefined) return undefined
+  const account = loadAccount(read, payment.customer)
+  if (account === undefined) throw new Error('a payment without its customer')
+  return { payment, account, pair: read.get(pairs, payment.mpp, payment.currency) }
+}
+
+export const loadNotice = (read: Reader, pnId: Uint8Array): PaymentSlice | undefined =>
+  loadPayment(read, read.get(notices, pnId)?.prId)
+
+export type OrderSlice = { readonly order: OrderRow; readonly paid: PaymentSlice | undefined }
+/** An order at a bank and, where it serves one payment, that payment. */
+export const loadOrder = (read: Reader, id: Uint8Array): OrderSlice | undefined => {
+  const order = read.get(orders, id)
+  return order === undefined ? undefined : { order, paid: loadPayment(read, order.prId) }
+}
+
+export type BatchSlice = { readonly batch: BatchRow; readonly pair: PairRow }
+/** @throws Error when a batch has no pair. */
+export const loadBatch = (
+  read: Reader,
+  at: { readonly mpp: string; readonly currency: Currency; readonly seq: number } | undefined,
+): BatchSlice | undefined => {
+  if (at === undefined) return undefined
+  const batch = read.get(batches, at.mpp, at.currency, at.seq)
+  const pair = read.get(pairs, at.mpp, at.currency)
+  if (batch === undefined || pair === undefined) throw new Error('a batch without its row or pair')
+  return { batch, pair }
+}
+export const loadBatchById = (read: Reader, batchId: Uint8Array): BatchSlice | undefined =>
+  loadBatch(read, read.get(batchIds, batchId))
+
+/** An answer to a transfer order: of a collection or of a settlement. */
+export type TransferSlice = {
+  readonly order: OrderRow
+  readonly account: Account | undefined
+  readonly settlement: BatchSlice | undefined
+}
+export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice | undefined => {
+  const order = read.get(orders, orderId)
+  if (order === undefined) return undefined
+  const { subject, currency, batchSeq } = order
+  return {
+    order,
+    account: order.purpose === 'collection' ? loadAccount(read, subject) : undefined,
+    settlement:
+      order.purpose === 'settlement' && batchSeq !== undefined
+        ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })
+        : undefined,
+  }
+}
+
+/** A disputed entry: what stands in the sequence, and the payment it was made for. */
+export type DisputedEntry = {
+  readonly entry: PairEntryRow | undefined
+  readonly payment: PaymentRow | undefined
+}
+export const loadEntry = (read: Reader, pair: PairRow, pairSeq: number): DisputedEntry => {
+  const entry = read.get(pairEntries, pair.mpp, pair.currency, pairSeq)
+  const prId = entry?.kind === 'delayed-transfer-confirmation' ? read.get(notices, entry.id)?.prId : undefined
+  return { entry, payment: prId === undefined ? undefined : read.get(payments, prId) }
+}
+
+export type EnrolmentSlice = {
+  readonly host: HostRow | undefined
+  readonly customer: CustomerRow | undefined
+  readonly alias: AliasRow | undefined
+}
+export const loadEnrolment = (
+  read: Reader,
+  host: string,
+  customer: string,
+  alias: string | undefined,
+): EnrolmentSlice => ({
+  host: read.get(hosts, host),
+  customer: read.get(customers, customer),
+  alias: alias === undefined ? undefined : read.get(aliases, alias),
+})

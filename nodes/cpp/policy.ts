@@ -1,0 +1,72 @@
+/** What the operator of a CPP decides: a journalled row, changed by operator events only. */
+import { CURRENCY_CODES, MAX_TOTAL_MINOR, type Currency } from '../../protocol/amount.ts'
+import { Type, type Static, type TSchema } from '../../protocol/fields.ts'
+import { ACCOUNT_ID_PATTERN, NODE_ID_PATTERN } from '../../protocol/ids.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+const strict = { additionalProperties: false }
+const currencies = CURRENCY_CODES.join('|')
+const perCurrency = <T extends TSchema>(value: T) =>
+  Type.Unsafe<Readonly<Partial<Record<Currency, Static<T>>>>>(
+    Type.Record(Type.String({ pattern: `^(${currencies})$` }), value, strict),
+  )
+const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
+const account = Type.String({ pattern: ACCOUNT_ID_PATTERN, maxLength: 120 })
+const money = Type.BigInt({ minimum: 1n, maximum: MAX_TOTAL_MINOR })
+const duration = Type.Integer({ minimum: 1, maximum: 366 * DAY })
+const mppAndCurrency = `${NODE_ID_PATTERN.slice(0, -1)}( (${currencies}))?$`
+
+export const CppPolicy = Type.Object(
+  {
+    /** Data-center hosts of the own realm: processor and aliases are registered at every one. */
+    dataCenters: Type.Array(nodeId, { minItems: 1, maxItems: 64 }),
+    /** The CPP's own account for each currency it serves: collections go to it, settlements leave it. */
+    operatorAccounts: perCurrency(account),
+    /** Where an MPP is settled: under `<mpp> <currency>`, or under `<mpp>` for every currency. */
+    settlementAccounts: Type.Record(Type.String({ pattern: mppAndCurrency }), account, strict),
+    noticeLifetimeMs: Type.Integer({ minimum: 100, maximum: LIMITS.maxTransLifetimeMs }),
+    aggregation: Type.Object(
+      { policy: Type.Literal('threshold'), thresholdMinor: perCurrency(money), maxDebtAgeMs: duration },
+      strict,
+    ),
+    settlement: Type.Object(
+      {
+        /** The total of a pair's entries outside any batch at which one is opened. */
+        thresholdMinor: perCurrency(money),
+        /** The age of the oldest such entry at which one is opened. */
+        maxAgeMs: duration,
+        /** How long after a refused settlement transfer the next one is ordered. */
+        retryMs: duration,
+      },
+      strict,
+    ),
+  },
+  strict,
+)
+export type CppPolicy = Static<typeof CppPolicy>
+
+/** Settlement thresholds where the operator set none: a hundred payments at the scheme's border M. */
+export const DEFAULT_SETTLEMENT_MINOR: Readonly<Record<Currency, bigint>> = {
+  EUR: 100_000n,
+  USD: 100_000n,
+  GBP: 100_000n,
+  HUF: 40_000_000n,
+  JPY: 150_000n,
+}
+
+/** Everything but what names this network's data centers and accounts. */
+export const DEFAULT_CPP_POLICY: Omit<CppPolicy, 'dataCenters' | 'operatorAccounts' | 'settlementAccounts'> = {
+  noticeLifetimeMs: LIMITS.defaultNoticeLifetimeMs,
+  aggregation: { policy: 'threshold', thresholdMinor: {}, maxDebtAgeMs: 30 * DAY },
+  settlement: { thresholdMinor: {}, maxAgeMs: HOUR, retryMs: MINUTE },
+}
+
+export const settlementThreshold = (policy: CppPolicy, currency: Currency): bigint =>
+  policy.settlement.thresholdMinor[currency] ?? DEFAULT_SETTLEMENT_MINOR[currency]
+
+export const settlementAccount = (policy: CppPolicy, mpp: string, currency: Currency): string | undefined =>
+  policy.settlementAccounts[`${mpp} ${currency}`] ?? policy.settlementAccounts[mpp]

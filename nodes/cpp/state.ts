@@ -1,0 +1,381 @@
+/**
+ * What a CPP keeps. Its ledger is the single commit point of a payment: what stands here is what happened.
+ *
+ * A payment's states, with entry and exits (design §2):
+ *
+ *   waiting    micro, admitted later   ← request that crosses θ              → notified | expired | refused
+ *   holding    macro, hold ordered     ← request                             → notified | expired | refused
+ *   notified   the payee's side asked  ← admission, hold placed              → confirmed | posting | rejected | expired
+ *   posting    macro, transfer ordered ← approve before expiry               → confirmed | failed
+ *   confirmed  final                   ← approve before expiry (micro), transfer booked (macro)
+ *   refused    final                   ← any check, collection or hold refused, withdrawn
+ *   rejected   final                   ← the payee's or the MPP's reject before expiry
+ *   expired    final                   ← notice expiry, or a decision at or after it
+ *   failed     final                   ← the bank returned the transfer
+ *
+ * A batch's states:
+ *
+ *   open       sent, the MPP has not answered        → ordered | owed | unpayable | settled | broken
+ *   ordered    answered, transfer ordered            → settled | failed
+ *   owed       answered, the MPP is to pay           → settled
+ *   failed     the bank refused the transfer         → ordered, after the retry delay or by the operator
+ *   unpayable  no account is configured              → ordered, after the retry delay or by the operator
+ *   broken     the MPP refused the chain of batches  → by reconciliation of people
+ *   settled    final
+ */
+import type { Currency, PaymentMode } from '../../protocol/amount.ts'
+import type { RequestRef } from '../runtime/node.ts'
+import { defineTable, type Table } from '../runtime/table.ts'
+
+/** An enrolled customer, or one whose enrolment is under way. Key: customer. */
+export type CustomerRow = {
+  readonly customer: string
+  /** `mandating`: the bank is asked; `recording`: the signed record is being made. */
+  readonly state: 'mandating' | 'recording' | 'active'
+  readonly walletHost: string
+  readonly deviceKey: Uint8Array
+  /** Encrypted under a key of this node alone. */
+  readonly sealedPinKey: Uint8Array
+  readonly account: string
+  readonly currency: Currency
+  readonly wrongPins: number
+  /** 0: not locked. */
+  readonly pinLockedAtMs: number
+  readonly enrolmentId: Uint8Array
+  readonly enrolmentRef: RequestRef
+  readonly enrolmentDigest: Uint8Array
+  readonly mandate: Uint8Array
+  readonly serial: number
+  readonly requestedAtMs: number
+  readonly enrolledAtMs: number
+  readonly record?: Uint8Array
+  readonly alias?: string
+  /** Of a policy that computes θ per customer. */
+  readonly assignedThresholdMinor?: bigint
+}
+export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
+  name: 'customers',
+  version: 1,
+  fields: [
+    'customer', 'state', 'walletHost', 'deviceKey', 'sealedPinKey', 'account', 'currency', 'wrongPins', 'pinLockedAtMs',
+    'enrolmentId', 'enrolmentRef', 'enrolmentDigest', 'mandate', 'serial', 'requestedAtMs', 'enrolledAtMs', 'record', 'alias',
+    'assignedThresholdMinor',
+  ],
+})
+
+/** `kind` of a ledger row: 0 is the total, the others are entries. */
+export const ENTRY = { payment: 1, collection: 2, refundOffset: 3, writeOff: 4 } as const
+export type EntryKind = (typeof ENTRY)[keyof typeof ENTRY]
+
+/** A customer's total. Key: (customer). */
+export type TotalRow = {
+  readonly kind: 0
+  readonly currency: Currency
+  readonly outstandingMinor: bigint
+  readonly collectingMinor: bigint
+  readonly pendingMinor: bigint
+  /** θ in force at the last admission. */
+  readonly thresholdMinor: bigint
+  readonly lastSeq: number
+  /** Payments that wait, and the number the next one gets. */
+  readonly waiting: number
+  readonly nextWait: number
+  /** When outstanding last left zero; 0 while it is zero. */
+  readonly debtSinceMs: number
+  /** When the armed `debt-age` deadline fires; 0: none is armed. */
+  readonly debtAgeAtMs: number
+  /** 0: not suspended. */
+  readonly suspendedAtMs: number
+  /** The running collection's order; empty when none runs. */
+  readonly orderId: Uint8Array
+}
+/** A change of what the customer owes. Key: (customer, seq). */
+export type EntryRow = {
+  readonly kind: EntryKind
+  readonly amountMinor: bigint
+  /** prId of a payment, orderId of a collection. */
+  readonly id: Uint8Array
+  readonly atMs: number
+}
+
+const totalRows = defineTable<TotalRow>({
+  name: 'ledger',
+  version: 1,
+  fields: [
+    'kind', 'currency', 'outstandingMinor', 'collectingMinor', 'pendingMinor', 'thresholdMinor', 'lastSeq', 'waiting', 'nextWait',
+    'debtSinceMs', 'debtAgeAtMs', 'suspendedAtMs', 'orderId',
+  ],
+})
+const entryRows = defineTable<EntryRow>({ name: 'ledger', version: 1, fields: ['kind', 'amountMinor', 'id', 'atMs'] })
+
+/**
+ * Total and entries of a customer stand side by side in one tree (design §5): the total is one get, all micropayments of a
+ * customer one ordered scan. A row is told by its kind, the second element of its array: with fewer than 16 elements the third byte.
+ */
+export const ledger: Table<TotalRow | EntryRow> = {
+  name: 'ledger',
+  version: 1,
+  encode: (row) => (row.kind === 0 ? totalRows.encode(row) : entryRows.encode(row)),
+  decode: (bytes) => (bytes[2] === 0 ? totalRows.decode(bytes) : entryRows.decode(bytes)),
+}
+
+export type PaymentState =
+  | 'waiting'
+  | 'holding'
+  | 'notified'
+  | 'posting'
+  | 'confirmed'
+  | 'refused'
+  | 'rejected'
+  | 'expired'
+  | 'failed'
+
+/** Key: prId. Only this row joins the customer's side (prId) with the payee's (pnId). */
+export type PaymentRow = {
+  readonly prId: Uint8Array
+  readonly state: PaymentState
+  readonly customer: string
+  readonly payee: string
+  readonly txId: Uint8Array
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly mode: PaymentMode
+  readonly mpp: string
+  readonly mppOperatorId: string
+  readonly merchantHost: string
+  readonly payoutAccount: string
+  /** The request that the final answer is stored under. */
+  readonly ref: RequestRef
+  readonly expiresAtMs: number
+  readonly receivedAtMs: number
+  /** 0 while undecided. */
+  readonly decidedAtMs: number
+  readonly notifiedAtMs?: number
+  readonly postingAtMs?: number
+  /** Failure number of an end that is not `confirmed`. */
+  readonly code?: number
+  /** The payee's words to the customer, with a reject. */
+  readonly reason?: string
+  readonly waitNo?: number
+  readonly pnId?: Uint8Array
+  readonly holdId?: Uint8Array
+  readonly orderId?: Uint8Array
+  /** The approve that a macro payment's T answers. */
+  readonly decisionRef?: RequestRef
+  readonly pairSeq?: number
+  /** What the customer owed after this micropayment. */
+  readonly outstandingMinor?: bigint
+}
+export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
+  name: 'payments',
+  version: 1,
+  fields: [
+    'prId', 'state', 'customer', 'payee', 'txId', 'amountMinor', 'currency', 'mode', 'mpp', 'mppOperatorId', 'merchantHost',
+    'payoutAccount', 'ref', 'expiresAtMs', 'receivedAtMs', 'decidedAtMs', 'notifiedAtMs', 'postingAtMs', 'code', 'reason', 'waitNo', 'pnId',
+    'holdId', 'orderId', 'decisionRef', 'pairSeq', 'outstandingMinor',
+  ],
+})
+
+/** A request that ended before any TRANS was accepted, and the tombstone of one that never came. Key: prId. */
+export type RefusedRequestRow = { readonly customer: string; readonly code: number; readonly decidedAtMs: number }
+export const refusedRequests: Table<RefusedRequestRow> = defineTable<RefusedRequestRow>({
+  name: 'refused-requests',
+  version: 1,
+  fields: ['customer', 'code', 'decidedAtMs'],
+})
+
+/** pnId → prId. */
+export type NoticeRow = { readonly prId: Uint8Array }
+export const notices: Table<NoticeRow> = defineTable<NoticeRow>({ name: 'notices', version: 1, fields: ['prId'] })
+
+/** Who is paying, or has paid, a TRANS. Key: (payee, txId). Gone after any end but `confirmed`. */
+export type TransLockRow = { readonly prId: Uint8Array; readonly paid: boolean }
+export const transLocks: Table<TransLockRow> = defineTable<TransLockRow>({
+  name: 'trans-locks',
+  version: 1,
+  fields: ['prId', 'paid'],
+})
+
+/** The TRANS frame of a payment whose notice is still to be sent. Key: prId. */
+export type InvoiceRow = { readonly frame: Uint8Array }
+export const invoices: Table<InvoiceRow> = defineTable<InvoiceRow>({ name: 'invoices', version: 1, fields: ['frame'] })
+
+/** A customer's waiting payments, first come first served. Key: (customer, waitNo). */
+export type WaitingRow = { readonly prId: Uint8Array }
+export const waiting: Table<WaitingRow> = defineTable<WaitingRow>({ name: 'waiting', version: 1, fields: ['prId'] })
+
+/** An order at a bank. Key: holdId of a hold, orderId of the others. */
+export type OrderRow = {
+  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement'
+  readonly state: 'ordered' | 'booked' | 'refused'
+  readonly bank: string
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  /** Customer of a collection, `<mpp>` of a settlement; of the others the payment says who. */
+  readonly subject: string
+  /** Of a collection or settlement: the CPP's own account that it credits or debits. */
+  readonly operatorAccount: string
+  readonly orderedAtMs: number
+  /** 0 while unanswered. */
+  readonly answeredAtMs: number
+  readonly prId?: Uint8Array
+  readonly batchSeq?: number
+  readonly code?: number
+}
+export const orders: Table<OrderRow> = defineTable<OrderRow>({
+  name: 'orders',
+  version: 1,
+  fields: [
+    'purpose', 'state', 'bank', 'amountMinor', 'currency', 'subject', 'operatorAccount', 'orderedAtMs', 'answeredAtMs', 'prId', 'batchSeq', 'code',
+  ],
+})
+
+/** What this CPP owes one MPP in one currency. Key: (mpp, currency). */
+export type PairRow = {
+  readonly mpp: string
+  readonly currency: Currency
+  readonly operatorId: string
+  readonly lastSeq: number
+  /** Σ entries − Σ settled batches. */
+  readonly payableMinor: bigint
+  /** The range of entries in no batch yet: fromSeq … lastSeq; empty when fromSeq is lastSeq + 1. */
+  readonly fromSeq: number
+  readonly rangeMinor: bigint
+  /** When the range's first entry came; 0 while it is empty. */
+  readonly rangeSinceMs: number
+  /** When the armed `pair-age` deadline fires; 0: none is armed. */
+  readonly ageAtMs: number
+  /** Mountain range over the range's entries, encoded. */
+  readonly range: Uint8Array
+  readonly batchSeq: number
+  readonly batchHash: Uint8Array
+  /** Is batch `batchSeq` not yet settled? At most one is. */
+  readonly open: boolean
+}
+export const pairs: Table<PairRow> = defineTable<PairRow>({
+  name: 'pairs',
+  version: 1,
+  fields: [
+    'mpp', 'currency', 'operatorId', 'lastSeq', 'payableMinor', 'fromSeq', 'rangeMinor', 'rangeSinceMs', 'ageAtMs', 'range', 'batchSeq',
+    'batchHash', 'open',
+  ],
+})
+
+export const PAIR_ENTRY_KINDS = ['delayed-transfer-confirmation', 'refund-confirmation', 'pair-adjustment'] as const
+/** An entry of a pair's gapless sequence. Key: (mpp, currency, pairSeq). `kind` and `id` name the message that made it. */
+export type PairEntryRow = {
+  readonly kind: (typeof PAIR_ENTRY_KINDS)[number]
+  readonly amountMinor: bigint
+  /** pnId, refundId or adjustmentId. */
+  readonly id: Uint8Array
+  readonly atMs: number
+}
+export const pairEntries: Table<PairEntryRow> = defineTable<PairEntryRow>({
+  name: 'pair-entries',
+  version: 1,
+  fields: ['kind', 'amountMinor', 'id', 'atMs'],
+})
+
+export type DisputeItem = {
+  readonly pairSeq: number
+  readonly code: number
+  /** What the MPP holds to be right. */
+  readonly amountMinor: bigint
+  readonly state: 'adjusted' | 'unresolved' | 'dismissed'
+}
+/** Key: (mpp, currency, seq). */
+export type BatchRow = {
+  readonly batchId: Uint8Array
+  readonly mpp: string
+  readonly currency: Currency
+  readonly seq: number
+  readonly state: 'open' | 'ordered' | 'owed' | 'failed' | 'unpayable' | 'broken' | 'settled'
+  readonly prevHash: Uint8Array
+  readonly hash: Uint8Array
+  readonly fromSeq: number
+  readonly toSeq: number
+  readonly root: Uint8Array
+  readonly totalMinor: bigint
+  readonly openedAtMs: number
+  /** 0 before the MPP answered, and before it is settled. */
+  readonly answeredAtMs: number
+  readonly settledAtMs: number
+  /** When the armed `settlement-retry` deadline fires; 0: none is armed. */
+  readonly retryAtMs: number
+  readonly disputes: readonly DisputeItem[]
+  readonly orderId?: Uint8Array
+  readonly code?: number
+}
+export const batches: Table<BatchRow> = defineTable<BatchRow>({
+  name: 'batches',
+  version: 1,
+  fields: [
+    'batchId', 'mpp', 'currency', 'seq', 'state', 'prevHash', 'hash', 'fromSeq', 'toSeq', 'root', 'totalMinor', 'openedAtMs',
+    'answeredAtMs', 'settledAtMs', 'retryAtMs', 'disputes', 'orderId', 'code',
+  ],
+})
+export type BatchIdRow = { readonly mpp: string; readonly currency: Currency; readonly seq: number }
+export const batchIds: Table<BatchIdRow> = defineTable<BatchIdRow>({
+  name: 'batch-ids',
+  version: 1,
+  fields: ['mpp', 'currency', 'seq'],
+})
+
+/** An MPP's request for entries whose frames are being gathered. Key: requestId. */
+export type EntryRequestRow = {
+  readonly requestId: Uint8Array
+  readonly ref: RequestRef
+  readonly mpp: string
+  readonly currency: Currency
+  readonly fromSeq: number
+  readonly toSeq: number
+}
+export const entryRequests: Table<EntryRequestRow> = defineTable<EntryRequestRow>({
+  name: 'entry-requests',
+  version: 1,
+  fields: ['requestId', 'ref', 'mpp', 'currency', 'fromSeq', 'toSeq'],
+})
+
+/** A wallet host that this CPP certified and that showed its credential. Key: host. */
+export type HostRow = { readonly host: string; readonly keyId: Uint8Array; readonly registeredAtMs: number }
+export const hosts: Table<HostRow> = defineTable<HostRow>({
+  name: 'hosts',
+  version: 1,
+  fields: ['host', 'keyId', 'registeredAtMs'],
+})
+
+/** A public name that a customer chose to be shown. Key: alias. */
+export type AliasRow = { readonly customer: string; readonly version: number; readonly state: 'registering' | 'active' | 'refused' }
+export const aliases: Table<AliasRow> = defineTable<AliasRow>({
+  name: 'aliases',
+  version: 1,
+  fields: ['customer', 'version', 'state'],
+})
+
+/** A registration under way. Key: registrationId. `subject`: data-center host, alias, or customer of a mandate. */
+export type RegistrationRow = { readonly purpose: 'processor' | 'alias' | 'mandate'; readonly subject: string }
+export const registrations: Table<RegistrationRow> = defineTable<RegistrationRow>({
+  name: 'registrations',
+  version: 1,
+  fields: ['purpose', 'subject'],
+})
+
+/** This processor's row at one data-center host. Key: the host. */
+export type DirectoryRow = {
+  readonly registrationId: Uint8Array
+  readonly version: number
+  /** Of what was registered: chain and accepted body versions. */
+  readonly digest: Uint8Array
+  /** 0 before the receipt. */
+  readonly registeredAtMs: number
+}
+export const directory: Table<DirectoryRow> = defineTable<DirectoryRow>({
+  name: 'directory',
+  version: 1,
+  fields: ['registrationId', 'version', 'digest', 'registeredAtMs'],
+})
+
+export const CPP_TABLES = [
+  customers, ledger, payments, refusedRequests, notices, transLocks, invoices, waiting, orders, pairs, pairEntries, batches,
+  batchIds, entryRequests, hosts, aliases, registrations, directory,
+] as const

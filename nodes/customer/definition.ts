@@ -1,0 +1,224 @@
+/**
+ * The wallet host as a node: one or many customers' wallets behind one login. It buys as an anonymous guest and pays by telling
+ * each customer's own CPP to.
+ */
+import type { HandledKind, NodeDefinition, Reader, Context, Decision, Incoming } from '../runtime/node.ts'
+import { combine, decision, on, remove } from '../runtime/node.ts'
+import { keyOf } from '../runtime/table.ts'
+import { fromUtf8 } from '../../protocol/bytes.ts'
+import {
+  decideEnrol,
+  decideEnrolmentRecord,
+  decideEnrolmentRefused,
+  decidePinDerived,
+  decideUnlock,
+  loadEnrol,
+  loadEnrolmentById,
+  loadPinDerived,
+  loadUnlock,
+  pinJobs,
+  type ReadEnrolment,
+} from './decide-enrolment.ts'
+import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
+import {
+  decideConfirmation,
+  decideOutcome,
+  decideQuery,
+  decideQueryDue,
+  decideRefusedPurchase,
+} from './decide-payment.ts'
+import {
+  decideGuestOpened,
+  decideGuestPhaseEnd,
+  decideInvoice,
+  decidePay,
+  decidePayeeRecord,
+} from './decide-purchase.ts'
+import { decidePayRequest, decideRequestExpiry, decideRequestToPay, loadRequestToPay } from './decide-requests.ts'
+import {
+  decideRegistered,
+  decideRegistrationRefused,
+  isHostRegistered,
+  loadRegistration,
+  loadRegistrations,
+  registerHost,
+  type HostChains,
+  type Registration,
+} from './host-registration.ts'
+import { endLogin, guestJobs, loadLogin, type GuestLogins } from './guest-session.ts'
+import {
+  loadFinal,
+  loadGoods,
+  loadGoodsDue,
+  loadGuestOpened,
+  loadInvoice,
+  loadPay,
+  loadPayeeRecord,
+  loadPaymentDeadline,
+  loadPaymentQuery,
+  loadPayRequest,
+  loadRefusedPurchase,
+} from './load.ts'
+import { refusePurchase } from './payment-parts.ts'
+import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
+import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
+import {
+  aliases,
+  CURRENT,
+  currentSession,
+  customers,
+  DEADLINES,
+  deviceSeeds,
+  idOfKey,
+  isGuestPhase,
+  outbox,
+  payments,
+  requests,
+  sessions,
+  unfinished,
+  waitingForLogin,
+  WALLET_TABLES,
+  type Payment,
+  type Session,
+} from './state.ts'
+import { createVault } from './vault.ts'
+
+/** What a wallet host is given besides its ledger. */
+export type WalletDependencies = {
+  /** The host's credential chain by each CPP that certified it. */
+  readonly chains: HostChains
+  readonly guests: GuestLogins
+  /** Ed25519 public key of a 32-byte seed, by the engine. */
+  readonly publicKeyOf: (seed: Uint8Array) => Uint8Array
+  /** scrypt, off the step loop. */
+  readonly derivePinKey: (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
+  readonly readEnrolment: ReadEnrolment
+}
+
+/** As a customer's host, and as the guests it logs in as. */
+export type WalletKind = HandledKind<'customer'> | HandledKind<'guest'>
+type Handler<Event> = (read: Reader, event: Event, context: Context<WalletPolicy>) => Decision
+type WalletDefinition = Omit<NodeDefinition<'customer', WalletPolicy>, 'messages'> & {
+  readonly messages: { readonly [K in WalletKind]: Handler<Incoming<K>> }
+}
+
+export const walletNode = (dependencies: WalletDependencies): WalletDefinition => {
+  const { chains, guests, publicKeyOf, derivePinKey, readEnrolment } = dependencies
+  const vault = createVault()
+  const refusedPurchase = on(loadRefusedPurchase, decideRefusedPurchase)
+  return {
+    role: 'customer',
+    tables: WALLET_TABLES,
+    messages: {
+      'payee-record': on(loadPayeeRecord, decidePayeeRecord),
+      'transaction-details': on(loadInvoice(vault), decideInvoice),
+      'goods-release': on(loadGoods, decideGoods),
+      'request-to-pay': on(loadRequestToPay, decideRequestToPay),
+      'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
+      'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
+      'customer-payment-outcome': on(loadFinal, decideOutcome),
+      'customer-enrolment-record': on(
+        (read, { message }: Incoming<'customer-enrolment-record'>) => loadEnrolmentById(read, message.body.enrolmentId),
+        decideEnrolmentRecord(readEnrolment),
+      ),
+    },
+    deadlines: {
+      [DEADLINES.guestPhase]: on(loadPaymentDeadline, decideGuestPhaseEnd),
+      [DEADLINES.query]: on(loadPaymentDeadline, decideQueryDue),
+      [DEADLINES.goods]: on(loadGoodsDue, decideGoodsDue),
+      [DEADLINES.session]: on((read, { key }) => loadSession(read, fromUtf8(key)), decideSessionEnd),
+      [DEADLINES.request]: on((read, { key }) => read.get(requests, key), decideRequestExpiry),
+    },
+    controls: {
+      enrol: on(loadEnrol, decideEnrol(chains, publicKeyOf)),
+      unlock: on(loadUnlock, decideUnlock),
+      pay: on(loadPay(vault), decidePay),
+      'pay-request': on(loadPayRequest(vault), decidePayRequest),
+      query: on(loadPaymentQuery, decideQuery),
+    },
+    reads: {
+      report: (read, _, { self }) => walletReport(read, self.id),
+      payments: paymentsPage,
+      payment: onePayment,
+      customers: (read) => customerList(vault, read),
+      requests: requestList,
+    },
+    jobs: { ...guestJobs(guests), ...pinJobs(vault, derivePinKey) },
+    finished: {
+      'open-guest': on(loadGuestOpened, decideGuestOpened),
+      'close-guest': () => decision(),
+      'derive-pin-key': on(loadPinDerived(vault), decidePinDerived),
+    },
+    started: on(loadStart, decideStart(chains)),
+    refused: (read, refused, context) => {
+      switch (refused.kind) {
+        case 'host-registration':
+          return decideRegistrationRefused(loadRegistration(read, refused.key), refused.code, context)
+        case 'customer-enrolment':
+          return decideEnrolmentRefused(loadEnrolmentById(read, idOfKey(refused.key)), refused, context)
+        default:
+          return refusedPurchase(read, refused, context)
+      }
+    },
+    receipted: (read, { kind, key }, context) =>
+      kind === 'host-registration' ? decideRegistered(loadRegistration(read, key), context) : decision(),
+    deviceSeed: (read, customer) => read.get(deviceSeeds, customer)?.seed,
+    answersTo: isWalletAddressee,
+    isAddressee: isWalletAddressee,
+    admissions: ['pay', 'pay-request'],
+    policySchema: WalletPolicy,
+    policyDefaults: DEFAULT_WALLET_POLICY,
+    ready: (read) => isHostRegistered(read, chains),
+  }
+}
+
+const loadSession = (read: Reader, token: string) => ({
+  session: read.get(sessions, token),
+  isCurrent: loadLogin(read).current?.token === token,
+})
+
+type StartSlice = {
+  readonly known: readonly Registration[]
+  readonly logins: readonly Session[]
+  readonly waiting: readonly Payment[]
+}
+const loadStart = (read: Reader): StartSlice => ({
+  known: loadRegistrations(read),
+  logins: [...read.scan(sessions, [])].map(([, row]) => row),
+  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => read.get(payments, prId) ?? []),
+})
+
+/**
+ * After a restart the one-time keys are gone: purchases that had not become a payment request end, with nothing paid, and every
+ * guest login with them. Payments that were requested go on from their rows, the outbox and their deadlines; goods are asked
+ * for again under a new login.
+ */
+const decideStart =
+  (chains: HostChains) =>
+  ({ known, logins, waiting }: StartSlice, _: unknown, context: Context<WalletPolicy>): Decision =>
+    decision(
+      combine(
+        registerHost(chains, known, context),
+        ...waiting.map((payment) =>
+          isGuestPhase(payment.state)
+            ? refusePurchase(
+                payment,
+                'MESSAGE_EXPIRED',
+                'the wallet host restarted before the payment request',
+                context.nowMs,
+                { othersWait: false },
+              )
+            : {
+                forget: [outbox.goods(payment.prId)],
+                writes:
+                  payment.token === undefined ? [] : [remove(waitingForLogin, keyOf(payment.token, payment.prId))],
+              },
+        ),
+        ...logins.map((session) => ({ ...endLogin(session, false), jobs: [] })),
+        { writes: [remove(currentSession, keyOf(CURRENT))], record: { event: 'wallet-host-started', ids: [] } },
+      ),
+    )
+
+/** Is this an id that frames may be addressed to here, besides the host's own: a customer, an alias, an open guest login? */
+const isWalletAddressee = (read: Reader, to: string): boolean =>
+  read.get(customers, to) !== undefined || read.get(aliases, to) !== undefined || read.get(sessions, to) !== undefined

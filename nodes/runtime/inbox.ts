@@ -1,0 +1,301 @@
+/**
+ * What happens to a frame from outside: opened, told from what was seen before, judged by time and admission, decided. The order
+ * is design §4.2: a message that was seen gets its stored answer whatever the time is now; only the unseen meets expiry, clock
+ * and admission. What fails before it is authenticated gets no answer.
+ */
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { deviceKeyRecord, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
+import type { Opener, SecretOf } from '../../protocol/confidential.ts'
+import { failureCode, failureNumber, FAILURES, isTransient, type FailureCode } from '../../protocol/failures.ts'
+import { isGuestToken, type Role } from '../../protocol/ids.ts'
+import { isFinalHop, KINDS } from '../../protocol/kinds.ts'
+import { keyIdOf } from '../../protocol/keys.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
+import type { Subject } from '../../protocol/subjects.ts'
+import type { Verified } from '../../protocol/verified.ts'
+import { isBarred, type Gate } from './admission.ts'
+import { refusalAddressee, type Applier, type Batch, type Trigger } from './apply.ts'
+import type { CredentialStore, Missing } from './credential-store.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { decision, refuse, remove, type Context, type Decision, type NodeDefinition, type Self } from './node.ts'
+import { compose, type Composer } from './outgoing.ts'
+import type { Outbox } from './outbox.ts'
+import type { Parking } from './parking.ts'
+import { businessId, requestRef } from './request-ref.ts'
+import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
+import { keyBytes } from './sorted-map.ts'
+import type { Staged } from './staged.ts'
+
+export type Frame = { readonly subject: Subject; readonly bytes: Uint8Array }
+
+export type InboxDeps = {
+  readonly self: Self
+  readonly definition: NodeDefinition
+  readonly staged: Staged
+  readonly trust: Trust
+  readonly opener: Opener
+  readonly secretOf: SecretOf
+  readonly credentials: CredentialStore
+  /** Is this one of the ids that this host answers to? */
+  readonly isAddressee: (id: string) => boolean
+  readonly outbox: Outbox
+  readonly composer: Composer
+  readonly applier: Applier
+  readonly parking: Parking<Frame>
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly gate: () => Gate
+  readonly contextAt: (nowMs: number) => Context
+  readonly missing: (batch: Batch, missing: Missing, nowMs: number) => void
+  readonly release: (frames: readonly Frame[]) => void
+}
+
+/** Ids of a payment that bodies bear, so that a trace finds a message also where the node recorded nothing. */
+const TRACED_FIELDS = ['prId', 'pnId', 'txId', 'orderId', 'holdId', 'batchId', 'payoutId'] as const
+
+const idsOf = (message: Verified): readonly Uint8Array[] => {
+  const body = message.body as Readonly<Record<string, unknown>>
+  const ids = TRACED_FIELDS.map((field) => body[field]).filter((value): value is Uint8Array => value instanceof Uint8Array)
+  return KINDS[message.kind].id === null ? ids : [businessId(message.kind, message.header, message.body), ...ids]
+}
+
+export const createInbox = (deps: InboxDeps) => {
+  const { self, definition, staged, credentials, applier, metrics, log, outbox } = deps
+
+  const deviceRecord = (keyId: Uint8Array, customer: string): KeyRecord | undefined => {
+    const device = definition.deviceKey?.(staged, customer)
+    if (device === undefined || !equalBytes(keyIdOf('ed25519', device.publicKey), keyId)) return undefined
+    return deviceKeyRecord({ customer, host: device.host, deviceKey: device.publicKey })
+  }
+  const openContext = (role: Role, isAddressee: (to: string) => boolean): OpenContext => ({
+    trust: deps.trust,
+    lookupKey: (keyId, from) => {
+      if (deps.trust.isRevoked(keyId)) return 'revoked'
+      return credentials.byKeyId(keyId) ?? deviceRecord(keyId, from)
+    },
+    self: { role, isAddressee },
+    roleOf: credentials.roleOf,
+    opener: deps.opener,
+    secretOf: deps.secretOf,
+  })
+  const own = openContext(self.role, deps.isAddressee)
+
+  const send = (batch: Batch, stored: StoredSend | undefined): void => {
+    if (stored !== undefined) batch.outs.push({ send: stored, outboxKey: undefined })
+  }
+
+  const onUnopened = (batch: Batch, frame: Frame, code: FailureCode, detail: string, about: About, nowMs: number): void => {
+    const { subject } = frame
+    if (about.missing !== undefined) {
+      const from = about.header?.from
+      const missing: Missing | undefined =
+        'id' in about.missing ? { id: about.missing.id } : typeof from === 'string' ? { id: from, keyId: about.missing.keyId } : undefined
+      if (missing !== undefined) {
+        if (deps.parking.park(missing.keyId === undefined ? missing.id : toHex(missing.keyId), frame)) metrics.count('parked')
+        deps.missing(batch, missing, nowMs)
+      }
+    }
+    if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {
+      metrics.count('unauthenticated')
+      log.unauthenticated({ code, detail, kind: subject.kind, via: subject.fromHost })
+      return
+    }
+    log.write('warn', 'message refused', { code, detail, kind: subject.kind, via: subject.fromHost })
+    const from = about.header?.from
+    const host = typeof from === 'string' ? from : subject.fromHost
+    const roleOf = (id: string): Role | undefined => (isGuestToken(id) ? 'guest' : credentials.roleOf(id))
+    const role = roleOf(host)
+    const previous = { role: roleOf(subject.fromHost), host: subject.fromHost }
+    const to = refusalAddressee(self.role, role === undefined ? { role: 'observer', host } : { role, host }, previous)
+    // A refusal is never answered by a refusal: two nodes would go on for ever.
+    if (to === undefined || subject.kind === 'refusal') return
+    metrics.count('refusalsSent')
+    const body = { digest: about.digest, code: failureNumber(code), detail: detail.slice(0, 240) }
+    send(batch, compose(deps.composer, { kind: 'refusal', to, body, delivery: { once: true } }, nowMs))
+  }
+
+  /** The refusal of an unseen or busy message, without a trace in the ledger. */
+  const refuseOnce = (batch: Batch, message: Verified, code: FailureCode, detail: string, nowMs: number): void => {
+    const refusal = applier.refusalOf(message, { code, detail })
+    if (refusal === undefined) return
+    metrics.count('refusalsSent')
+    send(batch, compose(deps.composer, { ...refusal, delivery: { once: true } }, nowMs))
+  }
+
+  const learnFrom = (message: Verified, nowMs: number): void => {
+    const chains: { readonly bytes: readonly Uint8Array[]; readonly verified: NonNullable<Verified['chain']> }[] = []
+    const look = (one: Verified): void => {
+      const { chain: bytes } = one.body as { readonly chain?: readonly Uint8Array[] }
+      if (one.chain !== undefined && bytes !== undefined) chains.push({ bytes, verified: one.chain })
+    }
+    look(message)
+    for (const nested of Object.values(message.nested as Readonly<Record<string, unknown>>))
+      for (const one of Array.isArray(nested) ? nested : [nested])
+        if (one !== undefined && (one as { ok: boolean }).ok) look((one as { value: Verified }).value)
+    for (const { bytes, verified } of chains) {
+      const rows = credentials.learn(bytes, verified, nowMs)
+      if (rows.length === 0) continue
+      metrics.count('credentialsLearned')
+      rows.forEach(staged.write)
+      releaseFor(verified)
+    }
+  }
+  const releaseFor = (chain: NonNullable<Verified['chain']>): void => {
+    for (const record of [chain.processorKey, chain.hostKey])
+      if (record !== undefined) deps.release([...deps.parking.take(toHex(record.keyId)), ...deps.parking.take(record.owner)])
+  }
+
+  /** The stored message that a receipt or refusal speaks of, if its sender may speak of it. */
+  const spokenOf = (digest: Uint8Array, message: Verified): { readonly key: Uint8Array; readonly row: StoredSend } | undefined => {
+    const text = outbox.keyOfDigest(toHex(digest))
+    if (text === undefined) return undefined
+    const key = keyBytes(text)
+    const row = staged.get(outboxTable, key)
+    if (row === undefined) return undefined
+    const { role, host } = message.sender
+    const fits = (row.responderRole === undefined || row.responderRole === role) && (row.responderId === undefined || row.responderId === host)
+    if (fits) return { key, row }
+    log.write('warn', 'answer from a host that does not process the message', { kind: message.kind, from: host, of: row.kind })
+    return undefined
+  }
+
+  const onReceipt = (batch: Batch, message: Verified<'receipt'>, trigger: Trigger, nowMs: number): void => {
+    metrics.count('receiptsReceived')
+    const found = spokenOf(message.body.digest, message)
+    if (found === undefined) return
+    applier.forget(found.key)
+    const { kind } = found.row
+    applier.apply(batch, definition.receipted(staged, { kind, key: found.key }, deps.contextAt(nowMs)), { ...trigger, trigger: 'receipted', name: kind }, nowMs)
+  }
+
+  const onRefusal = (batch: Batch, message: Verified<'refusal'>, trigger: Trigger, nowMs: number): void => {
+    metrics.count('refusalsReceived')
+    const found = spokenOf(message.body.digest, message)
+    if (found === undefined) return
+    // A number this version does not know ends nothing: what it means is not known.
+    const code = failureCode(message.body.code)
+    if (code === undefined || isTransient(code)) {
+      metrics.count('transientRefusalsReceived')
+      return
+    }
+    applier.forget(found.key)
+    const { kind } = found.row
+    const event = { kind, key: found.key, code, detail: message.body.detail, by: message.sender.host }
+    log.write('warn', 'refused', { kind, code, detail: message.body.detail, by: event.by })
+    applier.apply(batch, definition.refused(staged, event, deps.contextAt(nowMs)), { ...trigger, trigger: 'refused', name: kind }, nowMs)
+  }
+
+  const onCredential = (message: Verified<'credential-record'>, nowMs: number): void => {
+    const learned = credentials.verifyAndLearn(message.body.chain, nowMs)
+    if (!learned.ok) {
+      log.write('warn', 'a data center gave a chain that does not hold', { code: learned.failure.code, from: message.sender.host })
+      return
+    }
+    if (learned.value.rows.length > 0) metrics.count('credentialsLearned')
+    learned.value.rows.forEach(staged.write)
+    releaseFor(learned.value.verified)
+  }
+
+  const relay = (batch: Batch, message: Verified, trigger: Trigger, nowMs: number): void => {
+    const next = definition.route?.(staged, message, deps.contextAt(nowMs))
+    if (next === undefined) {
+      metrics.count('undeliverable')
+      const { role, host } = message.sender
+      if (role !== 'cpp' && role !== 'mpp' && role !== 'dc') return
+      const body = { digest: message.digest, code: failureNumber('UNKNOWN_DESTINATION'), detail: `no route for ${message.kind}` }
+      applier.apply(batch, decision({ sends: [{ kind: 'undeliverable', to: host, body, delivery: { once: true } }] }), trigger, nowMs)
+      return
+    }
+    metrics.count('relayed')
+    const relayed = { relay: message.kind, frame: message.frame, digest: message.digest, nextHop: next, delivery: { once: true } } as const
+    applier.apply(batch, decision({ sends: [relayed] }), trigger, nowMs)
+  }
+
+  const judge = (message: Verified, here: Role, nowMs: number): Decision | undefined => {
+    const { kind, header, sender } = message
+    if (header.sentAtMs > nowMs + LIMITS.maxFutureSkewMs) return refuse('CLOCK_SKEW', `${header.sentAtMs - nowMs} ms ahead`)
+    // Judged where the message ends: a hop on the way would only add its clock to the question.
+    if (header.expiresAtMs !== undefined && header.expiresAtMs <= nowMs && isFinalHop(kind, sender.role, here))
+      return refuse('MESSAGE_EXPIRED', `${nowMs - header.expiresAtMs} ms late`)
+    if (isBarred(deps.gate(), kind, self.role)) return refuse('PAUSED', 'this host admits nothing new for now')
+    return undefined
+  }
+
+  /** One frame, in full. `busy`: the admission queue was full when it came. */
+  const handle = (batch: Batch, frame: Frame, nowMs: number, busy = false): void => {
+    const { subject } = frame
+    const guest = subject.toRole === 'guest'
+    const context = guest ? openContext('guest', (to) => to === subject.toHost) : own
+    const opened = openFrame(frame.bytes, subject, context)
+    if (!opened.ok) {
+      onUnopened(batch, frame, opened.failure.code, opened.failure.detail, opened.about, nowMs)
+      return
+    }
+    const message = opened.value
+    const { kind } = message
+    const trigger: Trigger = { trigger: 'message', name: kind, ids: idsOf(message), message }
+    if (self.role === 'dc' && !isFinalHop(kind, message.sender.role, 'dc')) {
+      relay(batch, message, trigger, nowMs)
+      return
+    }
+    switch (kind) {
+      case 'receipt':
+        onReceipt(batch, message, trigger, nowMs)
+        return
+      case 'refusal':
+        onRefusal(batch, message, trigger, nowMs)
+        return
+      case 'undeliverable':
+        metrics.count('undeliverable')
+        log.write('info', 'no route', { by: message.sender.host, detail: message.body.detail })
+        return
+      case 'credential-record':
+        onCredential(message, nowMs)
+        return
+      default:
+        break
+    }
+    const ref = requestRef(kind, message.header, message.body)
+    const seen = staged.get(seenTable, ref)
+    if (seen !== undefined) {
+      onSeen(batch, message, seen, nowMs)
+      return
+    }
+    if (busy) {
+      metrics.count('busy')
+      refuseOnce(batch, message, 'BUSY', 'the admission queue is full', nowMs)
+      return
+    }
+    learnFrom(message, nowMs)
+    const judged = judge(message, guest ? 'guest' : self.role, nowMs)
+    const handler = (definition.messages as Readonly<Record<string, ((...args: unknown[]) => Decision) | undefined>>)[kind]
+    if (judged === undefined && handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
+    const decided = judged ?? (handler as (...args: unknown[]) => Decision)(staged, { message, ref }, deps.contextAt(nowMs))
+    applier.apply(batch, decided, { ...trigger, ref }, nowMs)
+  }
+
+  const onSeen = (batch: Batch, message: Verified, seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array }, nowMs: number): void => {
+    if (!equalBytes(seen.digest, message.digest)) {
+      metrics.count('idReused')
+      log.write('warn', 'id used again with other content', { kind: message.kind, from: message.sender.host })
+      refuseOnce(batch, message, 'ID_REUSED', `${message.kind} with this id was seen with other content`, nowMs)
+      return
+    }
+    metrics.count('duplicates')
+    // No answer yet: it will be sent when it is there.
+    if (seen.answer === undefined) return
+    metrics.count('answersRepeated')
+    send(batch, outboxTable.decode(seen.answer))
+  }
+
+  /** Drops outbox entries whose key is gone or whose message has expired. */
+  const dropEntry = (keyText: string): void => {
+    const key = keyBytes(keyText)
+    outbox.forget(keyText)
+    staged.write(remove(outboxTable, key))
+  }
+  return { handle, dropEntry }
+}
+export type Inbox = ReturnType<typeof createInbox>

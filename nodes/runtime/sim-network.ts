@@ -1,0 +1,237 @@
+/**
+ * A whole network in one process for tests: real envelopes and credentials, hosts of any roles over the simulated bus and memory
+ * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
+ */
+import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend } from '../../bus/simulated-bus.ts'
+import { u32be, utf8 } from '../../protocol/bytes.ts'
+import { createTrust } from '../../protocol/credentials.ts'
+import type { KeyPair } from '../../protocol/engines/engine.ts'
+import { loadEngine } from '../../protocol/engines/load.ts'
+import { hash } from '../../protocol/hash.ts'
+import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
+import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { issueHost, issueProcessor } from '../../protocol/statements.ts'
+import { createHost, type Host, type NodeServices } from './host.ts'
+import { silentLog, type Log } from './log.ts'
+import { memoryStore, type MemoryStore } from './memory-store.ts'
+import type { NodeDefinition } from './node.ts'
+import type { Random } from './random.ts'
+
+export const SIM_START_MS = 1_800_000_000_000
+const YEAR_MS = 366 * 86_400_000
+const MAX_TURNS = 100_000
+
+/** Bytes that look random and are the same for the same name. */
+export const seededRandom = (name: string): Random => {
+  let block = 0
+  return {
+    bytes: (length) => {
+      const bytes = new Uint8Array(length)
+      for (let at = 0; at < length; at += 32) bytes.set(hash(utf8(`sim ${name}`), u32be(block++)).subarray(0, length - at), at)
+      return bytes
+    },
+  }
+}
+
+type ProcessorRole = 'cpp' | 'mpp' | 'bank' | 'dc'
+export type SimSpec = {
+  readonly id: string
+  readonly define: (services: NodeServices) => NodeDefinition<any>
+  readonly policy?: unknown
+  readonly durability?: 'flushed' | 'committed'
+  readonly maxAdmissions?: number
+} & (
+  | { readonly role: ProcessorRole; readonly operatorId?: string }
+  /** `certifiedBy`: ids of CPPs or MPPs added before. */
+  | { readonly role: 'customer' | 'merchant'; readonly certifiedBy: readonly string[] }
+)
+
+export type SimHost = {
+  readonly id: string
+  /** The running one; another after a restart. */
+  readonly host: () => Host
+  readonly store: () => MemoryStore
+  readonly identity: SimIdentity
+  /** What stopped it, if something did. */
+  readonly fatal: () => unknown
+  /** Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. */
+  readonly crash: () => Promise<void>
+  /** Its wall clock alone is wrong by so much more. */
+  readonly jumpClock: (ms: number) => void
+  /** Starts again on what the crash, or a stop in order, left behind. */
+  readonly restart: () => Promise<void>
+}
+export type SimIdentity = {
+  readonly id: string
+  readonly role: SimSpec['role']
+  readonly signing: SigningKey
+  readonly sealing: KeyPair
+  readonly chains: readonly (readonly Uint8Array[])[]
+}
+
+export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>
+
+export const createSimNetwork = (options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {}) => {
+  const { seed = 'sim' } = options
+  const engine = loadEngine()
+  const root = signingKeyFromSeed(engine, hash(utf8(`${seed} root`)))
+  const networkId = networkIdOf(root.publicKey)
+  let time = SIM_START_MS
+  let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
+  const network = createSimulatedNetwork({ now: () => time, onSend: (message) => onSend(message) })
+  const hosts = new Map<string, SimHost>()
+  const validity = { notBeforeMs: SIM_START_MS - YEAR_MS, notAfterMs: SIM_START_MS + YEAR_MS, serial: 1 }
+
+  const identify = (spec: SimSpec): SimIdentity => {
+    const { id, role } = spec
+    const signing = signingKeyFromSeed(engine, hash(utf8(`${seed} ${id} signing`)))
+    const secretKey = hash(utf8(`${seed} ${id} sealing`))
+    const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
+    const common = { networkId, id, algorithm: 'ed25519' as const, signingKey: signing.publicKey, sealingKey: sealing.publicKey, ...validity }
+    if ('certifiedBy' in spec) {
+      const chains = spec.certifiedBy.map((by) => {
+        const issuer = hosts.get(by)?.identity
+        if (issuer === undefined) throw new Error(`${by}, which certifies ${id}, was not added before`)
+        return [...(issuer.chains[0] ?? []), issueHost(engine, { ...common, role: spec.role }, issuer.signing)]
+      })
+      return { id, role, signing, sealing, chains }
+    }
+    const realm = realmOf(id)
+    const address = role === 'dc' ? { address: dataCenterAddress(realm) } : {}
+    const credential = issueProcessor(engine, { ...common, ...address, role: spec.role, realm, operatorId: spec.operatorId ?? id }, root)
+    return { id, role, signing, sealing, chains: [[credential]] }
+  }
+
+  /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
+  const add = async (spec: SimSpec): Promise<SimHost> => {
+    const identity = identify(spec)
+    const { id, role } = spec
+    const realm = realmOf(id)
+    const centers = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc' && realmOf(one.id) === realm)
+    if (role === 'dc') centers.push(identity)
+    let store = memoryStore()
+    let running: Host | undefined
+    let fatal: unknown
+    let starts = 0
+    let wrongByMs = 0
+    const clock = { wallMs: () => time + wrongByMs, monotonicMs: () => time - SIM_START_MS }
+    const launch = async (): Promise<void> => {
+      const broker = network.broker(role, id)
+      const bus = await broker.openHost()
+      starts += 1
+      fatal = undefined
+      running = createHost({
+        self: { id, role, realm, operatorId: 'operatorId' in spec ? (spec.operatorId ?? id) : id },
+        define: spec.define,
+        store,
+        broker,
+        bus,
+        clock,
+        random: seededRandom(`${seed} ${id} ${starts}`),
+        trust: createTrust(engine, root.publicKey),
+        signing: identity.signing,
+        sealing: identity.sealing,
+        localKey: hash(utf8(`${seed} ${id} local`)),
+        chains: identity.chains,
+        trusted: centers.flatMap((one) => one.chains),
+        dataCenters: centers.map((one) => one.id),
+        peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
+        policy: spec.policy,
+        durability: spec.durability ?? 'flushed',
+        ...(spec.maxAdmissions === undefined ? {} : { maxAdmissions: spec.maxAdmissions }),
+        log: options.log?.(id) ?? silentLog,
+        onWork: () => {},
+        onFatal: (error) => {
+          fatal = error
+        },
+      })
+      closing = async () => {
+        await running?.stop()
+        await bus.close()
+      }
+      await running.start()
+    }
+    let closing = async (): Promise<void> => {}
+    const sim: SimHost = {
+      id,
+      identity,
+      host: () => running as Host,
+      store: () => store,
+      fatal: () => fatal,
+      crash: async () => {
+        store = store.crash()
+        await closing()
+        running = undefined
+      },
+      jumpClock: (ms) => {
+        wrongByMs += ms
+      },
+      restart: launch,
+    }
+    hosts.set(id, sim)
+    await launch()
+    return sim
+  }
+
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+  /**
+   * Steps every host and delivers every message until nothing moves at this time. @throws what stopped a host, or Error when the
+   * network never comes to rest
+   */
+  const run = async (): Promise<void> => {
+    let idle = 0
+    for (let turns = 0; idle < 3; turns++) {
+      if (turns > MAX_TURNS) throw new Error('the network does not come to rest')
+      let moved = network.pump() > 0
+      for (const { host, fatal } of hosts.values()) {
+        if (fatal() !== undefined) throw fatal()
+        const running = host() as Host | undefined
+        if (running === undefined) continue
+        if (running.step()) moved = true
+        const { commits, jobs, completions, admissions } = running.depths()
+        if ((commits ?? 0) + (jobs ?? 0) + (completions ?? 0) + (admissions ?? 0) > 0) moved = true
+      }
+      await turn()
+      if (network.pump() > 0) moved = true
+      idle = moved ? 0 : idle + 1
+    }
+  }
+
+  return {
+    engine,
+    root,
+    network,
+    now: () => time,
+    add,
+    run,
+    host: (id: string): SimHost => {
+      const found = hosts.get(id)
+      if (found === undefined) throw new Error(`no host ${id}`)
+      return found
+    },
+    hosts: () => [...hosts.values()],
+    /** Lets time pass in steps, running the network at each. */
+    advance: async (ms: number, stepMs = 250): Promise<void> => {
+      const end = time + ms
+      while (time < end) {
+        time = Math.min(end, time + stepMs)
+        await run()
+      }
+    },
+    /** Moves the clock without running anything. */
+    setTime: (ms: number): void => {
+      time = ms
+    },
+    /** What happens to messages on their way: loss, delay, duplication. */
+    setOnSend: (next: OnSend | undefined): void => {
+      onSend = next ?? (() => DELIVERED_AT_ONCE)
+    },
+    /** A command of a host's control socket, run to rest. */
+    command: async (id: string, name: string, args: Readonly<Record<string, unknown>> = {}) => {
+      const answer = (hosts.get(id) as SimHost).host().command(name, args)
+      await run()
+      return await answer
+    },
+  }
+}

@@ -1,0 +1,412 @@
+/**
+ * What SPEC says of each kind of message beside what the registry says: its purpose, what its sender and its receivers MUST
+ * do, in the order in which they do it. `make-spec` prints it, numbered; the compiler demands a row for every kind.
+ */
+import type { KindName } from './kinds.ts'
+
+export type Obligations = {
+  readonly purpose: string
+  readonly sender: readonly string[]
+  readonly receiver: readonly string[]
+}
+
+const answerOnce = 'MUST store it under the request and send the same content again whenever the request comes again.'
+const bankAnswer = (order: string): Obligations => ({
+  purpose: `The bank's answer to a ${order}.`,
+  sender: ['MUST have booked, or decided not to, durably before it answers.', answerOnce],
+  receiver: ['MUST accept it only from the bank that was asked.', 'MUST end the resending of the order.'],
+})
+const later = (purpose: string): Obligations => ({
+  purpose: `${purpose} Its number is given; version 1 of this implementation accepts no body version of it.`,
+  sender: ['MUST NOT send it to a peer that accepts no version of it.'],
+  receiver: ['MUST refuse it with UNSUPPORTED_VERSION and the empty list.'],
+})
+
+export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
+  'offer-request': {
+    purpose: 'An anonymous guest asks a payee for an invoice over an amount or a catalogue item.',
+    sender: [
+      'MUST seal it with a one-time key, which stands in the header as `from`.',
+      'MUST use a fresh purchaseToken for each purchase and MUST NOT put anything of the customer into it.',
+      'MUST give exactly one of amountMinor and item.',
+    ],
+    receiver: [
+      'MUST refuse an unknown payee with NOT_FOUND, an unpriced item with NOT_FOUND, another currency with CURRENCY_UNSUPPORTED.',
+      'MUST answer a repeated purchaseToken with the stored TRANS.',
+    ],
+  },
+  'transaction-details': {
+    purpose: "TRANS: the invoice. Sealed by the merchant host, encrypted to the offer's one-time key.",
+    sender: [
+      'MUST use a fresh txId and nonce, and carry the chain MPP, merchant host, payee.',
+      'MUST keep the order before it sends the invoice.',
+      'MUST send description, salt and purchaseToken beside the frame, inside the encrypted carrier only.',
+    ],
+    receiver: [
+      'MUST verify the chain to the root, that the payee credential names the sealing host, and that payee, amount and currency are those asked for.',
+      'MUST verify that H(salt ‖ description) is the descriptionHash.',
+      "MUST NOT pay it after its header's expiresAtMs.",
+    ],
+  },
+  'goods-release': {
+    purpose: "What was bought, encrypted to the purchase's one-time key.",
+    sender: [
+      "MUST release a micropayment's goods only after a verified DT, a macro payment's only after T and the bank's own notice; never on its own approve.",
+      'MUST answer a later order-query with it.',
+    ],
+    receiver: ['MAY ask for it again with an order-query that proves the nonce of the TRANS.'],
+  },
+  'order-query': {
+    purpose: 'Fetches the goods of a paid order under a fresh guest login.',
+    sender: ['MUST carry the nonce of the TRANS and a one-time key for the answer.'],
+    receiver: ['MUST refuse an unknown order or a wrong nonce with NOT_FOUND, an unpaid one with UNDECIDED.'],
+  },
+  'request-to-pay': {
+    purpose: 'A TRANS sent to an alias that a customer opted in to.',
+    sender: ['MUST seal the TRANS as for an offer; its lifetime MAY be longer.', 'MUST resend it until a receipt.'],
+    receiver: [
+      'MPP and CPP MUST answer with a receipt once it is durable, and take over the resending to the next hop.',
+      'The data center routes it by alias; the CPP MUST NOT tell anyone whose alias it is.',
+      'The customer pays it by a payment-request like any other, or not at all.',
+    ],
+  },
+  'payment-request': {
+    purpose: 'PR: the customer tells their CPP to pay a TRANS.',
+    sender: [
+      'MUST save prId before it sends, and MUST NOT reuse it for another TRANS.',
+      "MUST sign the inner frame with the customer's device key and encrypt it to the CPP.",
+      'MUST bind the PIN proof to this TRANS and this prId.',
+      "MUST resend the same content until an answer; after the TRANS's expiry MAY ask with payment-query instead.",
+    ],
+    receiver: [
+      'MUST check, in this order: customer, TRANS and chain, TRANS expiry, currency, PIN lock, PIN proof, suspension, TRANS lock, room to wait; each failure is an outcome with its code.',
+      'MUST count a wrong PIN once for each authentic frame, and lock after maxWrongPins.',
+      'MUST refuse a second request for the same TRANS while the first is undecided or confirmed, before any collection.',
+      "MUST fix the notice's expiry at admission: the earlier of the TRANS's expiry and now plus the notice lifetime; waiting for a collection counts.",
+    ],
+  },
+  'payment-notice': {
+    purpose: 'PN: the CPP guarantees a payment if the payee approves it in time. Forwarded byte for byte.',
+    sender: [
+      'MUST have admitted the payment (micro) or placed the hold (macro) durably before it sends.',
+      'MUST use a fresh random pnId that nothing of the customer can be derived from.',
+      'MUST choose the mode by the amount: macro iff amount ≥ M of the currency.',
+    ],
+    receiver: [
+      "The MPP MUST check, in this order: TRANS and chain, that the chain names it, payee, mode, enrolment, a stored outcome, the TRANS lock, the CPP's default, the CPP's credit limit; each failure is its own countersigned rejection.",
+      "The MPP MUST lock (payee, txId) until the CPP's signed outcome, never on its own clock.",
+      'The merchant MUST check order, amount and currency against its own TRANS, and take one payment for one TRANS.',
+    ],
+  },
+  'payment-decision': {
+    purpose: 'The payee approves or rejects a notice.',
+    sender: [
+      'MUST decide a pnId once.',
+      'MUST name the digest of the notice it decides.',
+      'MUST resend it until T, DT or an outcome.',
+    ],
+    receiver: [
+      "MUST accept it only from the host that the payee's credential names, for a notice it holds, with that notice's digest.",
+    ],
+  },
+  'countersigned-decision': {
+    purpose: "The MPP's countersignature over the payee's decision, or its own rejection.",
+    sender: ["MUST nest the merchant's frame byte for byte to approve.", 'MUST resend it until T, DT or an outcome.'],
+    receiver: [
+      "MUST accept it only from the MPP that the TRANS's chain names; an approve only with a merchant decision sealed by the host of that chain for the same pnId, txId and notice digest.",
+      "MUST confirm an approve that arrived before the notice's expiry: the CPP's commit of it is the payment. A late one gets the stored outcome.",
+    ],
+  },
+  'customer-transfer-confirmation': {
+    purpose: 'T to the customer: the transfer is booked.',
+    sender: ["MUST follow the bank's booked answer.", answerOnce],
+    receiver: ['MUST take it for final.'],
+  },
+  'customer-delayed-transfer-confirmation': {
+    purpose: 'DT to the customer: the CPP has paid on their behalf and collects later.',
+    sender: ['MUST follow the commit of the confirmation.', answerOnce],
+    receiver: ['MUST take it for final.'],
+  },
+  'customer-payment-outcome': {
+    purpose: 'Every end of a payment that is not confirmed, to the customer.',
+    sender: ['MUST be final: no later message may contradict it.', answerOnce],
+    receiver: ['MUST take it for final; a new attempt takes a new prId.'],
+  },
+  'transfer-confirmation': {
+    purpose: "T to the payee's side: the payee's bank has booked a macro payment.",
+    sender: ["MUST follow the bank's booked answer.", answerOnce],
+    receiver: [
+      "MPP and merchant MUST accept it only from the notice's CPP and with the TRANS's amount.",
+      'The MPP MUST forward it byte for byte.',
+    ],
+  },
+  'delayed-transfer-confirmation': {
+    purpose: "DT to the payee's side: the CPP owes the MPP from here on.",
+    sender: [
+      'MUST give it the next pairSeq of its pair (CPP, MPP, currency), without gaps, in the commit that confirms.',
+      answerOnce,
+    ],
+    receiver: [
+      "The MPP MUST accept it only from the notice's CPP and with the TRANS's amount, credit the payee exactly that amount once, and keep it by pairSeq.",
+      'The MPP MUST forward it byte for byte.',
+    ],
+  },
+  'payment-outcome': {
+    purpose: "Every end of a payment that is not confirmed, to the payee's side.",
+    sender: ['MUST resend it until a receipt where no decision asked for it.', answerOnce],
+    receiver: [
+      'MUST free the TRANS lock.',
+      'MUST keep an outcome for a pnId not seen yet, and give it to that notice when it comes.',
+      'MUST answer with a receipt once durable.',
+    ],
+  },
+  'payment-query': {
+    purpose: 'Asks what became of a payment request.',
+    sender: ["MUST carry the expiry of the request's TRANS."],
+    receiver: [
+      'MUST answer a decided payment with the stored answer, an undecided one with UNDECIDED.',
+      'MUST, when nothing is found after transExpiresAtMs, write a refused tombstone: a delayed request can not be admitted later.',
+    ],
+  },
+  'host-registration': {
+    purpose: 'A wallet or merchant host shows its credential to the processor that certified it.',
+    sender: ['MUST send it at each start, and resend it until a receipt.'],
+    receiver: ['MUST refuse a chain that it did not sign itself with BROKEN_CHAIN.'],
+  },
+  'customer-enrolment': {
+    purpose: 'A customer joins a CPP: device key, PIN key, account and mandate, encrypted to the CPP.',
+    sender: ['MUST make the device key on the device.', 'MUST send pinKey here and nowhere else.'],
+    receiver: [
+      'MUST refuse a customer id that belongs to another host or device with NAME_TAKEN.',
+      "MUST register the mandate at the account's bank and enrol only after its acceptance.",
+      'MUST keep pinKey encrypted under a key of its own.',
+    ],
+  },
+  'customer-enrolment-record': {
+    purpose: 'The CPP-signed record of an enrolment.',
+    sender: [answerOnce],
+    receiver: ['MUST verify that it names its own device key.'],
+  },
+  'pin-change': later('A customer changes the PIN.'),
+  'device-replacement': later('A customer replaces a lost device.'),
+  'account-closure': later('A customer closes the account at a CPP.'),
+  'payee-enrolment': {
+    purpose: 'A payee joins an MPP.',
+    sender: ['MUST come from the host that will carry the payee.'],
+    receiver: [
+      'MUST refuse a name that another host holds with NAME_TAKEN.',
+      'MUST issue the payee credential and register the payee at every data center of its realm.',
+    ],
+  },
+  'payee-enrolment-record': {
+    purpose: "The payee's credential.",
+    sender: [answerOnce],
+    receiver: ['MUST verify that it names this host, payee and account.'],
+  },
+  'processor-registration': {
+    purpose: 'A processor, bank or data center shows its credential to a data center.',
+    sender: ['MUST register at every data center of its realm at each start; a data center at its peers.'],
+    receiver: [
+      'MUST verify the chain to the root, and refuse a lower version than the one held with REGISTRATION_STALE.',
+      'MUST keep it over a restart.',
+    ],
+  },
+  'payee-registration': {
+    purpose: 'An MPP puts a payee into the directory.',
+    sender: ['MUST raise version with each change.'],
+    receiver: [
+      'MUST verify that the chain leads from the sender to this payee and host; NAME_TAKEN when another MPP holds the name; REGISTRATION_STALE for an older version.',
+      'MUST keep retired rows, so that an older registration can not bring them back.',
+    ],
+  },
+  'alias-registration': {
+    purpose: 'A CPP puts an alias, chosen by its customer to be shown, into the directory.',
+    sender: ["MUST have the customer's consent; the row names no customer."],
+    receiver: [
+      'MUST refuse an alias that another CPP holds with NAME_TAKEN, an older version with REGISTRATION_STALE.',
+    ],
+  },
+  'payee-lookup': {
+    purpose: 'A guest asks where a payee is.',
+    sender: ['MUST send it under a guest login.'],
+    receiver: ['MUST refuse an unknown or retired payee with UNKNOWN_DESTINATION.'],
+  },
+  'payee-record': {
+    purpose: 'MPP, merchant host and chain of a payee.',
+    sender: ['MUST answer from the directory only.'],
+    receiver: ['MUST verify the chain; the record alone proves nothing.'],
+  },
+  'credential-query': {
+    purpose: 'Asks for the credential of a processor or bank.',
+    sender: ['MUST ask a data center of its own realm.'],
+    receiver: [
+      "MUST answer from its rows, or ask the peer of the id's realm and answer when its record comes; UNKNOWN_DESTINATION otherwise.",
+    ],
+  },
+  'credential-record': {
+    purpose: 'The chain of a credential.',
+    sender: ['MUST answer from the directory only.'],
+    receiver: ['MUST verify the chain to the root before it uses the key.'],
+  },
+  'revocation-query': later('Asks for the newest revocation list.'),
+  'revocation-record': later('The revocation list, signed by the root.'),
+  'directory-query': later('A new replica asks a sibling for its rows.'),
+  'directory-page': later('A page of a directory.'),
+  'mandate-registration': {
+    purpose: "A processor shows a bank the holder's mandate for an account.",
+    sender: ["MUST forward the holder's bytes unchanged."],
+    receiver: [
+      "MUST verify them with the holder key of the account, and that they name the sender's operator; MANDATE_INVALID otherwise.",
+    ],
+  },
+  'mandate-answer': bankAnswer('mandate registration'),
+  'hold-order': {
+    purpose: 'Binds funds of a customer for a macro payment.',
+    sender: [
+      'MUST hold a mandate for the account.',
+      "MUST set holdExpiresAtMs to the notice's expiry plus postGraceMs.",
+    ],
+    receiver: [
+      'MUST check, in this order: a tombstone of an earlier void (HOLD_VOIDED), account, currency, mandate, mandate limit, free balance.',
+      "MUST judge the hold's expiry alone, and release the funds then.",
+    ],
+  },
+  'hold-answer': bankAnswer('hold order'),
+  'post-order': {
+    purpose: 'Turns a hold into a transfer to the payee.',
+    sender: ['MUST send it only after an approve in time.', "MUST name the payout account of the TRANS's chain."],
+    receiver: [
+      'MUST refuse an unknown (HOLD_UNKNOWN), expired, voided or mismatched hold.',
+      "MUST answer booked only after the payee's bank has booked.",
+    ],
+  },
+  'post-answer': bankAnswer('post order'),
+  'void-order': {
+    purpose: 'Releases a hold.',
+    sender: ['MUST send it after every end of a macro payment but confirmed.'],
+    receiver: [
+      'MUST keep a tombstone for a hold it does not know, so that a hold overtaken by its void is refused.',
+      'MUST leave a posted hold posted and say so.',
+    ],
+  },
+  'void-answer': bankAnswer('void order'),
+  'transfer-order': {
+    purpose: 'A collection, a settlement or a payout.',
+    sender: ['MUST save orderId before it sends; after a time-out it resends the same order and never issues another.'],
+    receiver: [
+      'MUST check, in this order: debit account, currency, ownership or mandate, mandate limit, free balance.',
+      'MUST answer only after the credit is booked, at another bank too; a returned credit goes back and is CREDIT_RETURNED.',
+    ],
+  },
+  'transfer-answer': bankAnswer('transfer order'),
+  'bulk-transfer-order': later('Many transfers in one signed order.'),
+  'bulk-transfer-answer': later('The answers to a bulk order, item by item.'),
+  'bank-order-query': {
+    purpose: 'Asks for the answer to an order.',
+    sender: ['MUST come from the host that ordered.'],
+    receiver: [
+      'MUST repeat the stored answer; UNDECIDED while there is none, NOT_FOUND for an order it does not know.',
+    ],
+  },
+  'account-notice': {
+    purpose: "Tells an account's holder of a booking, with the transaction, batch or payout it belongs to.",
+    sender: [
+      'MUST be sent after the booking, until a receipt.',
+      'MUST name the originating bank only, never the debited account.',
+    ],
+    receiver: ["MUST accept it only from the account's bank.", 'MUST book each noticeId once.'],
+  },
+  'interbank-credit': {
+    purpose: 'A bank that owes another asks it to credit an account.',
+    sender: [
+      'MUST have debited the payer and credited its clearing account for the peer.',
+      'MUST resend it until it is booked or returned.',
+    ],
+    receiver: ['MUST book it to the account or return it; never both, never twice.'],
+  },
+  'interbank-booking': bankAnswer('interbank credit'),
+  'interbank-return': bankAnswer('interbank credit that could not be booked'),
+  'clearing-order': {
+    purpose: 'What a bank owes the others at the end of a clearing window.',
+    sender: ['MUST carry every positive position once; a position under order MUST NOT be ordered again.'],
+    receiver: [
+      'MUST post all its items in one balanced entry, or queue it while reserves do not cover it; a queued order is visible.',
+    ],
+  },
+  'clearing-answer': bankAnswer('clearing order, once posted'),
+  'clearing-notice': {
+    purpose: 'Tells a creditor bank that its reserve was credited.',
+    sender: ['MUST be sent after the posting, until a receipt.'],
+    receiver: ['MUST reduce its claim on the debtor by exactly this sum, once.'],
+  },
+  'settlement-batch': {
+    purpose: "A range of a pair's entries, to be settled in one transfer.",
+    sender: [
+      "MUST continue the pair's chain: seq, prevHash, fromSeq = the last toSeq + 1.",
+      'MUST have one open batch a pair, and MUST NOT reissue one.',
+    ],
+    receiver: [
+      'MUST refuse a batch that does not continue the chain with BATCH_CHAIN_BROKEN, one that comes too early with BATCH_OUT_OF_ORDER.',
+      'MUST ask for the entries it lacks, then compare total and root, then accept or dispute item by item.',
+    ],
+  },
+  'settlement-acceptance': {
+    purpose: 'The MPP agrees with a batch.',
+    sender: ['MUST hold every entry of the range.', answerOnce],
+    receiver: ['MUST order one transfer of exactly totalMinor; the MPP orders it where the sum is negative.'],
+  },
+  'settlement-dispute': {
+    purpose: 'The MPP names the entries that are missing or differ.',
+    sender: ['MUST name the amount that it holds to be right.', answerOnce],
+    receiver: ['MUST settle the batch as it is, and settle each item it agrees with by an adjustment in the next.'],
+  },
+  'missing-entries-request': {
+    purpose: 'Asks for the frames of a range of entries.',
+    sender: ['MUST ask in ranges of at most maxMissingEntriesPerMessage.'],
+    receiver: ["MUST answer with the entries' own frames."],
+  },
+  'missing-entries': {
+    purpose: 'The frames that created the entries asked for.',
+    sender: ['MUST be the CPP of the pair.'],
+    receiver: ['MUST treat each frame as if it had arrived by itself.'],
+  },
+  'pair-adjustment': {
+    purpose: 'An entry (±) that settles a disputed one.',
+    sender: ['MUST take the next pairSeq.', 'MUST resend it until a receipt.'],
+    receiver: ['MUST book it once by pairSeq, and answer with a receipt.'],
+  },
+  'payout-advice': {
+    purpose: 'Tells a payee what was paid out.',
+    sender: ["MUST follow the bank's booked answer, until a receipt."],
+    receiver: ["MUST compare it with its bank's notice of the same payoutId."],
+  },
+  'refund-request': later('A payee returns all or part of a payment.'),
+  'countersigned-refund': later("The MPP's countersignature over a refund."),
+  'refund-confirmation': later("The CPP's entry for a refund."),
+  'customer-refund-notice': later('Tells a customer of a refund.'),
+  'fx-quote-request': later('Asks the CPP for a rate.'),
+  'fx-quote': later('A rate with an expiry, told to the customer only.'),
+  'ledger-report-query': later('An observer asks for figures of a ledger.'),
+  'ledger-report': later('Figures of a ledger.'),
+  receipt: {
+    purpose: 'The message of this digest is durable here.',
+    sender: ['MUST send it only after the flush of what it speaks of.'],
+    receiver: ['MUST take it only from the next store-and-forward hop, and MAY forget the message then.'],
+  },
+  refusal: {
+    purpose: 'The message of this digest is refused, with a code.',
+    sender: [
+      'MUST NOT answer what it could not authenticate.',
+      'MUST store a permanent refusal and repeat it; MUST NOT store a transient one.',
+    ],
+    receiver: [
+      'MUST go on resending after a transient code, and MUST stop after a permanent one.',
+      'MUST NOT take any refusal for the end of a payment that its CPP has not decided.',
+    ],
+  },
+  undeliverable: {
+    purpose: 'A data center has no route.',
+    sender: ['MUST be the data center that looked.'],
+    receiver: ['MAY shorten a wait; MUST NOT end a payment because of it.'],
+  },
+}
