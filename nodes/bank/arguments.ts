@@ -5,7 +5,6 @@
 import { fail, ok, type Failure, type FailureCode, type Result } from '../../protocol/failures.ts'
 import {
   AccountId,
-  AmountMinor,
   CurrencyCode,
   Fields,
   Id,
@@ -30,7 +29,7 @@ export const OpenAccountArguments = Fields({
   holderHost: Optional(Fields({ role: Word(...HOLDER_ROLES), host: NodeId })),
   operatorId: Optional(NodeId),
 })
-export const DepositArguments = Fields({ account: AccountId, amountMinor: AmountMinor })
+export const DepositArguments = Fields({ account: AccountId, amountMinor: SumMinor })
 export const FundReserveArguments = Fields({ bank: NodeId, currency: CurrencyCode, amountMinor: SumMinor })
 export const ResolveCreditArguments = Fields({ creditId: Id, booked: Type.Boolean() })
 

@@ -195,8 +195,9 @@ const decideDeposit = ({ books: slice }: BooksOnly, { args }: ControlEvent, cont
   const row = books.account(account)
   if (row?.kind !== 'holder') return refusedReply('ACCOUNT_UNKNOWN', account)
   const { currency } = row
-  if (!isInRange(row, amountMinor) || !isInRange(books.account(nostroAccount(currency)), -amountMinor))
-    return refusedReply('AMOUNT_INVALID', 'beyond what a ledger row holds')
+  const nostro = books.account(nostroAccount(currency))
+  if (amountMinor <= 0n || !isInRange(row, amountMinor) || !isInRange(nostro, -amountMinor))
+    return refusedReply('AMOUNT_INVALID', 'nothing, or beyond what a ledger row holds')
   books.post({ event: 'funding', currency, legs: fundingLegs(account, currency, amountMinor) })
   return combine(books.parts(), {
     reply: { ok: true, account, balanceMinor: books.account(account)?.balanceMinor },
