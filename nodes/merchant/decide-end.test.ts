@@ -183,9 +183,7 @@ describe('an outcome', () => {
   test('of a payment that has not the lock leaves the lock alone', () => {
     const host = waiting()
     const order = host.order()
-    host.deliver(
-      noticeOf(asSealed({ body: { ...order, chain: [] }, expiresAtMs: order.expiresAtMs }), { pn: 'two' }),
-    )
+    host.deliver(noticeOf(asSealed({ body: { ...order, chain: [] }, expiresAtMs: order.expiresAtMs }), { pn: 'two' }))
     host.deliver(outcomeOf(order, { pn: 'two', outcome: 'rejected' }))
     expect(host.order()).toEqual(order)
   })
