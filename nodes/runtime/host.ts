@@ -29,17 +29,18 @@ import { createInbox, type Frame } from './inbox.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { put, remove, type Context, type DeadlineEvent, type Decision, type Job, type NodeDefinition, type Reader, type Self } from './node.ts'
+import { put, remove, type Context, type DeadlineEvent, type Decision, type Delivery, type Job, type NodeDefinition, type Reader, type Self } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
 import { createQueue } from './queue.ts'
 import { randomBelow, type Random } from './random.ts'
-import { deadlineTable, headTable, outboxTable, policyTable, seenPruneTable, seenTable, type JournalRow } from './runtime-tables.ts'
+import { deadlineTable, headTable, outboxTable, policyTable, seenPruneTable, seenTable } from './runtime-tables.ts'
 import { keyText, keyBytes } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import type { Store } from './store.ts'
 import { keyOf } from './table.ts'
 import { compose } from './outgoing.ts'
+import { framesOf } from './sent-frames.ts'
 
 /** What a node's definition may be built from, beside its policy. */
 export type NodeServices = {
@@ -56,6 +57,11 @@ export type NodeServices = {
   /** Data-center hosts of the own realm. */
   readonly dataCenters: readonly string[]
   readonly peerRealms: readonly string[]
+  /**
+   * This host's own committed messages, sealed again, by how they were delivered: evidence for who asks for it. Undefined for
+   * what is not there, is confidential or was not sealed by the host's own key.
+   */
+  readonly framesOf: (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
 }
 
 export type HostDeps = {
@@ -191,6 +197,7 @@ export const createHost = (deps: HostDeps): Host => {
     chains: deps.chains,
     dataCenters: deps.dataCenters,
     peerRealms: deps.peerRealms,
+    framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
   }
   const definition: NodeDefinition<any> = deps.define(services)
   const head = openHead(committed, self.id, trust.networkId)
@@ -283,7 +290,7 @@ export const createHost = (deps: HostDeps): Host => {
     opener: createOpener(trust.engine),
     secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
     credentials: { ...credentials, roleOf },
-    isOwnAddress: (id) => ownAddresses.has(id),
+    isAddressee: (id) => ownAddresses.has(id) || (definition.isAddressee ?? definition.answersTo)?.(staged, id) === true,
     outbox,
     composer,
     applier,
@@ -599,4 +606,3 @@ export const createHost = (deps: HostDeps): Host => {
     },
   }
 }
-export type { JournalRow }

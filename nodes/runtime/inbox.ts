@@ -38,7 +38,8 @@ export type InboxDeps = {
   readonly opener: Opener
   readonly secretOf: SecretOf
   readonly credentials: CredentialStore
-  readonly isOwnAddress: (id: string) => boolean
+  /** Is this one of the ids that this host answers to? */
+  readonly isAddressee: (id: string) => boolean
   readonly outbox: Outbox
   readonly composer: Composer
   readonly applier: Applier
@@ -79,7 +80,7 @@ export const createInbox = (deps: InboxDeps) => {
     opener: deps.opener,
     secretOf: deps.secretOf,
   })
-  const own = openContext(self.role, (to) => deps.isOwnAddress(to) || definition.answersTo?.(staged, to) === true)
+  const own = openContext(self.role, deps.isAddressee)
 
   const send = (batch: Batch, stored: StoredSend | undefined): void => {
     if (stored !== undefined) batch.outs.push({ send: stored, outboxKey: undefined })

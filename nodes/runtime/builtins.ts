@@ -1,0 +1,137 @@
+/** What every host answers on its control socket, whatever its role. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { toHex } from '../../protocol/bytes.ts'
+import { isKindName } from '../../protocol/kinds.ts'
+import type { Passing } from './apply.ts'
+import type { ControlRequest } from './control.ts'
+import { isDeath } from './faults.ts'
+import type { Answer, Host } from './host.ts'
+import { traceJournal } from './journal.ts'
+
+const MAX_DRAIN_MS = 600_000
+const DRAIN_POLL_MS = 20
+
+const ok = (value: unknown): Answer => ({ ok: true, value })
+const bad = (detail: string): Answer => ({ ok: false, error: { code: 'BAD_ARGUMENTS', detail } })
+
+/** One event of a payment at this host, as `trace` gives it. */
+export type Hop = {
+  readonly node: string
+  readonly role: string
+  readonly atMs: number
+  /** `message`, `deadline`, `control`, `job`, `refused`, `receipted`. */
+  readonly trigger: string
+  /** The message's kind, or the name of the deadline, command or job. */
+  readonly name: string
+  readonly event: string | undefined
+  readonly from: string | undefined
+  readonly digest: string | undefined
+  readonly ids: readonly string[]
+  readonly sends: readonly { readonly kind: string; readonly to: string; readonly digest: string }[]
+  readonly refused: string | undefined
+  readonly seq: number | undefined
+}
+
+const hopOf = (host: Host, entry: Passing & { readonly seq?: number }): Hop => ({
+  node: host.self.id,
+  role: host.self.role,
+  atMs: entry.atMs,
+  trigger: entry.trigger,
+  name: entry.name,
+  event: entry.event,
+  from: entry.from,
+  digest: entry.digest === undefined ? undefined : toHex(entry.digest),
+  ids: entry.ids.map(toHex),
+  sends: entry.sends.map(([kind, to, digest]) => ({ kind, to, digest: toHex(digest) })),
+  refused: entry.refused,
+  seq: entry.seq,
+})
+
+const trace = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
+  const { ids, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER } = args
+  if (!Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) return bad('ids: a list of ids in hex')
+  if (typeof fromMs !== 'number' || typeof toMs !== 'number') return bad('fromMs and toMs: milliseconds')
+  const wanted = new Set<string>(ids as string[])
+  const journalled = traceJournal(host.read, host.lastSeq(), { ids: [...wanted], fromMs, toMs }).map((row) => hopOf(host, row))
+  const passed = host
+    .passing()
+    .filter((entry) => entry.atMs >= fromMs && entry.atMs <= toMs && entry.ids.some((id) => wanted.has(toHex(id))))
+    .map((entry) => hopOf(host, entry))
+  return ok({ hops: [...journalled, ...passed].sort((a, b) => a.atMs - b.atMs) })
+}
+
+/** Stops admissions and waits until nothing is under way, at most `timeoutMs`; says what is left. */
+const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promise<Answer> => {
+  const { timeoutMs = 30_000 } = args
+  if (typeof timeoutMs !== 'number' || timeoutMs < 0 || timeoutMs > MAX_DRAIN_MS) return bad(`timeoutMs: 0 to ${MAX_DRAIN_MS}`)
+  host.setGate('draining')
+  const end = performance.now() + timeoutMs
+  while (host.inFlight() > 0 && performance.now() < end && !host.stopped()) await delay(DRAIN_POLL_MS)
+  return ok({ inFlight: host.inFlight(), depths: host.depths() })
+}
+
+const fault = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
+  const { 'drop-next': drop, 'die-at': die, disarm } = args as Readonly<Record<string, { readonly kind?: unknown; readonly point?: unknown; readonly count?: unknown } | undefined>>
+  if (disarm !== undefined) host.faults.disarm()
+  const countOf = (of: { readonly count?: unknown }): number | undefined => (of.count === undefined ? 1 : Number.isSafeInteger(of.count) ? (of.count as number) : undefined)
+  if (drop !== undefined) {
+    const count = countOf(drop)
+    if (typeof drop.kind !== 'string' || !isKindName(drop.kind) || count === undefined) return bad('drop-next: { kind, count }')
+    host.faults.dropNext(drop.kind, count)
+  }
+  if (die !== undefined) {
+    const count = countOf(die)
+    if (typeof die.point !== 'string' || !isDeath(die.point) || count === undefined) return bad('die-at: { point, count }')
+    host.faults.dieAt(die.point, count)
+  }
+  return ok(null)
+}
+
+export type Builtins = (request: ControlRequest) => Promise<Answer>
+
+/** @param extra facts of the process for `status` and `metrics` */
+export const createBuiltins = (
+  host: Host,
+  extra: { readonly status: () => Readonly<Record<string, unknown>>; readonly metrics: () => Readonly<Record<string, unknown>> },
+): Builtins => {
+  const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
+    status: () =>
+      ok({
+        id: host.self.id,
+        role: host.self.role,
+        realm: host.self.realm,
+        operatorId: host.self.operatorId,
+        state: host.stopped() ? 'stopped' : host.gate() !== 'open' ? host.gate() : host.ready() ? 'ready' : 'starting',
+        ready: host.ready(),
+        inFlight: host.inFlight(),
+        depths: host.depths(),
+        seq: host.lastSeq(),
+        nowMs: host.nowMs(),
+        ...extra.status(),
+      }),
+    metrics: () => ok({ ...host.metrics.snapshot(), depths: host.depths(), ...extra.metrics() }),
+    report: (args) => host.ask('report', args),
+    payments: (args) => host.ask('payments', args),
+    trace: (args) => trace(host, args),
+    policy: () => ok(JSON.parse(host.policyJson())),
+    'set-policy': (args) => host.setPolicy(args['policy']),
+    pause: () => {
+      host.setGate('paused')
+      return ok(null)
+    },
+    resume: () => {
+      host.acceptClock()
+      host.setGate('open')
+      return ok(null)
+    },
+    drain: (args) => drain(host, args),
+    quiesce: (args) => drain(host, args),
+    fault: (args) => fault(host, args),
+  }
+  return async ({ form, name, args }) => {
+    if (form === 'command') return host.command(name, args)
+    if (form === 'read') return host.ask(name, args)
+    const builtin = Object.hasOwn(builtins, name) ? builtins[name] : undefined
+    return builtin === undefined ? { ok: false, error: { code: 'UNKNOWN_BUILTIN', detail: name } } : await builtin(args)
+  }
+}

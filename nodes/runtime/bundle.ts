@@ -1,0 +1,90 @@
+/**
+ * The two files that a host starts from: `<host>.creds`, its secrets and whom it trusts, and its configuration. Both are
+ * strict: an unknown field is a mistake, not an extension; secrets that others can read are refused.
+ */
+import { readFile } from 'node:fs/promises'
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { parseHostLogin, readSecretJson, type HostLogin } from '../../bus/logins.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { Word } from '../../protocol/fields.ts'
+import { NODE_ID_PATTERN, REALM_PATTERN } from '../../protocol/ids.ts'
+import { fromJson } from './json.ts'
+import { LOG_LEVELS } from './log.ts'
+
+const strict = { additionalProperties: false }
+const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
+const key32 = Type.String({ pattern: '^[0-9a-f]{64}$' })
+const chain = Type.Array(Type.String({ pattern: '^([0-9a-f]{2})+$' }), { minItems: 1, maxItems: 4 })
+const HOST_ROLES = ['customer', 'merchant', 'cpp', 'mpp', 'bank', 'dc'] as const
+
+export const HostCredentialsFile = Type.Object(
+  {
+    version: Type.Literal(1),
+    networkName: Type.String({ minLength: 1, maxLength: 120 }),
+    /** Everything else is believed only if this key leads to it. */
+    rootKey: key32,
+    host: nodeId,
+    role: Word(...HOST_ROLES),
+    realm: Type.String({ pattern: REALM_PATTERN }),
+    operatorId: nodeId,
+    /** The bus login; its seeds are other than these below. */
+    login: Type.Unknown(),
+    signingSeed: key32,
+    sealingSeed: key32,
+    /** Never leaves the host: what its ledger keeps secret is encrypted under it. */
+    localKey: key32,
+    /** The host's own: one for each processor that certified it, a processor's a chain of one. */
+    chains: Type.Array(chain, { minItems: 1, maxItems: 16 }),
+    /** Known from the start: the realm's data centers. */
+    trusted: Type.Array(chain, { maxItems: 64 }),
+    dataCenters: Type.Array(nodeId, { maxItems: 64 }),
+    realmAddress: nodeId,
+    peerRealms: Type.Array(Type.String({ pattern: REALM_PATTERN }), { maxItems: 1_024 }),
+  },
+  strict,
+)
+export type HostCredentials = Omit<Static<typeof HostCredentialsFile>, 'login'> & { readonly login: HostLogin }
+
+export const HostConfigFile = Type.Object(
+  {
+    version: Type.Literal(1),
+    ledgerDir: Type.String({ minLength: 1 }),
+    runDir: Type.String({ minLength: 1 }),
+    durability: Word('flushed', 'committed'),
+    logLevel: Word(...LOG_LEVELS),
+    /** Of the node's own schema, in JSON form. */
+    policy: Type.Record(Type.String(), Type.Unknown()),
+  },
+  strict,
+)
+export type HostConfig = Static<typeof HostConfigFile>
+
+export class BadBundle extends Error {
+  constructor(path: string, problem: string) {
+    super(`${path}: ${problem}`)
+    this.name = 'BadBundle'
+  }
+}
+
+const parsed = <S extends TSchema>(path: string, schema: S, json: unknown): Static<S> => {
+  const value = fromJson<Static<S>>(schema, json)
+  if (!value.ok) throw new BadBundle(path, value.problem)
+  return value.value
+}
+
+/** @throws BadBundle; Error when others can read the file, or it is not there */
+export const readHostCredentials = async (path: string): Promise<HostCredentials> => {
+  const file = parsed(path, HostCredentialsFile, await readSecretJson(path))
+  try {
+    return { ...file, login: parseHostLogin(file.login) }
+  } catch (cause) {
+    throw new BadBundle(path, (cause as Error).message)
+  }
+}
+
+/** @throws BadBundle; Error when the file is not there or no JSON */
+export const readHostConfig = async (path: string): Promise<HostConfig> =>
+  parsed(path, HostConfigFile, JSON.parse(await readFile(path, 'utf8')) as unknown)
+
+/** Chains as bytes. */
+export const chainsOf = (chains: readonly (readonly string[])[]): readonly (readonly Uint8Array[])[] => chains.map((one) => one.map(fromHex))

@@ -1,0 +1,99 @@
+/**
+ * The control socket of a host: newline-delimited JSON over a Unix socket that its owner alone can open. Requests may be sent
+ * without waiting; each answer bears its request's id, and they come in any order.
+ *
+ *   → {"id": 1, "command" | "read" | "builtin": "<name>", "args": {…}}
+ *   ← {"id": 1, "ok": true, "value": …} | {"id": 1, "ok": false, "error": {"code": "…", "detail": "…"}}
+ */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Answer } from './host.ts'
+import { toJson } from './json.ts'
+
+export type ControlRequest = { readonly form: 'command' | 'read' | 'builtin'; readonly name: string; readonly args: Readonly<Record<string, unknown>> }
+export type ControlHandler = (request: ControlRequest) => Promise<Answer> | Answer
+
+export type ControlServer = AsyncDisposable & { readonly path: string; readonly close: () => Promise<void> }
+
+const MAX_LINE_BYTES = 1_048_576
+const MAX_PENDING = 4_096
+const FORMS = ['command', 'read', 'builtin'] as const
+
+type Parsed = { readonly id: unknown; readonly request: ControlRequest | undefined; readonly problem: string }
+
+const parseRequest = (line: string): Parsed => {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return { id: null, request: undefined, problem: 'not JSON' }
+  }
+  if (typeof value !== 'object' || value === null) return { id: null, request: undefined, problem: 'not an object' }
+  const { id = null, args = {}, ...rest } = value as Readonly<Record<string, unknown>>
+  const form = FORMS.find((one) => typeof rest[one] === 'string')
+  if (form === undefined) return { id, request: undefined, problem: 'expected one of command, read, builtin' }
+  if (typeof args !== 'object' || args === null || Array.isArray(args)) return { id, request: undefined, problem: 'args is not an object' }
+  return { id, request: { form, name: rest[form] as string, args: args as Readonly<Record<string, unknown>> }, problem: '' }
+}
+
+/** @throws Error when the socket can not be made: its path is too long, say */
+export const serveControl = async (path: string, handle: ControlHandler): Promise<ControlServer> => {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  // The ledger's lock is held: a socket that is there is a dead process's.
+  rmSync(path, { force: true })
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    let pending = 0
+    const answer = (id: unknown, given: Answer): void => {
+      if (!socket.writable) return
+      socket.write(given.ok ? `{"id":${JSON.stringify(id)},"ok":true,"value":${toJson(given.value)}}\n` : `${toJson({ id, ok: false, error: given.error })}\n`)
+    }
+    const lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
+    lines.on('line', (line) => {
+      if (line.length === 0) return
+      const { id, request, problem } = parseRequest(line)
+      if (line.length > MAX_LINE_BYTES || request === undefined) {
+        answer(id, { ok: false, error: { code: 'BAD_REQUEST', detail: line.length > MAX_LINE_BYTES ? 'the line is too long' : problem } })
+        return
+      }
+      pending += 1
+      if (pending > MAX_PENDING) {
+        pending -= 1
+        answer(id, { ok: false, error: { code: 'BUSY', detail: 'too many requests without an answer on this connection' } })
+        return
+      }
+      Promise.resolve()
+        .then(() => handle(request))
+        .catch((error: unknown): Answer => ({ ok: false, error: { code: 'INTERNAL', detail: error instanceof Error ? error.message : String(error) } }))
+        .then((given) => {
+          pending -= 1
+          answer(id, given)
+        })
+        .catch(() => socket.destroy())
+    })
+    socket.on('error', () => socket.destroy())
+    lines.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      sockets.delete(socket)
+      lines.close()
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  chmodSync(path, 0o600)
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+      for (const socket of sockets) socket.end()
+      for (const socket of sockets) socket.unref()
+    })
+  return { path, close, [Symbol.asyncDispose]: close }
+}

@@ -1,0 +1,229 @@
+/**
+ * One host as one process, from its two files to its end: ledger, lock, bus, discovery, control socket; then steps until it is
+ * told to stop. Everything it opens it closes, in reverse.
+ */
+import { mkdirSync, chmodSync } from 'node:fs'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { parseArgs } from 'node:util'
+import type { Bus } from '../../bus/bus.ts'
+import { natsBroker } from '../../bus/nats-bus.ts'
+import { serviceName } from '../../bus/permissions.ts'
+import type { RequestReply } from '../../bus/request-reply.ts'
+import { discover, serveDiscovery } from '../../bus/services.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { createTrust } from '../../protocol/credentials.ts'
+import { loadEngine } from '../../protocol/engines/load.ts'
+import { signingKeyFromSeed } from '../../protocol/keys.ts'
+import { chainsOf, readHostConfig, readHostCredentials, type HostConfig, type HostCredentials } from './bundle.ts'
+import { createBuiltins } from './builtins.ts'
+import { systemClock } from './clock.ts'
+import { serveControl } from './control.ts'
+import { createDriver } from './drive.ts'
+import { createHost, type Host, type NodeServices } from './host.ts'
+import { lockLedger } from './ledger-lock.ts'
+import { lmdbStore } from './lmdb-store.ts'
+import { pinoLog, type Log } from './log.ts'
+import type { NodeDefinition } from './node.ts'
+import { systemRandom } from './random.ts'
+
+export const HOST_VERSION = '0.1.0'
+const DRAIN_MS = 5_000
+const PING_MS = 400
+
+export type RunningHost = {
+  readonly host: Host
+  readonly socket: string
+  /** Stops admissions, drains, flushes, closes. The reason is `undefined` when it was asked for. */
+  readonly stop: () => Promise<void>
+  /** Resolves when the host is down; rejects with what stopped it when it was not asked to. */
+  readonly ended: Promise<void>
+}
+
+/** An id answers on the bus already: two hosts of one id would split its messages between two ledgers. */
+export class AlreadyRunning extends Error {
+  constructor(host: string) {
+    super(`${host} is running elsewhere: stop it there first`)
+    this.name = 'AlreadyRunning'
+  }
+}
+
+/** @throws LedgerLocked, LedgerDamaged, LedgerMismatch, RowVersionError, AlreadyRunning, or Error for a policy that does not fit */
+export const startHost = async (
+  credentials: HostCredentials,
+  config: HostConfig,
+  define: (services: NodeServices) => NodeDefinition<any>,
+  log: Log,
+): Promise<RunningHost> => {
+  const { host: id, role, login } = credentials
+  mkdirSync(config.ledgerDir, { recursive: true, mode: 0o700 })
+  chmodSync(config.ledgerDir, 0o700)
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async (): Promise<void> => {
+    for (const one of closers.splice(0).toReversed()) await one()
+  }
+  try {
+    const lock = lockLedger(config.ledgerDir)
+    closers.push(lock.release)
+    const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
+    closers.push(store.close)
+    const broker = natsBroker(login)
+    const bus: Bus = await broker.openHost({ onEvent: () => {} })
+    closers.push(() => bus.close())
+
+    const engine = loadEngine()
+    const secretKey = fromHex(credentials.sealingSeed)
+    const driver = createDriver()
+    closers.push(driver.stop)
+    let end: (error: unknown) => void = () => {}
+    const failed = new Promise<unknown>((resolve) => {
+      end = resolve
+    })
+    const host = createHost({
+      self: { id, role, realm: credentials.realm, operatorId: credentials.operatorId },
+      define,
+      store,
+      broker,
+      bus,
+      clock: systemClock,
+      random: systemRandom(),
+      trust: createTrust(engine, fromHex(credentials.rootKey)),
+      signing: signingKeyFromSeed(engine, fromHex(credentials.signingSeed)),
+      sealing: { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) },
+      localKey: fromHex(credentials.localKey),
+      chains: chainsOf(credentials.chains),
+      trusted: chainsOf(credentials.trusted),
+      dataCenters: credentials.dataCenters,
+      peerRealms: credentials.peerRealms,
+      policy: config.policy,
+      durability: config.durability,
+      log,
+      onWork: driver.wake,
+      onFatal: end,
+      die: () => process.kill(process.pid, 'SIGKILL'),
+    })
+    const startedAtMs = Date.now()
+    const delays = monitorEventLoopDelay({ resolution: 20 })
+    delays.enable()
+    closers.push(() => void delays.disable())
+    const facts = {
+      status: () => ({ pid: process.pid, startedAtMs, connected: bus.connected, version: HOST_VERSION, network: credentials.networkName, durability: config.durability }),
+      metrics: () => ({
+        bus: bus.stats(),
+        eventLoopDelayMs: { p50: delays.percentile(50) / 1e6, p99: delays.percentile(99) / 1e6, max: delays.max / 1e6 },
+        memoryBytes: process.memoryUsage.rss(),
+        uptimeMs: Date.now() - startedAtMs,
+      }),
+    }
+    if (login.service !== undefined) {
+      const discovery = await discoverable(credentials, host, facts, startedAtMs, log)
+      closers.push(() => discovery.close())
+    }
+    await host.start()
+    driver.run(host)
+    closers.push(() => host.stop())
+    const control = await serveControl(join(config.runDir, `${id}.sock`), createBuiltins(host, facts))
+    closers.push(control.close)
+
+    let stopping: Promise<void> | undefined
+    let endedInOrder = (): void => {}
+    const stop = (): Promise<void> => {
+      stopping ??= (async () => {
+        host.setGate('draining')
+        await untilQuiet(host)
+        await host.stop()
+        await host.settled()
+        await store.flushed()
+        await close()
+        endedInOrder()
+      })()
+      return stopping
+    }
+    const inOrder = new Promise<undefined>((resolve) => {
+      endedInOrder = () => resolve(undefined)
+    })
+    const ended = Promise.race([failed, inOrder]).then(async (error) => {
+      if (error === undefined) return
+      await close()
+      throw error
+    })
+    return { host, socket: control.path, stop, ended }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** What is in the queues is decided and published; what waits for others stays in the outbox for the next start. */
+const untilQuiet = async (host: Host): Promise<void> => {
+  const deadline = performance.now() + DRAIN_MS
+  const busy = (): boolean => {
+    const { completions, admissions, overflow, commits, jobs } = host.depths()
+    return (completions ?? 0) + (admissions ?? 0) + (overflow ?? 0) + (commits ?? 0) + (jobs ?? 0) > 0
+  }
+  while (busy() && !host.stopped() && performance.now() < deadline) await new Promise((resolve) => void setTimeout(resolve, 10))
+}
+
+/** Answers `$SRV`, after making sure that nobody else answers for this id. @throws AlreadyRunning */
+const discoverable = async (
+  { host: id, role, login, realm, operatorId }: HostCredentials,
+  host: Host,
+  facts: { readonly metrics: () => Readonly<Record<string, unknown>> },
+  startedAtMs: number,
+  log: Log,
+): Promise<RequestReply> => {
+  const service = {
+    name: serviceName(role),
+    id,
+    version: HOST_VERSION,
+    description: `SEMOPS ${role} ${id}`,
+    metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
+    stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
+    startedAtMs,
+  }
+  const connection = await serveDiscovery(login, service)
+  try {
+    // One's own answer is among them; another with the same id is somebody else.
+    const others = await discover(connection, 'ping', { name: service.name, id, timeoutMs: PING_MS, expected: 2 })
+    if (others.length > 1) throw new AlreadyRunning(id)
+  } catch (error) {
+    if (error instanceof AlreadyRunning) {
+      await connection.close()
+      throw error
+    }
+    log.write('warn', 'could not ask whether this id is alive elsewhere', { error: (error as Error).message })
+  }
+  return connection
+}
+
+/**
+ * A `main.ts` in one call: reads `--creds FILE --config FILE`, runs the host until SIGTERM or SIGINT, and sets the exit code: 0
+ * after a stop in order, 1 otherwise. Says that it is ready as one JSON line on standard output, and over IPC to a parent.
+ */
+export const runNode = async (define: (services: NodeServices) => NodeDefinition<any>, argv: readonly string[] = process.argv.slice(2)): Promise<void> => {
+  const startedAt = performance.now()
+  try {
+    const { values } = parseArgs({ args: [...argv], options: { creds: { type: 'string' }, config: { type: 'string' } } })
+    if (values.creds === undefined || values.config === undefined) throw new Error('usage: --creds FILE --config FILE')
+    const credentials = await readHostCredentials(values.creds)
+    const config = await readHostConfig(values.config)
+    const log = pinoLog({ host: credentials.host, role: credentials.role, level: config.logLevel }, () => Date.now())
+    const running = await startHost(credentials, config, define, log)
+    const stop = (): void => void running.stop()
+    process.once('SIGTERM', stop)
+    process.once('SIGINT', stop)
+    const ready = { type: 'ready', host: credentials.host, role: credentials.role, pid: process.pid, socket: running.socket, readyMs: Math.round(performance.now() - startedAt) }
+    process.stdout.write(`${JSON.stringify(ready)}\n`)
+    process.send?.(ready)
+    try {
+      await running.ended
+    } finally {
+      log.flush()
+      if (process.connected) process.disconnect()
+    }
+  } catch (error) {
+    process.exitCode = 1
+    process.stderr.write(`${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`)
+    if (process.connected) process.disconnect()
+  }
+}

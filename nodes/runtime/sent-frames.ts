@@ -1,0 +1,42 @@
+/** This host's own messages as evidence: what it has sent, sealed again from the stored content. */
+import { restoreContent, type Content } from '../../protocol/envelope.ts'
+import { KINDS } from '../../protocol/kinds.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { sealBatch } from '../../protocol/seals.ts'
+import { audienceOf } from './outgoing.ts'
+import type { Delivery, Reader } from './node.ts'
+import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
+import { keyOf } from './table.ts'
+
+const storedOf = (read: Reader, delivery: Delivery): StoredSend | undefined => {
+  if ('until' in delivery) return read.get(outboxTable, keyOf(...delivery.until))
+  if ('once' in delivery) return undefined
+  const answer = read.get(seenTable, delivery.answers)?.answer
+  return answer === undefined ? undefined : outboxTable.decode(answer)
+}
+
+/** In the order asked for; one batch seal for those of one audience class. */
+export const framesOf = (
+  read: Reader,
+  deliveries: readonly Delivery[],
+  key: SigningKey,
+  random: (length: number) => Uint8Array,
+): readonly (Uint8Array | undefined)[] => {
+  const frames: (Uint8Array | undefined)[] = deliveries.map(() => undefined)
+  const classes = new Map<string, { readonly at: number; readonly content: Content }[]>()
+  deliveries.forEach((delivery, at) => {
+    const send = storedOf(read, delivery)
+    if (send === undefined) return
+    if (send.relay) frames[at] = send.body
+    else if (!KINDS[send.kind].confidential && send.signer === undefined) {
+      const audience = audienceOf(send.kind, send.toRole ?? 'observer')
+      const one = { at, content: restoreContent(send.header, send.body) }
+      classes.set(audience, [...(classes.get(audience) ?? []), one])
+    }
+  })
+  for (const members of classes.values())
+    sealBatch(members.map(({ content }) => content), key, random).forEach((frame, index) => {
+      frames[(members[index] as { readonly at: number }).at] = frame
+    })
+  return frames
+}
