@@ -40,6 +40,8 @@ import { createStaged } from './staged.ts'
 import { createSweeper } from './sweeper.ts'
 import { keyOf } from './table.ts'
 
+export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
+
 type StepEvent =
   | { readonly type: 'frame'; readonly frame: Frame; readonly busy?: boolean }
   | {
