@@ -165,7 +165,11 @@ describe('hostile bytes get their code', () => {
   ])('%s', (_name, bytes, code) => expect(codeOf(bytes)).toBe(code))
 
   test('any bytes give a value or a code, and never throw', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void expect(codeOf(bytes)).not.toBe('ok')))
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        expect(codeOf(bytes)).not.toBe('ok')
+      }),
+    )
   })
   test('any byte of a good body changed gives a value that fits, or a code', () => {
     const good = encodeBody('hold-order', hold)
@@ -174,7 +178,7 @@ describe('hostile bytes get their code', () => {
         const bytes = good.slice()
         bytes[at] = (bytes[at] as number) ^ change
         const decoded = decodeBody('hold-order', 1, bytes)
-        if (decoded.ok) expect(() => encodeBody('hold-order', decoded.value)).not.toThrow()
+        expect(() => decoded.ok && encodeBody('hold-order', decoded.value)).not.toThrow()
       }),
     )
   })

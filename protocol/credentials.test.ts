@@ -1,17 +1,47 @@
 import { describe, expect, test } from 'vitest'
 import { concat, utf8 } from './bytes.ts'
-import { checkValidity, createTrust, deviceKeyRecord, verifyChain, verifyMandate, verifyMerchantChain, verifyPayeeCredential, verifyRevocationList } from './credentials.ts'
+import {
+  checkValidity,
+  createTrust,
+  deviceKeyRecord,
+  verifyChain,
+  verifyMandate,
+  verifyMerchantChain,
+  verifyPayeeCredential,
+  verifyRevocationList,
+} from './credentials.ts'
 import { loadEngine, portableEngine } from './engines/load.ts'
 import { rsaEngine } from './engines/rsa-engine.ts'
 import type { Result } from './failures.ts'
 import { signingKeyFromSeed, signingKeyOf, type SigningKey } from './keys.ts'
 import { keyOfBytes } from './lru.ts'
-import { issueEnrolment, issueHost, issueMandate, issuePayee, issueProcessor, issueRevocationList, parseCredential } from './statements.ts'
+import {
+  issueEnrolment,
+  issueHost,
+  issueMandate,
+  issuePayee,
+  issueProcessor,
+  issueRevocationList,
+  parseCredential,
+} from './statements.ts'
 import { createSampleNetwork, NOW, sampleId, seedOf, VALID_FROM, VALID_TO } from './testing/sample-network.ts'
 
 const engine = loadEngine()
 const network = createSampleNetwork(engine)
-const { trust, root, networkId, mpp, cpp, merchant, merchantChain, wallet, payeeCredential, enrolment, holder, mandate } = network
+const {
+  trust,
+  root,
+  networkId,
+  mpp,
+  cpp,
+  merchant,
+  merchantChain,
+  wallet,
+  payeeCredential,
+  enrolment,
+  holder,
+  mandate,
+} = network
 const other = createSampleNetwork(engine, 'another root')
 const mallory = signingKeyFromSeed(engine, seedOf('mallory'))
 const code = (result: Result<unknown>): string => (result.ok ? 'ok' : result.failure.code)
@@ -19,11 +49,29 @@ const code = (result: Result<unknown>): string => (result.ok ? 'ok' : result.fai
 const keys = { algorithm: 'ed25519', signingKey: mallory.publicKey, sealingKey: new Uint8Array(32).fill(9) } as const
 const validity = { notBeforeMs: VALID_FROM, notAfterMs: VALID_TO, serial: 1 }
 const processorOf = (change: Partial<Parameters<typeof issueProcessor>[1]> = {}, key: SigningKey = root): Uint8Array =>
-  issueProcessor(engine, { networkId, id: 'hu-new', role: 'mpp', realm: 'hu', operatorId: 'hu-new', ...keys, ...validity, ...change }, key)
+  issueProcessor(
+    engine,
+    { networkId, id: 'hu-new', role: 'mpp', realm: 'hu', operatorId: 'hu-new', ...keys, ...validity, ...change },
+    key,
+  )
 const hostOf = (change: Partial<Parameters<typeof issueHost>[1]> = {}, key: SigningKey = mpp.signing): Uint8Array =>
   issueHost(engine, { networkId, id: 'hu-shop-9', role: 'merchant', ...keys, ...validity, ...change }, key)
 const payeeOf = (change: Partial<Parameters<typeof issuePayee>[1]> = {}, key: SigningKey = mpp.signing): Uint8Array =>
-  issuePayee(engine, { networkId, payee: 'hu-bakery', host: merchant.id, account: 'hu-kh:x', currency: 'EUR', payeeKind: 'shop', displayName: 'X', serial: 2, ...change }, key)
+  issuePayee(
+    engine,
+    {
+      networkId,
+      payee: 'hu-bakery',
+      host: merchant.id,
+      account: 'hu-kh:x',
+      currency: 'EUR',
+      payeeKind: 'shop',
+      displayName: 'X',
+      serial: 2,
+      ...change,
+    },
+    key,
+  )
 
 describe('a chain', () => {
   test('of each sample host verifies, in both engines and from the cache', () => {
@@ -37,12 +85,24 @@ describe('a chain', () => {
   })
   test('gives the merchant of an invoice', () => {
     const verified = verifyMerchantChain(trust, merchantChain, 'hu-bakery', NOW)
-    expect(verified).toMatchObject({ ok: true, value: { mpp: { id: 'hu-cosmo' }, host: { id: 'hu-shop-1' }, payee: { payee: 'hu-bakery', account: 'hu-kh:bakery' } } })
+    expect(verified).toMatchObject({
+      ok: true,
+      value: {
+        mpp: { id: 'hu-cosmo' },
+        host: { id: 'hu-shop-1' },
+        payee: { payee: 'hu-bakery', account: 'hu-kh:bakery' },
+      },
+    })
   })
   test('gives the device key of an enrolment', () => {
     const verified = verifyChain(trust, [...cpp.chain, enrolment], NOW)
-    expect(verified).toMatchObject({ ok: true, value: { enrolmentKey: { owner: 'hu-alice', host: 'hu-wallet-1', role: 'customer' } } })
-    expect(network.deviceRecord).toEqual(deviceKeyRecord({ customer: 'hu-alice', host: 'hu-wallet-1', deviceKey: network.device.publicKey }))
+    expect(verified).toMatchObject({
+      ok: true,
+      value: { enrolmentKey: { owner: 'hu-alice', host: 'hu-wallet-1', role: 'customer' } },
+    })
+    expect(network.deviceRecord).toEqual(
+      deviceKeyRecord({ customer: 'hu-alice', host: 'hu-wallet-1', deviceKey: network.device.publicKey }),
+    )
   })
   test('under an RSA processor key verifies', () => {
     const rsa = signingKeyOf(engine, 'rsa-pss-sha256', rsaEngine.generateKeyPair())
@@ -66,9 +126,27 @@ describe('a chain', () => {
     ['with a host that its CPP called merchant', [...cpp.chain, hostOf({}, cpp.signing)], 'BROKEN_CHAIN'],
     ['with a wallet host of an MPP', [...mpp.chain, hostOf({ role: 'customer' })], 'BROKEN_CHAIN'],
     ['with a payee of a CPP', [...cpp.chain, payeeOf({}, cpp.signing)], 'BROKEN_CHAIN'],
-    ['with an enrolment of an MPP', [...mpp.chain, issueEnrolment(engine, {
-      networkId, customer: 'hu-eve', host: 'hu-wallet-1', deviceKey: mallory.publicKey, pinKeyFingerprint: new Uint8Array(32), account: 'hu-kh:eve', currency: 'EUR', serial: 1,
-    }, mpp.signing)], 'BROKEN_CHAIN'],
+    [
+      'with an enrolment of an MPP',
+      [
+        ...mpp.chain,
+        issueEnrolment(
+          engine,
+          {
+            networkId,
+            customer: 'hu-eve',
+            host: 'hu-wallet-1',
+            deviceKey: mallory.publicKey,
+            pinKeyFingerprint: new Uint8Array(32),
+            account: 'hu-kh:eve',
+            currency: 'EUR',
+            serial: 1,
+          },
+          mpp.signing,
+        ),
+      ],
+      'BROKEN_CHAIN',
+    ],
     ['with a merchant host of another realm', [...mpp.chain, hostOf({ id: 'at-shop' })], 'BROKEN_CHAIN'],
     ['with a payee of another realm', [...mpp.chain, payeeOf({ payee: 'at-bakery' })], 'BROKEN_CHAIN'],
     ['with two hosts', [...merchant.chain, hostOf()], 'BROKEN_CHAIN'],
@@ -106,7 +184,14 @@ describe('a chain', () => {
     const at = Buffer.from(payload).indexOf(mallory.publicKey)
     payload.set(identity, at)
     const signature = root.sign(concat(Uint8Array.of(0xff), utf8('semops/1 credential'), Uint8Array.of(0), payload))
-    const credential = concat(Uint8Array.of(0x93, 0xc5, payload.length >> 8, payload.length & 0xff), payload, Uint8Array.of(0xc4, 16), root.keyId, Uint8Array.of(0xc4, 64), signature)
+    const credential = concat(
+      Uint8Array.of(0x93, 0xc5, payload.length >> 8, payload.length & 0xff),
+      payload,
+      Uint8Array.of(0xc4, 16),
+      root.keyId,
+      Uint8Array.of(0xc4, 64),
+      signature,
+    )
     expect(code(verifyChain(trust, [credential], NOW))).toBe('BAD_KEY')
   })
 })
@@ -118,7 +203,9 @@ describe("an invoice's chain", () => {
     ['without a host', [...mpp.chain, payeeCredential], 'hu-bakery'],
     ['whose payee is at another host', [...mpp.chain, hostOf(), payeeCredential], 'hu-bakery'],
     ['of a processor alone', mpp.chain, 'hu-bakery'],
-  ])('%s is refused', (_name, chain, payee) => expect(code(verifyMerchantChain(trust, chain, payee, NOW))).toBe('BROKEN_CHAIN'))
+  ])('%s is refused', (_name, chain, payee) =>
+    expect(code(verifyMerchantChain(trust, chain, payee, NOW))).toBe('BROKEN_CHAIN'),
+  )
   test('outlives a rotation of the host key, which its payee credential does not name', () => {
     const rotated = hostOf({ id: merchant.id, serial: 2 })
     expect(code(verifyMerchantChain(trust, [...mpp.chain, rotated, payeeCredential], 'hu-bakery', NOW))).toBe('ok')
@@ -154,9 +241,24 @@ describe('issuing refuses', () => {
 describe('a mandate', () => {
   const holderKey = { algorithm: 'ed25519', publicKey: holder.publicKey } as const
   const mandateOf = (change: Partial<Parameters<typeof issueMandate>[1]>, key = holder): Uint8Array =>
-    issueMandate(engine, { networkId, account: 'hu-kh:alice', operatorId: 'hu-otp', limitMinor: 5n, currency: 'EUR', ...validity, ...change }, key)
+    issueMandate(
+      engine,
+      {
+        networkId,
+        account: 'hu-kh:alice',
+        operatorId: 'hu-otp',
+        limitMinor: 5n,
+        currency: 'EUR',
+        ...validity,
+        ...change,
+      },
+      key,
+    )
   test('is read with its limit', () => {
-    expect(verifyMandate(trust, mandate, holderKey, NOW)).toMatchObject({ ok: true, value: { account: 'hu-kh:alice', operatorId: 'hu-otp', limitMinor: 100_000n } })
+    expect(verifyMandate(trust, mandate, holderKey, NOW)).toMatchObject({
+      ok: true,
+      value: { account: 'hu-kh:alice', operatorId: 'hu-otp', limitMinor: 100_000n },
+    })
   })
   test.each<readonly [string, Uint8Array, number]>([
     ['by another key', mandateOf({}, mallory), NOW],
@@ -164,15 +266,37 @@ describe('a mandate', () => {
     ['too early', mandate, VALID_FROM - 1],
     ['too late', mandate, VALID_TO + 1],
     ['noise', utf8('noise'), NOW],
-    ['another statement', issuePayee(engine, { networkId, payee: 'hu-x', host: 'hu-y', account: 'hu-kh:x', currency: 'EUR', payeeKind: 'shop', displayName: '', serial: 1 }, holder), NOW],
-  ])('%s is refused', (_name, bytes, at) => expect(code(verifyMandate(trust, bytes, holderKey, at))).toBe('MANDATE_INVALID'))
+    [
+      'another statement',
+      issuePayee(
+        engine,
+        {
+          networkId,
+          payee: 'hu-x',
+          host: 'hu-y',
+          account: 'hu-kh:x',
+          currency: 'EUR',
+          payeeKind: 'shop',
+          displayName: '',
+          serial: 1,
+        },
+        holder,
+      ),
+      NOW,
+    ],
+  ])('%s is refused', (_name, bytes, at) =>
+    expect(code(verifyMandate(trust, bytes, holderKey, at))).toBe('MANDATE_INVALID'),
+  )
 })
 
 describe('a revocation list', () => {
   const listOf = (key: SigningKey, id = networkId): Uint8Array =>
     issueRevocationList(engine, { networkId: id, version: 3, revoked: [sampleId('gone')], issuedAtMs: NOW }, key)
   test('is the root’s', () => {
-    expect(verifyRevocationList(trust, listOf(root))).toMatchObject({ ok: true, value: { version: 3, revoked: [sampleId('gone')] } })
+    expect(verifyRevocationList(trust, listOf(root))).toMatchObject({
+      ok: true,
+      value: { version: 3, revoked: [sampleId('gone')] },
+    })
     expect(code(verifyRevocationList(trust, listOf(mpp.signing)))).toBe('BROKEN_CHAIN')
     expect(code(verifyRevocationList(trust, listOf(root, other.networkId)))).toBe('WRONG_NETWORK')
     expect(code(verifyRevocationList(trust, mpp.chain[0] as Uint8Array))).toBe('BROKEN_CHAIN')

@@ -2,7 +2,21 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { toHex, u32be } from './bytes.ts'
 import { hash } from './hash.ts'
-import { appendLeaf, batchHash, decodeRange, EMPTY_RANGE, encodeRange, NO_PREVIOUS_BATCH, pairEntryLeaf, proveLeaf, rangeOf, rangeRoot, verifyLeaf, type BatchFields, type PairEntry } from './mountain-range.ts'
+import {
+  appendLeaf,
+  batchHash,
+  decodeRange,
+  EMPTY_RANGE,
+  encodeRange,
+  NO_PREVIOUS_BATCH,
+  pairEntryLeaf,
+  proveLeaf,
+  rangeOf,
+  rangeRoot,
+  verifyLeaf,
+  type BatchFields,
+  type PairEntry,
+} from './mountain-range.ts'
 import { sampleId, seedOf } from './testing/sample-network.ts'
 
 const leavesOf = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => hash(u32be(i)))
@@ -27,7 +41,12 @@ describe('a range', () => {
       }),
     )
   })
-  test.each([['nothing', 0], ['half a count', 3], ['a peak too few', 4 + 32], ['a peak too many', 4 + 96]])('is not decoded from %s', (_name, length) => {
+  test.each([
+    ['nothing', 0],
+    ['half a count', 3],
+    ['a peak too few', 4 + 32],
+    ['a peak too many', 4 + 96],
+  ])('is not decoded from %s', (_name, length) => {
     const bytes = new Uint8Array(length)
     if (length >= 4) bytes[3] = 3
     expect(() => decodeRange(bytes)).toThrow(TypeError)
@@ -43,7 +62,9 @@ describe('a range', () => {
         expect(verifyLeaf(root, leaves[other] as Uint8Array, proof)).toBe(other === index)
         expect(verifyLeaf(root, leaves[index] as Uint8Array, { ...proof, index: other })).toBe(other === index)
         expect(verifyLeaf(root, leaves[index] as Uint8Array, { ...proof, count: count + 1 })).toBe(false)
-        expect(verifyLeaf(root, leaves[index] as Uint8Array, { ...proof, siblings: [...proof.siblings, root] })).toBe(false)
+        expect(verifyLeaf(root, leaves[index] as Uint8Array, { ...proof, siblings: [...proof.siblings, root] })).toBe(
+          false,
+        )
         expect(verifyLeaf(root, leaves[index] as Uint8Array, { ...proof, peaks: [...proof.peaks, root] })).toBe(false)
         expect(verifyLeaf(hash(root), leaves[index] as Uint8Array, proof)).toBe(false)
       }),
@@ -63,7 +84,14 @@ describe('a range', () => {
 })
 
 describe('an entry', () => {
-  const entry: PairEntry = { pairSeq: 7, type: 'dt', pnId: sampleId('pn'), payee: 'hu-bakery', amountMinor: 120n, currency: 'EUR' }
+  const entry: PairEntry = {
+    pairSeq: 7,
+    type: 'dt',
+    pnId: sampleId('pn'),
+    payee: 'hu-bakery',
+    amountMinor: 120n,
+    currency: 'EUR',
+  }
   test.each<readonly [string, Partial<PairEntry>]>([
     ['sequence', { pairSeq: 8 }],
     ['type', { type: 'refund' }],
@@ -74,7 +102,9 @@ describe('an entry', () => {
     ['amount', { amountMinor: 121n }],
     ['sign', { amountMinor: -120n }],
     ['currency', { currency: 'USD' }],
-  ])('of another %s has another leaf', (_name, change) => expect(pairEntryLeaf({ ...entry, ...change })).not.toEqual(pairEntryLeaf(entry)))
+  ])('of another %s has another leaf', (_name, change) =>
+    expect(pairEntryLeaf({ ...entry, ...change })).not.toEqual(pairEntryLeaf(entry)),
+  )
   test('of a wrong length is a bug', () => {
     expect(() => pairEntryLeaf({ ...entry, pnId: new Uint8Array(3) })).toThrow(TypeError)
     expect(() => pairEntryLeaf({ ...entry, payee: 'x'.repeat(64) })).toThrow(TypeError)
@@ -82,10 +112,28 @@ describe('an entry', () => {
 })
 
 describe('the hash of a batch', () => {
-  const batch: BatchFields = { cpp: 'hu-otp', mpp: 'hu-cosmo', currency: 'EUR', seq: 1, fromSeq: 1, toSeq: 9, root: seedOf('root'), totalMinor: 900n }
+  const batch: BatchFields = {
+    cpp: 'hu-otp',
+    mpp: 'hu-cosmo',
+    currency: 'EUR',
+    seq: 1,
+    fromSeq: 1,
+    toSeq: 9,
+    root: seedOf('root'),
+    totalMinor: 900n,
+  }
   test.each<readonly [string, Partial<BatchFields>]>([
-    ['cpp', { cpp: 'hu-otp-2' }], ['mpp', { mpp: 'hu-cosm' }], ['currency', { currency: 'HUF' }], ['seq', { seq: 2 }], ['fromSeq', { fromSeq: 2 }],
-    ['toSeq', { toSeq: 10 }], ['root', { root: seedOf('other') }], ['total', { totalMinor: -900n }],
-  ])('changes with its %s', (_name, change) => expect(batchHash(NO_PREVIOUS_BATCH, { ...batch, ...change })).not.toEqual(batchHash(NO_PREVIOUS_BATCH, batch)))
-  test('changes with its predecessor', () => expect(batchHash(seedOf('prev'), batch)).not.toEqual(batchHash(NO_PREVIOUS_BATCH, batch)))
+    ['cpp', { cpp: 'hu-otp-2' }],
+    ['mpp', { mpp: 'hu-cosm' }],
+    ['currency', { currency: 'HUF' }],
+    ['seq', { seq: 2 }],
+    ['fromSeq', { fromSeq: 2 }],
+    ['toSeq', { toSeq: 10 }],
+    ['root', { root: seedOf('other') }],
+    ['total', { totalMinor: -900n }],
+  ])('changes with its %s', (_name, change) =>
+    expect(batchHash(NO_PREVIOUS_BATCH, { ...batch, ...change })).not.toEqual(batchHash(NO_PREVIOUS_BATCH, batch)),
+  )
+  test('changes with its predecessor', () =>
+    expect(batchHash(seedOf('prev'), batch)).not.toEqual(batchHash(NO_PREVIOUS_BATCH, batch)))
 })

@@ -2,15 +2,32 @@ import { scryptSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { toHex } from './bytes.ts'
 import { loadEngine } from './engines/load.ts'
-import { derivePinKey, derivePinKeySync, equalSecrets, isPin, isPinProof, openPinKey, pinKeyFingerprint, pinProof, sealPinKey } from './pin.ts'
+import {
+  derivePinKey,
+  derivePinKeySync,
+  equalSecrets,
+  isPin,
+  isPinProof,
+  openPinKey,
+  pinKeyFingerprint,
+  pinProof,
+  sealPinKey,
+} from './pin.ts'
 import { sampleId, seedOf } from './testing/sample-network.ts'
 
 const engine = loadEngine()
 
 describe('a PIN', () => {
-  test.each([['4711', true], ['123456789012', true], ['471', false], ['1234567890123', false], ['47a1', false], ['4711\n', false], ['٤٧١١', false], ['', false]])('%j', (text, fits) =>
-    expect(isPin(text)).toBe(fits),
-  )
+  test.each([
+    ['4711', true],
+    ['123456789012', true],
+    ['471', false],
+    ['1234567890123', false],
+    ['47a1', false],
+    ['4711\n', false],
+    ['٤٧١١', false],
+    ['', false],
+  ])('%j', (text, fits) => expect(isPin(text)).toBe(fits))
   test('derives its key as RFC 7914 says, over customer ‖ 0x00 ‖ cpp, waiting or not', async () => {
     const expected = toHex(scryptSync('4711', 'hu-alice\0hu-otp', 32, { N: 2 ** 14, r: 8, p: 1 }))
     expect(toHex(derivePinKeySync('4711', 'hu-alice', 'hu-otp'))).toBe(expected)
@@ -35,7 +52,8 @@ describe('a proof', () => {
   test('names an argument of the wrong length', () => {
     expect(() => pinProof(pinKey, seedOf('trans').subarray(1), sampleId('pr'))).toThrow(/transDigest must be 32 bytes/)
   })
-  test('secrets of different length are not equal', () => expect(equalSecrets(new Uint8Array(2), new Uint8Array(3))).toBe(false))
+  test('secrets of different length are not equal', () =>
+    expect(equalSecrets(new Uint8Array(2), new Uint8Array(3))).toBe(false))
 })
 
 describe('a pinKey at rest', () => {
@@ -47,5 +65,6 @@ describe('a pinKey at rest', () => {
     expect(openPinKey(engine, seedOf('other node'), 'hu-alice', sealed)).toBeUndefined()
     expect(openPinKey(engine, nodeKey, 'hu-alice', sealed.subarray(0, 8))).toBeUndefined()
   })
-  test('has a fingerprint that is not itself', () => expect(pinKeyFingerprint(seedOf('pin'))).not.toEqual(seedOf('pin')))
+  test('has a fingerprint that is not itself', () =>
+    expect(pinKeyFingerprint(seedOf('pin'))).not.toEqual(seedOf('pin')))
 })

@@ -279,7 +279,7 @@ export const readStatement = <T extends StatementType>(
     const decoded = CODECS[type].decode(payload)
     if (!decoded.ok) continue
     const problem = problemOf(engine, decoded.value)
-    if (problem === undefined) return decoded as Result<Statements[T]>
+    if (problem === undefined) return decoded
     return fail(problem.includes('key is not sound') ? 'BAD_KEY' : 'BROKEN_CHAIN', problem)
   }
   return fail('BROKEN_CHAIN', `not a statement of type ${types.join(' or ')}`)

@@ -3,7 +3,7 @@
  * expiries and short reserves. Two judges: the report, counted afresh from rows after every step, and an auditor that knows
  * only what was ordered and what was answered, and computes from that what every account must hold at the end.
  */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Body } from '../../protocol/kinds.ts'
 import { toHex } from '../../protocol/bytes.ts'
@@ -144,12 +144,14 @@ type Placed = {
   readonly expiresAtMs: number
 }
 
+const sentBy = (by: string): Sent => ({ from: by, role: 'cpp', operatorId: by })
+
+const holdName = (bankId: string, hold: number): string => `${bankId} ${hold}`
+
 /** What an observer of orders and answers knows. Order ids and hold ids come from a few numbers, so that they collide. */
 const audit = (net: BankNetwork) => {
   const orders = new Map<string, Order>()
   const holds = new Map<string, Placed>()
-  const sentBy = (by: string): Sent => ({ from: by, role: 'cpp', operatorId: by })
-  const holdName = (bankId: string, hold: number): string => `${bankId} ${hold}`
   const act = (one: Step): void => {
     switch (one.do) {
       case 'hold': {
@@ -265,6 +267,7 @@ const audit = (net: BankNetwork) => {
   return { act, holds, expectedBalances }
 }
 
+const sum = (values: readonly bigint[]): bigint => values.reduce((total, value) => total + value, 0n)
 const soundness = (net: BankNetwork): void => {
   for (const one of net.banks.values()) {
     const report = one.report()
@@ -284,7 +287,6 @@ const soundness = (net: BankNetwork): void => {
     one.report().clearing.map(({ positionMinor }) => positionMinor),
   )
   const cleared = [...net.banks.values()].flatMap((one) => one.report().totals.map(({ clearedMinor }) => clearedMinor))
-  const sum = (values: readonly bigint[]): bigint => values.reduce((total, value) => total + value, 0n)
   // Whatever left the holders stands in a position or was cleared; nothing else exists.
   expect(sum(holders) + sum(positions) + sum(cleared)).toBe(OPENING * 9n)
 }
@@ -306,6 +308,7 @@ describe('banks under random orders, loss, duplication, reordering and replay', 
         net.settle()
         soundness(net)
 
+        expect(net.underway()).toEqual([])
         const expected = expectedBalances()
         for (const [name, balance] of expected)
           expect([name, net.bank(name.slice(0, name.indexOf(':'))).balance(name)]).toEqual([name, balance])
@@ -321,10 +324,10 @@ describe('banks under random orders, loss, duplication, reordering and replay', 
           expect(at.ledger.rows(ORDERS).some(({ state }) => state === 'crediting')).toBe(false)
         }
         // A hold is still held exactly when it was answered `held`, its time is not over, and no post or void ended it.
-        for (const [hex, { bank: id, expiresAtMs, account: name, amountMinor: sum }] of holds) {
+        for (const [hex, { bank: id, expiresAtMs, account: name, amountMinor: held }] of holds) {
           const at = net.bank(id)
           const row = at.ledger.rows(HOLDS).find(({ holdId }) => toHex(holdId) === hex)
-          expect(row?.order).toMatchObject({ account: name, amountMinor: sum })
+          expect(row?.order).toMatchObject({ account: name, amountMinor: held })
           expect(row?.state === 'held' && at.now() >= expiresAtMs).toBe(false)
         }
         for (const id of BANKS) net.bank(id).advance(1_000)

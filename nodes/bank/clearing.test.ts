@@ -4,7 +4,9 @@ import { toHex } from '../../protocol/bytes.ts'
 import type { Body } from '../../protocol/kinds.ts'
 import { incoming, testId } from '../runtime/testing.ts'
 import { areItemsValid, duePositions } from './clearing.ts'
+import { clearingAnswer, clearingWindow } from './decide-clearing.ts'
 import { interbankCredit } from './decide-interbank.ts'
+import { clearingOrder } from './decide-settlement.ts'
 import { CLEARING_ORDERS, HOLDS, OUTGOING_CREDITS, PENDING_NOTICES, QUEUE, WINDOW } from './state.ts'
 import { bankNetwork, type BankNetwork } from './testing/bank-network.ts'
 import {
@@ -61,6 +63,7 @@ describe('a credit to another bank', () => {
       orders: [],
     })
     net.settle()
+    expect(net.underway()).toEqual([])
     expect(answerTo(net)).toBe('booked')
     expect(net.bank(B).balance(`${B}:shop`)).toBe(3_000n)
     expect(net.bank(B).position(A)).toBe(-3_000n)
@@ -93,6 +96,7 @@ describe('a credit to another bank', () => {
     pay(net, account, amount)
     net.settle()
     expect(answerTo(net, account, amount)).toBe('CREDIT_RETURNED')
+    expect(net.underway()).toEqual([])
     expect([net.bank(A).balance(`${A}:hu-otp`), net.bank(A).position(B), net.bank(B).position(A)]).toEqual([
       10_000n,
       0n,
@@ -100,6 +104,28 @@ describe('a credit to another bank', () => {
     ])
     expect(net.bank(A).ledger.rows(OUTGOING_CREDITS)).toMatchObject([{ state: 'returned', code }])
     expect(sums(net).flat()).toEqual([0n, 0n, 0n, 0n])
+  })
+
+  it('that comes back is no news to the host that ordered it, and news to another that holds the account', () => {
+    const net = twoBanks()
+    const bank = net.bank(A)
+    const noticesOf = (holder: string): readonly bigint[] => {
+      openAccount(bank, holder, 5_000n, { operatorId: 'hu-otp', holderHost: { role: 'cpp', host: holder } })
+      bank.receive('transfer-order', { ...orderTo(`${B}:nobody`, 10n, holder), debitAccount: `${A}:${holder}` }, CPP)
+      net.settle()
+      return bank.ledger.sent.flatMap((send) =>
+        'kind' in send && send.kind === 'account-notice' && send.to === holder ? [send.body.amountMinor] : [],
+      )
+    }
+    expect(noticesOf('hu-otp-1')).toEqual([-10n, 10n])
+    const own = openAccount(bank, 'own', 5_000n, { operatorId: 'hu-otp', holderHost: { role: 'cpp', host: 'hu-otp' } })
+    expect(own).toMatchObject({ opened: true })
+    bank.receive('transfer-order', { ...orderTo(`${B}:nobody`, 10n, 'own'), debitAccount: `${A}:own` }, CPP)
+    net.settle()
+    expect(bank.balance(`${A}:own`)).toBe(5_000n)
+    expect(
+      bank.ledger.sent.some((send) => 'kind' in send && send.kind === 'account-notice' && send.to === 'hu-otp'),
+    ).toBe(false)
   })
 
   it('of zero, to an internal account, to another bank, or beyond what a row holds is returned', () => {
@@ -121,6 +147,16 @@ describe('a credit to another bank', () => {
     expect(outcomeOf(credit('nostro:EUR', 1n))).toBe('ACCOUNT_UNKNOWN')
     expect(outcomeOf(credit(`${B}:shop`, MAX_TOTAL_MINOR))).toBe('interbank-booking')
     expect(outcomeOf(credit(`${B}:ro-libra`, MAX_TOTAL_MINOR))).toBe('AMOUNT_INVALID')
+    const fromThird = {
+      creditId: testId('third'),
+      creditAccount: `${B}:shop`,
+      amountMinor: 1n,
+      currency: 'EUR',
+      reference: { purpose: 'payment', id: testId('t') },
+    } as const
+    expect(outcomeOf(net.bank(B).receive('interbank-credit', fromThird, { from: S, role: 'bank' }))).toBe(
+      'AMOUNT_INVALID',
+    )
     expect(outcomeOf(credit(`${B}:ro-libra`, 1n))).toBe('AMOUNT_INVALID')
     expect(net.bank(B).report().totals[0]).toMatchObject({ sumMinor: 0n, accountsOffJournal: 0 })
   })
@@ -215,6 +251,7 @@ describe('a clearing window', () => {
     net.settle()
     expect(close(net.bank(A))).toEqual({ ok: true, window: 1, orders: 1 })
     expect(close(net.bank(A))).toEqual({ ok: true, window: 2, orders: 0 })
+    expect(net.bank(A).ledger.deadlines()).toHaveLength(1)
     pay(net, `${B}:shop`, 500n, 'second')
     net.settle()
     expect(close(net.bank(A))).toMatchObject({ orders: 1 })
@@ -246,6 +283,17 @@ describe('a clearing window', () => {
     ])
     expect(net.bank(A).ledger.rows(CLEARING_ORDERS)).toMatchObject([{ window: 1, state: 'open' }])
     expect(net.bank(A).ledger.deadlines()).toHaveLength(1)
+  })
+
+  it('ignores the deadline of a window that was closed before its time', () => {
+    const net = twoBanks()
+    const [early] = net.bank(A).ledger.deadlines()
+    close(net.bank(A))
+    const stale = { name: 'clearing-window', key: early?.key ?? testId('none'), atMs: early?.atMs ?? 0 }
+    net.bank(A).advance(TEST_WINDOW_MS - 1)
+    close(net.bank(A))
+    expect(net.bank(A).ledger.deadlines()).toHaveLength(1)
+    expect(net.bank(A).apply((read, ctx) => clearingWindow(read, stale, ctx)).writes).toEqual([])
   })
 
   it('orders nothing for a bank that clears with nobody', () => {
@@ -285,7 +333,10 @@ describe('a clearing window', () => {
       3_000n,
     ])
     net.settle()
-    net.bank(A).receive('clearing-answer', body, { from: S, role: 'bank', message: 'another' })
+    const answer = incoming('clearing-answer', body, { from: S, role: 'bank' })
+    expect(net.bank(A).apply((read, ctx) => clearingAnswer(read, answer, ctx)).record?.event).toBe(
+      'clearing-answer-ignored',
+    )
     expect([net.bank(A).position(B), net.bank(A).balance('nostro:EUR')]).toEqual([0n, -7_000n])
   })
 
@@ -382,6 +433,15 @@ describe('the settlement bank', () => {
     expect(bank.report()).toMatchObject({
       queued: expected === undefined ? [{ debtor: A, orders: 1, amountMinor: 1_001n }] : [],
     })
+  })
+
+  it('an order known already is not posted again, whatever message brings it', () => {
+    const bank = settlementBank()
+    const body = order([{ bank: B, amountMinor: 1n }])
+    send(bank, body)
+    const again = incoming('clearing-order', body, { from: A, role: 'bank' })
+    expect(bank.apply((read, ctx) => clearingOrder(read, again, ctx)).refuse?.code).toBe('ID_REUSED')
+    expect(bank.reserve(A)).toBe(999n)
   })
 
   it('of a bank without a reserve is refused', () => {

@@ -266,6 +266,7 @@ describe('a void order', () => {
     const bank = bankWithCustomer()
     expect(act(bank)).toBe(expected)
     expect([holdState(bank), bank.free(CUSTOMER)]).toEqual([state, free])
+    expect(bank.ledger.deadlines().some(({ name }) => name === 'hold-expiry')).toBe(state === 'held')
   })
 })
 

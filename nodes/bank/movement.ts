@@ -10,10 +10,10 @@ import { clearingAccount } from './accounts.ts'
 import type { Books } from './books.ts'
 import { ORDERS, OUTGOING_CREDITS, type Movement, type OrderRow, type OutgoingCreditRow } from './state.ts'
 
-/** Writes an order and, once it is decided, answers it. */
+/** Writes an order that is decided, and answers it. */
 export const settleOrder = (order: OrderRow): Pick<Decision, 'writes' | 'sends'> => ({
   writes: [put(ORDERS, keyOf(order.from, order.orderId), order)],
-  sends: order.state === 'crediting' ? [] : [orderAnswer(order)],
+  sends: [orderAnswer(order)],
 })
 
 /** The answer to a decided order; the same for the same row. */

@@ -8,6 +8,7 @@ import { decision, on, put, type Context, type ControlEvent, type Decision, type
 import { account, collect, combineParts, putCustomer, writeOff, type Account, type Part } from './account.ts'
 import { disputedEntry, retrySettlement } from './decide-settlement.ts'
 import { registerProcessor } from './decide-enrolment.ts'
+import { askBank } from './decide-outbox.ts'
 import { loadAccount, loadBatch, loadBatchById, loadEntry } from './load.ts'
 import { adjust, batchKey, openBatch, putPair } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
@@ -162,6 +163,17 @@ export const resolveDispute = (read: Reader, event: ControlEvent, context: Ctx):
   const step = adjust(slice.pair, batch, disputedEntry(pairSeq, found), amountMinor, context)
   const opened = openBatch(step.pair, context)
   return combineParts([written, ...step.parts, ...putPair(opened)])
+}
+
+const QueryArgs = Type.Object({ orderId: hexId }, strict)
+
+/** Asks the bank once more for the answer to an order that stays open. */
+export const queryOrder = (read: Reader, event: ControlEvent, _context: Ctx): Decision => {
+  const given = args(QueryArgs, event)
+  if (!given.ok) return given.refusal
+  const asked = askBank(read, fromHex(given.value.orderId))
+  if (asked.sends.length === 0) return no('NOT_FOUND', 'no open order has this id')
+  return combineParts([asked, { reply: { ok: true, orderId: given.value.orderId } }])
 }
 
 /** Registers this processor anew at every data-center host of its realm: one of them lost its ledger, say. */

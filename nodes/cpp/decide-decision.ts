@@ -214,7 +214,7 @@ export const postAnswer = on(
     const { orderId, result, code } = message.body
     if (slice === undefined || slice.order.bank !== message.sender.id || slice.order.purpose !== 'post')
       return decision()
-    const forget = [outbox(OUTBOX.order, orderId)]
+    const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, posted(slice.order, slice.paid, orderId, result === 'booked', code, context)])
   },
@@ -260,7 +260,7 @@ export const voidAnswer = on(
   (order, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
     if (order === undefined || order.bank !== message.sender.id || order.purpose !== 'void') return decision()
-    const forget = [outbox(OUTBOX.order, orderId)]
+    const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (order.state !== 'ordered') return decision({ forget })
     return combineParts([
       { forget },

@@ -8,11 +8,11 @@ import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { failureNumber } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { decision, on, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Incoming, type JobEvent, type Reader } from '../runtime/node.ts'
+import { decision, on, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Delivery, type Incoming, type JobEvent, type Reader } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
 import { loadAccount, loadBatch, loadBatchById, loadEntry, loadTransfer, type BatchSlice, type DisputedEntry, type TransferSlice } from './load.ts'
-import { OUTBOX, outbox, receipt, toBank } from './messages.ts'
+import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import { adjust, agePair, batchAnswered, batchKey, pay, putPair, retryLater, settledByBank } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
@@ -35,7 +35,7 @@ export const transferAnswer = on(
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
     if (slice === undefined || slice.order.bank !== message.sender.id) return decision()
-    const forget = [outbox(OUTBOX.order, orderId)]
+    const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, transferred(slice, orderId, result === 'booked', code, context)])
   },
@@ -142,9 +142,12 @@ export const settlementDispute = on(
     if (!isAnswerTo(slice, message.sender.id, message.body)) return refuse('SETTLEMENT_UNKNOWN', 'batch')
     const parts: Part[] = []
     let { pair } = slice
+    const seen = new Set<number>()
     const disputes = message.body.items.map((item, i): DisputeItem => {
       const found = entries[i] ?? { entry: undefined, payment: undefined }
-      const state = judgeItem(slice.batch, item, found)
+      // An entry named twice is put right once.
+      const state = seen.has(item.pairSeq) ? 'dismissed' : judgeItem(slice.batch, item, found)
+      seen.add(item.pairSeq)
       if (state === 'adjusted') {
         const step = adjust(pair, slice.batch, disputedEntry(item.pairSeq, found), item.amountMinor - amountOf(found.entry), context)
         pair = step.pair
@@ -216,34 +219,44 @@ export const missingEntriesRequest = on(
   },
 )
 
-type Gathering = { readonly requestId: Uint8Array; readonly entries: readonly Pick<PairEntryRow, 'kind' | 'id'>[] }
+/** `sent`: how each entry's message was delivered, which is where the runtime keeps it. */
+type Gathering = { readonly requestId: Uint8Array; readonly sent: readonly Delivery[] }
 export const GATHER_JOB = 'gather-entries'
-const gatherJob = (requestId: Uint8Array, entries: Gathering['entries']) => ({
+const gatherJob = (requestId: Uint8Array, sent: Gathering['sent']) => ({
   name: GATHER_JOB,
-  input: { requestId, entries } satisfies Gathering,
+  input: { requestId, sent } satisfies Gathering,
 })
+
+/**
+ * A DT is the stored answer to its countersigned decision; an adjustment stays in the outbox until the MPP has it, and is lacked by
+ * nobody afterwards.
+ */
+const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery =>
+  kind === 'pair-adjustment' ? until(OUTBOX.adjustment, id) : { answers: keyOf('countersigned-decision', mpp, id) }
 
 const entriesOf = (
   read: Reader,
   { mpp, currency, fromSeq, toSeq }: Pick<EntryRequestRow, 'mpp' | 'currency' | 'fromSeq' | 'toSeq'>,
-): Gathering['entries'] => {
+): Gathering['sent'] => {
   if (toSeq < fromSeq) return []
   const rows = read.scan(pairEntries, [mpp, currency], { from: [fromSeq], before: [toSeq + 1] })
-  return [...rows].map(([, { kind, id }]) => ({ kind, id }))
+  return [...rows].map(([, entry]) => sentAs(mpp, entry))
 }
 
 /** Jobs that a crash interrupted: their requests are answered once and never handled again. */
 export const interruptedGathering = (read: Reader): readonly { readonly name: string; readonly input: unknown }[] =>
   [...read.scan(entryRequests, [])].map(([, request]) => gatherJob(request.requestId, entriesOf(read, request)))
 
+export type FramesOf = (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
+
 /** Room for the fields around the frames in a body. */
 const ENVELOPE_BYTES = 512
 
-/** @param framesOf this host's own messages as it sealed them, by kind and business id; undefined: not found */
+/** @param framesOf this host's own messages, sealed, by how they were delivered; undefined: not found */
 export const gatherEntries =
-  (framesOf: (messages: Gathering['entries']) => Promise<readonly (Uint8Array | undefined)[]>) =>
+  (framesOf: FramesOf) =>
   async (input: unknown): Promise<readonly Uint8Array[]> => {
-    const frames = await framesOf((input as Gathering).entries)
+    const frames = await framesOf((input as Gathering).sent)
     const fitting: Uint8Array[] = []
     let left = LIMITS.maxBodyBytes - ENVELOPE_BYTES
     for (const frame of frames) {

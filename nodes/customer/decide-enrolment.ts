@@ -284,9 +284,7 @@ const enrolmentRefused = (enrolment: Enrolment, code: FailureCode, detail: strin
   })
 
 /** What an enrolment record says, its signature being the frame's; undefined when it is none. */
-export type ReadEnrolment = (
-  record: Uint8Array,
-) =>
+export type ReadEnrolment = (record: Uint8Array) =>
   | {
       readonly customer: string
       readonly host: string

@@ -21,6 +21,7 @@ import { replyRefused } from './arguments.ts'
 import { agreementProblem, invoiceProblem } from './checks.ts'
 import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenGuestResult, type OpenSession } from './guest-session.ts'
 import {
+  besideOf,
   chooseAccount,
   type GuestOpenedSlice,
   type InvoiceSlice,
@@ -251,8 +252,15 @@ export const decideInvoice = (
   { message }: Incoming<'transaction-details'>,
   context: Ctx,
 ): Decision => {
-  const { body, beside, header } = message
-  if (payment === undefined || payment.state !== 'offering' || payment.merchantHost === undefined) return decision()
+  const { body, header } = message
+  const beside = besideOf(message)
+  if (
+    beside === undefined ||
+    payment === undefined ||
+    payment.state !== 'offering' ||
+    payment.merchantHost === undefined
+  )
+    return decision()
   const agreed = {
     payee: payment.payee,
     host: payment.merchantHost,

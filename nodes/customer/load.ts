@@ -3,6 +3,7 @@ import type { Currency } from '../../protocol/amount.ts'
 import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { CurrencyCode, Fields, NodeId, Optional, Text, Type } from '../../protocol/fields.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
+import type { Beside } from '../../protocol/kinds.ts'
 import type { ControlEvent, DeadlineEvent, Incoming, JobEvent, Reader, Refused } from '../runtime/node.ts'
 import {
   bytesOf,
@@ -137,6 +138,11 @@ export const loadPayeeRecord = (read: Reader, { message }: Incoming<'payee-recor
   waiting: paymentsOf(read, rowsOf(read.scan(waitingForRecord, [message.header.to, message.body.payee]))),
 })
 
+/** A merchant may leave it out: then nothing says which purchase is answered. */
+export const besideOf = (
+  message: Incoming<'transaction-details'>['message'],
+): Beside<'transaction-details'> | undefined => message.beside
+
 export type InvoiceSlice = {
   readonly payment: Payment | undefined
   readonly session: Session | undefined
@@ -147,8 +153,9 @@ export type InvoiceSlice = {
 export const loadInvoice =
   (vault: Vault) =>
   (read: Reader, { message }: Incoming<'transaction-details'>): InvoiceSlice => {
-    const { body, beside } = message
-    const pointer = read.get(purchases, beside.purchaseToken)
+    const { body } = message
+    const beside = besideOf(message)
+    const pointer = beside === undefined ? undefined : read.get(purchases, beside.purchaseToken)
     const payment = pointer === undefined ? undefined : read.get(payments, pointer.prId)
     const known = read.get(transactions, body.payee, body.txId)
     return {

@@ -22,8 +22,8 @@ const vectors = JSON.parse(readFileSync(new URL('../vectors/ed25519.json', impor
 const engines: readonly Engine[] = nativeEngine === undefined ? [portableEngine] : [portableEngine, nativeEngine]
 
 const ORDER = Point.CURVE().n
-const number = (bytes: Uint8Array): bigint => BigInt(`0x${toHex(bytes.slice().reverse())}`)
-const little = (value: bigint): Uint8Array => fromHex(value.toString(16).padStart(64, '0')).reverse()
+const number = (bytes: Uint8Array): bigint => BigInt(`0x${toHex(bytes.toReversed())}`)
+const little = (value: bigint): Uint8Array => fromHex(value.toString(16).padStart(64, '0')).toReversed()
 /** A point of order 8. */
 const TORSION = Point.fromHex('c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa')
 
@@ -139,7 +139,9 @@ describe('Ed25519 engines agree', () => {
   })
   test('on which 32 bytes are a key', () => {
     fc.assert(
-      fc.property(bytes(32), (key) => void all(({ ed25519 }) => ed25519.checkPublicKey(key))),
+      fc.property(bytes(32), (key) => {
+        expect(typeof all(({ ed25519 }) => ed25519.checkPublicKey(key))).toBe('boolean')
+      }),
       { numRuns: 60 },
     )
   })

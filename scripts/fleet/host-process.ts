@@ -6,12 +6,15 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { TimeLimitError, within } from './concurrency.ts'
 import type { FleetDirectory } from './directory.ts'
 import type { HostPlan, HostRole } from './plan.ts'
 import type { HostState, HostStatus } from './state.ts'
 
 /** SIGTERM lets a host drain; after this it is ended. */
 const STOP_TIMEOUT_MS = 10_000
+/** From fork to `ready`. A host on a loaded machine, with a ledger to look through, needs seconds. */
+const START_TIMEOUT_MS = 60_000
 
 const MAIN: Record<HostRole, string> = {
   customer: '../../nodes/customer/main.js',
@@ -73,23 +76,29 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
     })
     ended = exit.then((how) => {
       child = undefined
-      const expected = state === 'stopping'
-      become(expected ? 'stopped' : 'failed', expected ? undefined : how)
+      if (state === 'stopping') become('stopped')
+      else become('failed', `ended by itself: ${how}`)
     })
     const ready = new Promise<void>((resolve) => {
       started.on('message', (message: { readonly type?: string }) => {
         if (message.type === 'ready') resolve()
       })
     })
-    const how = await Promise.race([ready.then(() => undefined), exit])
+    const said = Promise.race([ready.then(() => undefined), exit])
+    const how = await within(START_TIMEOUT_MS, 'not ready in time', said).catch(async (error: unknown) => {
+      if (!(error instanceof TimeLimitError)) throw error
+      started.kill('SIGKILL')
+      await ended
+      return `${error.message}: ${START_TIMEOUT_MS / 1000} s`
+    })
     if (how !== undefined)
-      throw new Error(`${plan.id} ended while starting (${how}); the end of its log:\n${await lastLines(log, 5)}`)
+      throw new Error(`${plan.id} did not start (${how}); the end of its log:\n${await lastLines(log, 5)}`)
     become('ready')
   }
 
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const running = child
-    if (running === undefined) return
+    if (running === undefined) return ended
     become('stopping')
     running.kill(signal)
     const late = setTimeout(() => running.kill('SIGKILL'), STOP_TIMEOUT_MS)

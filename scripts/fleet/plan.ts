@@ -3,9 +3,9 @@
  * same file, so that `down` and `up` find the same network again.
  */
 import { parseAmount, type Currency } from '../../protocol/amount.ts'
-import { dataCenterAddress, payeeToken, type Role } from '../../protocol/ids.ts'
+import { bankOf, dataCenterAddress, payeeToken, realmOf, type Role } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
-import type { CustomerFile, MerchantFile, NetworkFile } from './network.ts'
+import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
 /** Started in this order, each wave when the one before is ready: who is asked first comes first. */
@@ -22,6 +22,9 @@ export type HostPlan = {
   readonly operatorId: string
   /** Of the processor that certifies a wallet or merchant host: one chain each. */
   readonly certifiedBy: readonly string[]
+  /** A processor's own account at its bank. */
+  readonly account: string | undefined
+  /** What the network file says of its role, then of it. */
   readonly policy: Readonly<Record<string, unknown>>
 }
 export type AccountPlan = {
@@ -42,7 +45,7 @@ export type PayeePlan = {
   readonly catalogue: Readonly<Record<string, bigint>>
   readonly approval:
     | { readonly rule: 'approve' | 'reject-all' | 'silent' }
-    | { readonly rule: 'reject-over'; readonly amountMinor: bigint }
+    | { readonly rule: 'reject-over'; readonly limitMinor: bigint }
 }
 export type CustomerPlan = {
   readonly customer: string
@@ -86,128 +89,190 @@ const expand = <T extends { readonly pattern?: string; readonly count?: number }
 const spread = (index: number, hosts: readonly string[]): string => hosts[index % hosts.length] as string
 const numbered = (prefix: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`)
+/** Hosts that carry customers or payees: no more than there are, since nobody certifies one that carries none. */
+const carriers = (
+  prefix: string,
+  wanted: number | undefined,
+  entries: readonly { readonly count?: number }[],
+): readonly string[] =>
+  numbered(
+    prefix,
+    Math.min(
+      wanted ?? 1,
+      entries.reduce((sum, { count }) => sum + (count ?? 1), 0),
+    ),
+  )
 const titled = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('-', ' ')
+const sorted = (ids: readonly string[]): readonly string[] => [...new Set(ids)].toSorted()
 
 export const planNetwork = (file: NetworkFile): Plan => {
-  const { currency } = file
-  const hosts: HostPlan[] = []
-  const accounts: AccountPlan[] = []
-  const payees: PayeePlan[] = []
-  const customers: CustomerPlan[] = []
-  const realms = Object.keys(file.realms)
-  const settlementBank = (file.banks.find((bank) => bank.settlement === true) ?? (file.banks[0] as { id: string })).id
-
-  for (const bank of file.banks)
-    hosts.push({
-      id: bank.id,
-      role: 'bank',
-      realm: bank.id.slice(0, bank.id.indexOf('-')),
-      operatorId: bank.id,
-      certifiedBy: [],
-      policy: bank.policy ?? {},
-    })
-
-  for (const [realm, section] of Object.entries(file.realms)) {
-    const dataCenters = numbered(dataCenterAddress(realm), section.dataCenters ?? 1)
-    for (const id of dataCenters)
-      hosts.push({ id, role: 'dc', realm, operatorId: dataCenterAddress(realm), certifiedBy: [], policy: {} })
-
-    for (const [role, list] of [
-      ['cpp', section.cpps],
-      ['mpp', section.mpps],
-    ] as const)
-      for (const processor of list) {
-        const operatorId = processor.operator ?? processor.id
-        hosts.push({ id: processor.id, role, realm, operatorId, certifiedBy: [], policy: processor.policy ?? {} })
-        const account = `${processor.bank}:${operatorId}`
-        if (!accounts.some((known) => known.account === account))
-          accounts.push({
-            account,
-            bank: processor.bank,
-            operatorId,
-            holderHost: { role, host: processor.id },
-            balanceMinor: minor(processor.balance ?? DEFAULT_PROCESSOR_BALANCE, currency),
-          })
-      }
-
-    const shops = numbered(`${realm}-shops`, section.merchantHosts ?? 1)
-    const merchants = expand<MerchantFile>(section.merchants, (entry, payee) => ({
-      ...entry,
-      payee: payee.includes('@') ? payee : `${payee}@${realm}`,
-    }))
-    merchants.forEach((merchant, i) => {
-      const address = merchant.payee as string
-      const payee = payeeToken(address) as string
-      const host = spread(i, shops)
-      const account = `${merchant.bank}:payee-${payee}`
-      accounts.push({
-        account,
-        bank: merchant.bank,
-        operatorId: undefined,
-        holderHost: { role: 'merchant', host },
-        balanceMinor: 0n,
-      })
-      const { approval } = merchant
-      payees.push({
-        payee,
-        kind: merchant.kind ?? 'shop',
-        displayName: titled(address.slice(0, address.indexOf('@'))),
-        mpp: merchant.mpp ?? (section.mpps[0] as { id: string }).id,
-        host,
-        account,
-        catalogue: Object.fromEntries(
-          Object.entries(merchant.catalogue ?? {}).map(([item, price]) => [item, minor(price, currency)]),
-        ),
-        approval:
-          approval === undefined
-            ? { rule: 'approve' }
-            : approval.rule === 'reject-over'
-              ? { rule: 'reject-over', amountMinor: minor(approval.amount, currency) }
-              : { rule: approval.rule },
-      })
-    })
-    for (const id of shops)
-      hosts.push({
-        id,
-        role: 'merchant',
-        realm,
-        operatorId: id,
-        certifiedBy: certifiers(payees.filter((p) => p.host === id).map((p) => p.mpp)),
-        policy: {},
-      })
-
-    const wallets = numbered(`${realm}-wallets`, section.walletHosts ?? 1)
-    const people = expand<CustomerFile>(section.customers, (entry, id) => ({ ...entry, id }))
-    people.forEach((person, i) => {
-      const customer = person.id as string
-      const account = `${person.bank}:cust-${customer}`
-      accounts.push({
-        account,
-        bank: person.bank,
-        operatorId: undefined,
-        holderHost: undefined,
-        balanceMinor: minor(person.balance ?? DEFAULT_CUSTOMER_BALANCE, currency),
-      })
-      customers.push({
-        customer,
-        kind: person.kind ?? 'person',
-        host: spread(i, wallets),
-        cpps: person.cpps ?? [(section.cpps[0] as { id: string }).id],
-        account,
-        alias: person.alias,
-      })
-    })
-    for (const id of wallets)
-      hosts.push({
-        id,
-        role: 'customer',
-        realm,
-        operatorId: id,
-        certifiedBy: certifiers(customers.filter((c) => c.host === id).flatMap((c) => c.cpps)),
-        policy: {},
-      })
+  const parts = Object.entries(file.realms).map(([realm, section]) => planRealm(file, realm, section))
+  const accounts = new Map<string, AccountPlan>()
+  // Hosts of one operator share its account; the one that comes last hears of its bookings: an MPP, where there is one.
+  for (const account of parts.flatMap((part) => part.accounts)) accounts.set(account.account, account)
+  const settlementBank = file.banks.find((bank) => bank.settlement === true) ?? file.banks[0]
+  return {
+    network: file.network,
+    currency: file.currency,
+    settlementBank: (settlementBank as { id: string }).id,
+    hosts: [
+      ...file.banks.map((bank) => hostPlan(file, 'bank', realmOf(bank.id), bank.id, { policy: bank.policy })),
+      ...parts.flatMap((part) => part.hosts),
+    ],
+    accounts: [...accounts.values()],
+    payees: parts.flatMap((part) => part.payees),
+    customers: parts.flatMap((part) => part.customers),
+    realms: Object.keys(file.realms),
   }
-  return { network: file.network, currency, settlementBank, hosts, accounts, payees, customers, realms }
 }
 
-const certifiers = (ids: readonly string[]): readonly string[] => [...new Set(ids)].toSorted()
+type Policy = Readonly<Record<string, unknown>>
+type HostOptions = {
+  readonly operatorId?: string | undefined
+  readonly certifiedBy?: readonly string[]
+  readonly account?: string
+  readonly policy?: Policy | undefined
+}
+const hostPlan = (
+  file: NetworkFile,
+  role: HostRole,
+  realm: string,
+  id: string,
+  { operatorId = id, certifiedBy = [], account, policy }: HostOptions = {},
+): HostPlan => ({
+  id,
+  role,
+  realm,
+  operatorId,
+  certifiedBy,
+  account,
+  policy: mergePolicies(file.policies?.[role] ?? {}, policy ?? {}),
+})
+
+const isObject = (value: unknown): value is Policy =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** `over` before `base`, key by key at every depth. */
+export const mergePolicies = (base: Policy, over: Policy): Policy =>
+  Object.fromEntries(
+    [...new Set([...Object.keys(base), ...Object.keys(over)])].map((key) => {
+      const [below, above] = [base[key], over[key]]
+      return [
+        key,
+        isObject(below) && isObject(above) ? mergePolicies(below, above) : Object.hasOwn(over, key) ? above : below,
+      ]
+    }),
+  )
+
+type RealmPlan = Pick<Plan, 'hosts' | 'accounts' | 'payees' | 'customers'>
+
+const planRealm = (file: NetworkFile, realm: string, section: RealmFile): RealmPlan => {
+  const dataCenters = numbered(dataCenterAddress(realm), section.dataCenters ?? 1)
+  const processors = planProcessors(file, realm, section)
+  const merchants = planMerchants(file, realm, section)
+  const customers = planCustomers(file, realm, section)
+  return {
+    hosts: [
+      ...dataCenters.map((id) => hostPlan(file, 'dc', realm, id, { operatorId: dataCenterAddress(realm) })),
+      ...processors.hosts,
+      ...merchants.hosts,
+      ...customers.hosts,
+    ],
+    accounts: [...processors.accounts, ...merchants.accounts, ...customers.accounts],
+    payees: merchants.payees,
+    customers: customers.customers,
+  }
+}
+
+const planProcessors = (file: NetworkFile, realm: string, { cpps, mpps }: RealmFile) => {
+  const list = [
+    ...cpps.map((cpp) => ({ role: 'cpp', ...cpp }) as const),
+    ...mpps.map((mpp) => ({ role: 'mpp', ...mpp }) as const),
+  ].map((processor) => {
+    const operatorId = processor.operator ?? processor.id
+    return { ...processor, operatorId, account: `${processor.bank}:${operatorId}` }
+  })
+  return {
+    hosts: list.map(({ role, id, operatorId, account, policy }) =>
+      hostPlan(file, role, realm, id, { operatorId, account, policy }),
+    ),
+    accounts: list.map(({ role, id, bank, operatorId, account, balance }): AccountPlan => ({
+      account,
+      bank,
+      operatorId,
+      holderHost: { role, host: id },
+      balanceMinor: minor(balance ?? DEFAULT_PROCESSOR_BALANCE, file.currency),
+    })),
+  }
+}
+
+const planMerchants = (file: NetworkFile, realm: string, section: RealmFile) => {
+  const hosts = carriers(`${realm}-shops`, section.merchantHosts, section.merchants)
+  const merchants = expand<MerchantFile>(section.merchants, (entry, payee) => ({ ...entry, payee })).map(
+    (merchant, i): PayeePlan => {
+      const name = merchant.payee as string
+      const payee = payeeToken(name.includes('@') ? name : `${name}@${realm}`) as string
+      return {
+        payee,
+        kind: merchant.kind ?? 'shop',
+        displayName: titled(payee.slice(realm.length + 1)),
+        mpp: merchant.mpp ?? (section.mpps[0] as { id: string }).id,
+        host: spread(i, hosts),
+        account: `${merchant.bank}:payee-${payee}`,
+        catalogue: Object.fromEntries(
+          Object.entries(merchant.catalogue ?? {}).map(([item, price]) => [item, minor(price, file.currency)]),
+        ),
+        approval: approvalOf(merchant, file),
+      }
+    },
+  )
+  return {
+    payees: merchants,
+    accounts: merchants.map(({ account, host }): AccountPlan => ({
+      account,
+      bank: bankOf(account),
+      operatorId: undefined,
+      holderHost: { role: 'merchant', host },
+      balanceMinor: 0n,
+    })),
+    hosts: hosts.map((id) =>
+      hostPlan(file, 'merchant', realm, id, {
+        certifiedBy: sorted(merchants.filter(({ host }) => host === id).map(({ mpp }) => mpp)),
+      }),
+    ),
+  }
+}
+
+const approvalOf = ({ approval }: MerchantFile, { currency }: NetworkFile): PayeePlan['approval'] => {
+  if (approval === undefined) return { rule: 'approve' }
+  if (approval.rule !== 'reject-over') return { rule: approval.rule }
+  return { rule: 'reject-over', limitMinor: minor(approval.amount, currency) }
+}
+
+const planCustomers = (file: NetworkFile, realm: string, section: RealmFile) => {
+  const hosts = carriers(`${realm}-wallets`, section.walletHosts, section.customers)
+  const people = expand<CustomerFile>(section.customers, (entry, id) => ({ ...entry, id }))
+  const customers = people.map((person, i): CustomerPlan => ({
+    customer: person.id as string,
+    kind: person.kind ?? 'person',
+    host: spread(i, hosts),
+    cpps: person.cpps ?? [(section.cpps[0] as { id: string }).id],
+    account: `${person.bank}:cust-${person.id}`,
+    alias: person.alias,
+  }))
+  return {
+    customers,
+    accounts: people.map((person): AccountPlan => ({
+      account: `${person.bank}:cust-${person.id}`,
+      bank: person.bank,
+      operatorId: undefined,
+      holderHost: undefined,
+      balanceMinor: minor(person.balance ?? DEFAULT_CUSTOMER_BALANCE, file.currency),
+    })),
+    hosts: hosts.map((id) =>
+      hostPlan(file, 'customer', realm, id, {
+        certifiedBy: sorted(customers.filter(({ host }) => host === id).flatMap(({ cpps }) => cpps)),
+      }),
+    ),
+  }
+}

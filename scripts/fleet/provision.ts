@@ -20,6 +20,7 @@ import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol
 import { issueHost, issueMandate, issueProcessor } from '../../protocol/statements.ts'
 import { readJson, writeJson, type FleetDirectory } from './directory.ts'
 import type { HostPlan, Plan } from './plan.ts'
+import { policyOf } from './policies.ts'
 
 const HOUR_MS = 3_600_000
 const CREDENTIAL_LIFETIME_MS = 365 * 24 * HOUR_MS
@@ -123,7 +124,7 @@ export const provision = async (
       runDir: directory.sockets,
       durability: 'flushed',
       logLevel: 'info',
-      policy: host.policy,
+      policy: policyOf(plan, host),
     })
   }
 

@@ -1,0 +1,115 @@
+/** A CPP as one table of decisions (decision 0008): which handler judges which event. */
+import type { NodeDefinition } from '../runtime/node.ts'
+import { combineParts } from './account.ts'
+import { collectCustomer, queryOrder, register, resolveDispute, resumeCustomer, settleNow, unlockCustomer, writeOffCustomer } from './decide-control.ts'
+import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
+import {
+  ISSUE_JOB,
+  customerEnrolment,
+  enrolmentIssued,
+  hostRegistration,
+  interruptedIssuing,
+  isRegistered,
+  mandateAnswer,
+  registerProcessor,
+  type IssueInput,
+  type IssueResult,
+} from './decide-enrolment.ts'
+import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
+import { requestToPay } from './decide-request-to-pay.ts'
+import {
+  GATHER_JOB,
+  accountNotice,
+  debtAge,
+  entriesGathered,
+  gatherEntries,
+  interruptedGathering,
+  missingEntriesRequest,
+  pairAge,
+  settlementAcceptance,
+  settlementDispute,
+  settlementRetry,
+  transferAnswer,
+  type FramesOf,
+} from './decide-settlement.ts'
+import { receipted, refused } from './decide-outbox.ts'
+import type { PinVault } from './pin-vault.ts'
+import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
+import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
+import { CPP_TABLES, customers } from './state.ts'
+
+export type CppDependencies = {
+  readonly vault: PinVault
+  /** This processor's own chain, newest: it changes with a rotation. */
+  readonly chain: () => readonly Uint8Array[]
+  /** Signs the record of a customer with the CPP's message key; undefined when the device key is not sound. */
+  readonly issueEnrolment: (input: IssueInput) => Promise<IssueResult>
+  /** This host's own messages, sealed again, by how they were delivered. */
+  readonly framesOf: FramesOf
+}
+
+export const cppDefinition = ({ vault, chain, issueEnrolment, framesOf }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
+  role: 'cpp',
+  tables: CPP_TABLES,
+  messages: {
+    'host-registration': hostRegistration,
+    'customer-enrolment': customerEnrolment(vault),
+    'mandate-answer': mandateAnswer,
+    'request-to-pay': requestToPay,
+    'payment-request': paymentRequest(vault),
+    'hold-answer': holdAnswer,
+    'countersigned-decision': countersignedDecision,
+    'post-answer': postAnswer,
+    'void-answer': voidAnswer,
+    'payment-query': paymentQuery,
+    'transfer-answer': transferAnswer,
+    'account-notice': accountNotice,
+    'settlement-acceptance': settlementAcceptance,
+    'settlement-dispute': settlementDispute,
+    'missing-entries-request': missingEntriesRequest,
+  },
+  deadlines: {
+    'notice-expiry': noticeExpiry,
+    'debt-age': debtAge,
+    'pair-age': pairAge,
+    'settlement-retry': settlementRetry,
+  },
+  controls: {
+    'unlock-customer': unlockCustomer,
+    'resume-customer': resumeCustomer,
+    'collect-customer': collectCustomer,
+    'write-off-customer': writeOffCustomer,
+    'settle-now': settleNow,
+    'resolve-dispute': resolveDispute,
+    'query-order': queryOrder,
+    register: register(chain),
+  },
+  reads: {
+    report,
+    payments: paymentsPage,
+    payment,
+    customer,
+    customers: customerList,
+    settlements,
+    registration,
+  },
+  jobs: {
+    [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),
+    [GATHER_JOB]: gatherEntries(framesOf),
+  },
+  finished: { [ISSUE_JOB]: enrolmentIssued, [GATHER_JOB]: entriesGathered },
+  started: (read, _event, context) =>
+    combineParts([
+      registerProcessor(read, chain(), context),
+      { jobs: [...interruptedIssuing(read), ...interruptedGathering(read)] },
+    ]),
+  refused,
+  receipted,
+  deviceKey: (read, id) => {
+    const row = read.get(customers, id)
+    return row?.state === 'active' ? { publicKey: row.deviceKey, host: row.walletHost } : undefined
+  },
+  policySchema: CppPolicy,
+  policyDefaults: DEFAULT_CPP_POLICY,
+  ready: isRegistered,
+})

@@ -1,0 +1,184 @@
+/**
+ * The process that a running fleet hangs on: it starts the broker and every host, in waves with bounded concurrency, keeps
+ * `fleet.json`, restarts what it is told to, and ends everything it started. Invariant: a fleet directory has one supervisor at
+ * a time, and no process of the fleet outlives a supervisor that ends in order; hosts also end when it dies.
+ */
+import { rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { trustOf } from '../../bus/authority.ts'
+import { attachServer, startServer, type NatsServer } from '../../bus/nats-server.ts'
+import { lockLedger } from '../../nodes/runtime/ledger-lock.ts'
+import { bootstrap, type Bootstrap } from './bootstrap.ts'
+import { eachBounded, serial } from './concurrency.ts'
+import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
+import { createHostProcess, type HostProcess } from './host-process.ts'
+import { endLeftovers } from './leftovers.ts'
+import { WAVES, type HostRole, type Plan } from './plan.ts'
+import { fleetAuthority, provision } from './provision.ts'
+import type { FleetState, FleetStatus, Steps } from './state.ts'
+import { statusOf } from './status.ts'
+
+/** Hosts that start at once: starting is mostly computing. */
+const STARTS_AT_ONCE = Math.max(2, availableParallelism())
+const STOPS_AT_ONCE = 64
+
+export type Supervisor = {
+  readonly status: () => FleetStatus
+  /** Resolves when every payee and customer is enrolled. @throws Error when a process does not start; `down` is up to the caller */
+  readonly start: (steps: Steps) => Promise<void>
+  readonly startHost: (id: string) => Promise<void>
+  readonly stopHost: (id: string) => Promise<void>
+  readonly killHost: (id: string) => Promise<void>
+  readonly restartHost: (id: string) => Promise<void>
+  /** `kill`: without letting it end in order. Its port and accounts stay. */
+  readonly restartNats: (kill: boolean) => Promise<void>
+  /** Ends hosts, then the broker. Safe to call at any time and twice. */
+  readonly down: () => Promise<void>
+}
+
+/** @throws LedgerLocked when the directory has a supervisor already */
+export const createSupervisor = async (plan: Plan, directory: FleetDirectory): Promise<Supervisor> => {
+  await makeFleetDirectory(directory)
+  const lock = lockLedger(directory.root)
+  const startedAtMs = Date.now()
+  const served = new Set<string>()
+  let phase: FleetState['state'] = 'starting'
+  let nats: NatsServer | undefined
+  let enrolment: Bootstrap | undefined
+  let ending: Promise<void> | undefined
+
+  const save = createSaver(() => writeJson(directory.stateFile, state()))
+  const hosts = new Map<string, HostProcess>(
+    plan.hosts.map((host) => [host.id, createHostProcess(host, directory, save.soon)]),
+  )
+  const state = (): FleetState => ({
+    version: 1,
+    network: plan.network,
+    state: phase,
+    supervisorPid: process.pid,
+    natsUrl: nats?.url ?? '',
+    natsPid: nats?.pid ?? 0,
+    startedAtMs,
+    hosts: [...hosts.values()].map((host) => host.status()),
+  })
+  const host = (id: string): HostProcess => {
+    const found = hosts.get(id)
+    if (found === undefined) throw new Error(`no host ${id}; the hosts are ${[...hosts.keys()].join(', ')}`)
+    return found
+  }
+  const checkNotEnding = (): void => {
+    if (ending !== undefined) throw new Error('the fleet is being stopped')
+  }
+  const ofRoles = (roles: readonly HostRole[]): readonly HostProcess[] =>
+    [...hosts.values()].filter(({ plan: { role } }) => roles.includes(role))
+
+  const startBroker = async (): Promise<NatsServer> => {
+    const trust = await trustOf(await fleetAuthority(directory, plan.network))
+    try {
+      return await startServer({ dir: directory.natsDir, trust })
+    } catch (error) {
+      // The port of the last run may be somebody else's by now; then any will do.
+      if (!/address already in use/.test((error as Error).message)) throw error
+      return startServer({ dir: directory.natsDir, trust, listen: { port: -1 } })
+    }
+  }
+
+  const start = async (steps: Steps): Promise<void> => {
+    await endLeftovers(directory)
+    steps.step('broker', 1)
+    nats = await startBroker()
+    checkNotEnding()
+    const provisioned = await provision(
+      plan,
+      directory,
+      [nats.url],
+      await fleetAuthority(directory, plan.network),
+      startedAtMs,
+    )
+    steps.advance(nats.url)
+    steps.done()
+    enrolment = bootstrap(plan, directory, provisioned, served)
+    steps.step('hosts', hosts.size)
+    for (const wave of WAVES)
+      await eachBounded(ofRoles(wave), STARTS_AT_ONCE, async (one) => {
+        checkNotEnding()
+        await one.start()
+        steps.advance(one.plan.id)
+      })
+    steps.done()
+    await enrolment.all(steps)
+    checkNotEnding()
+    phase = 'ready'
+    await save.now()
+  }
+
+  // One change of a host at a time: what one command does, the next one finds done.
+  const inTurn = serial()
+  const startHost = async (id: string): Promise<void> => {
+    checkNotEnding()
+    await host(id).start()
+    await enrolment?.host(id)
+  }
+  const restartBroker = async (kill: boolean): Promise<void> => {
+    checkNotEnding()
+    if (kill) await nats?.kill()
+    else await nats?.stop()
+    nats = await startBroker()
+    await save.now()
+  }
+
+  const end = async (): Promise<void> => {
+    phase = 'stopping'
+    enrolment?.stop()
+    save.soon()
+    // Who asks goes before who is asked, so that what is under way can still be answered.
+    for (const wave of WAVES.toReversed()) await eachBounded(ofRoles(wave), STOPS_AT_ONCE, (one) => one.stop())
+    await inTurn(() => Promise.resolve())
+    await (nats ?? (await attachServer(directory.natsDir)))?.stop()
+    await save.end()
+    await rm(directory.stateFile, { force: true })
+    lock.release()
+  }
+
+  return {
+    status: () => statusOf(plan, state(), served),
+    start: (steps) => inTurn(() => start(steps)),
+    startHost: (id) => inTurn(() => startHost(id)),
+    stopHost: (id) => inTurn(() => host(id).stop()),
+    killHost: (id) => inTurn(() => host(id).kill()),
+    restartHost: (id) =>
+      inTurn(async () => {
+        await host(id).stop()
+        await startHost(id)
+      }),
+    restartNats: (kill) => inTurn(() => restartBroker(kill)),
+    down: () => (ending ??= end()),
+  }
+}
+
+/** Writes after changes, one write at a time; changes during a write are one more write. */
+const createSaver = (write: () => Promise<void>) => {
+  let running: Promise<void> | undefined
+  let again = false
+  let ended = false
+  const run = async (): Promise<void> => {
+    do {
+      again = false
+      await write()
+    } while (again)
+  }
+  const now = (): Promise<void> => {
+    if (ended) return Promise.resolve()
+    again = true
+    return (running ??= run().finally(() => (running = undefined)))
+  }
+  return {
+    now,
+    /** A failed write stops nothing: the socket answers the same. */
+    soon: () => void now().catch(() => undefined),
+    end: async (): Promise<void> => {
+      ended = true
+      await running?.catch(() => undefined)
+    },
+  }
+}
