@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import type { Bus } from '../../bus/bus.ts'
-import { natsBroker } from '../../bus/nats-bus.ts'
+import type { Login } from '../../bus/logins.ts'
+import { natsBroker, openRequestReply } from '../../bus/nats-bus.ts'
 import { serviceName } from '../../bus/permissions.ts'
 import type { RequestReply } from '../../bus/request-reply.ts'
-import { discover, serveDiscovery } from '../../bus/services.ts'
+import { answerDiscovery, discover } from '../../bus/services.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -115,8 +116,9 @@ export const startHost = async (
         uptimeMs: Date.now() - startedAtMs,
       }),
     }
-    if (login.service !== undefined) {
-      const discovery = await discoverable(credentials, host, facts, startedAtMs, log)
+    const { service } = login
+    if (service !== undefined) {
+      const discovery = await discoverable({ ...credentials, login: { ...login, service } }, host, facts, startedAtMs, log)
       closers.push(() => discovery.close())
     }
     await host.start()
@@ -166,26 +168,17 @@ const untilQuiet = async (host: Host): Promise<void> => {
 
 /** Answers `$SRV`, after making sure that nobody else answers for this id. @throws AlreadyRunning */
 const discoverable = async (
-  { host: id, role, login, realm, operatorId }: HostCredentials,
+  { host: id, role, login, realm, operatorId }: HostCredentials & { readonly login: { readonly service: Login } },
   host: Host,
   facts: { readonly metrics: () => Readonly<Record<string, unknown>> },
   startedAtMs: number,
   log: Log,
 ): Promise<RequestReply> => {
-  const service = {
-    name: serviceName(role),
-    id,
-    version: HOST_VERSION,
-    description: `SEMOPS ${role} ${id}`,
-    metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
-    stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
-    startedAtMs,
-  }
-  const connection = await serveDiscovery(login, service)
+  const { servers, caFile, service: serviceLogin } = login
+  const connection = await openRequestReply({ servers, ...(caFile === undefined ? {} : { caFile }), login: serviceLogin, label: `${id} $SRV` })
   try {
-    // One's own answer is among them; another with the same id is somebody else.
-    const others = await discover(connection, 'ping', { name: service.name, id, timeoutMs: PING_MS, expected: 2 })
-    if (others.length > 1) throw new AlreadyRunning(id)
+    const others = await discover(connection, 'ping', { name: serviceName(role), id, timeoutMs: PING_MS, expected: 1 })
+    if (others.length > 0) throw new AlreadyRunning(id)
   } catch (error) {
     if (error instanceof AlreadyRunning) {
       await connection.close()
@@ -193,6 +186,14 @@ const discoverable = async (
     }
     log.write('warn', 'could not ask whether this id is alive elsewhere', { error: (error as Error).message })
   }
+  await answerDiscovery(connection, {
+    role,
+    version: HOST_VERSION,
+    description: `SEMOPS ${role} ${id}`,
+    metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
+    stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
+    startedAtMs,
+  })
   return connection
 }
 
