@@ -166,6 +166,12 @@ describe('a payee enrolment', () => {
     expect(on.take(notice()).refuse).toBeUndefined()
   })
 
+  test('whose terms break the grammar of credentials is refused', async () => {
+    const on = onlyHost()
+    expect(bodyOf(await issued(on, enrolment({ displayName: '' })), 'refusal').code).toBe(failureNumber('ENROLMENT_REFUSED'))
+    expect(payee(on)).toBeUndefined()
+  })
+
   test('whose credential was being signed at a crash is signed after the restart', async () => {
     const on = onlyHost()
     const { registrationId } = bodyOf(on.take(enrolment()), 'mandate-registration')

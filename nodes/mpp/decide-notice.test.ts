@@ -234,17 +234,20 @@ describe("a merchant's decision", () => {
 })
 
 describe('a merchant host that will not take a notice', () => {
-  const refused = (on: World, by: string) => {
+  const refused = (by: string, code: FailureCode = 'SCHEMA_VIOLATION') => {
     const key = keyOf('notice', testId('pn'))
-    return { kind: 'payment-notice' as const, key, code: 'SCHEMA_VIOLATION' as const, detail: '', by }
+    return { kind: 'payment-notice' as const, key, code, detail: '', by }
   }
-  test('has rejected it', () => {
+  test.each([
+    ['SCHEMA_VIOLATION', 'REJECTED_BY_PAYEE'],
+    ['MESSAGE_EXPIRED', 'NOTICE_EXPIRED'],
+  ] as const)('because of %s has rejected it: %s', (why, code) => {
     const on = world()
     const pn = notice()
     on.take(pn)
-    const made = definition.refused(on.ledger, refused(on, HOST), on.context())
+    const made = definition.refused(on.ledger, refused(HOST, why), on.context())
     on.ledger.apply(made)
-    expect(bodyOf(made, 'countersigned-decision')).toMatchObject({ decision: 'reject', code: failureNumber('REJECTED_BY_PAYEE') })
+    expect(bodyOf(made, 'countersigned-decision')).toMatchObject({ decision: 'reject', code: failureNumber(code) })
     expect(row(on)).toMatchObject({ state: 'countersigned', decision: 'reject' })
     on.take(outcome(pn, { outcome: 'rejected' }))
     expect(lockOf(on)).toBeUndefined()
@@ -253,7 +256,7 @@ describe('a merchant host that will not take a notice', () => {
   test('is not believed when it is another host', () => {
     const on = world()
     on.take(notice())
-    expect(definition.refused(on.ledger, refused(on, 'hu-elsewhere'), on.context()).writes).toEqual([])
+    expect(definition.refused(on.ledger, refused('hu-elsewhere'), on.context()).writes).toEqual([])
   })
 })
 

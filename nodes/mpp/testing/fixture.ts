@@ -78,7 +78,8 @@ export const MANDATE: MandateStatement = {
 export const definition = mppDefinition({
   chain: [testBytes('mpp credential')],
   readMandate: (bytes) => (toHex(bytes) === toHex(testBytes('mandate')) ? MANDATE : undefined),
-  issuePayee: ({ payee, serial }) => testBytes(`credential of ${payee} ${serial}`),
+  issuePayee: ({ payee, serial, displayName }) => (displayName === '' ? undefined : testBytes(`credential of ${payee} ${serial}`)),
+  dataCenters: [],
 })
 
 export type World = {
