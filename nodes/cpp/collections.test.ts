@@ -39,7 +39,11 @@ describe('the crossing of θ', () => {
       },
       delivery: { until: ['order', order.body.orderId] },
     })
-    expect(one.ledger.get(orders, order.body.orderId)).toMatchObject({ purpose: 'collection', amountMinor: 900n, state: 'ordered' })
+    expect(one.ledger.get(orders, order.body.orderId)).toMatchObject({
+      purpose: 'collection',
+      amountMinor: 900n,
+      state: 'ordered',
+    })
     expect(total(one)).toMatchObject({ outstandingMinor: 900n, collectingMinor: 900n, pendingMinor: 0n, waiting: 1 })
     expect(state(one, 'c')).toBe('waiting')
   })
@@ -71,7 +75,12 @@ describe('the crossing of θ', () => {
       ['refused', failureNumber('COLLECTION_REFUSED')],
       ['refused', failureNumber('COLLECTION_REFUSED')],
     ])
-    expect(total(one)).toMatchObject({ outstandingMinor: 900n, collectingMinor: 0n, waiting: 0, suspendedAtMs: TEST_NOW_MS })
+    expect(total(one)).toMatchObject({
+      outstandingMinor: 900n,
+      collectingMinor: 0n,
+      waiting: 0,
+      suspendedAtMs: TEST_NOW_MS,
+    })
     expect(one.ledger.rows(waiting)).toEqual([])
     expect(sent(one.pay({ tx: 'd' }), 'customer-payment-outcome').body.code).toBe(failureNumber('CUSTOMER_SUSPENDED'))
     expect(one.books.get('customer:hu-alice EUR')).toBe(-900n)
@@ -157,7 +166,9 @@ describe('the crossing of θ', () => {
   })
 
   it('admits a single payment at or over a lowered θ when nothing is owed', () => {
-    const one = world({ policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: 200n }, maxDebtAgeMs: 1_000_000 } } })
+    const one = world({
+      policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: 200n }, maxDebtAgeMs: 1_000_000 } },
+    })
     confirm(one, 'a', 900n)
     expect(total(one)).toMatchObject({ outstandingMinor: 900n, thresholdMinor: 200n })
     expect(one.read('report').boundBreaches).toBe(0)
@@ -178,7 +189,10 @@ describe('the operator', () => {
     const decided = one.control('resume-customer', { customer: 'hu-alice' })
     expect(decided.reply).toEqual({ ok: true, customer: 'hu-alice', collectingMinor: 900n })
     const order = sent(decided, 'transfer-order')
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'UNDECIDED',
+    })
     expect(sent(one.pay({ tx: 'c' }), 'customer-payment-outcome').body.code).toBe(failureNumber('CUSTOMER_SUSPENDED'))
     one.answer(order, 'done')
     expect(total(one)).toMatchObject({ outstandingMinor: 0n, suspendedAtMs: 0 })
@@ -190,9 +204,19 @@ describe('the operator', () => {
     const written = one.control('write-off-customer', { customer: 'hu-alice' })
     expect(written.reply).toMatchObject({ ok: true, writtenOffMinor: 900n })
     expect(one.books.get('losses EUR')).toBe(-900n)
-    expect(one.read('report').totals[0]).toMatchObject({ outstandingMinor: 0n, confirmedMicroMinor: 900n, writtenOffMinor: 900n })
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: true, collectingMinor: 0n })
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    expect(one.read('report').totals[0]).toMatchObject({
+      outstandingMinor: 0n,
+      confirmedMicroMinor: 900n,
+      writtenOffMinor: 900n,
+    })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: true,
+      collectingMinor: 0n,
+    })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'NOT_FOUND',
+    })
   })
 
   it('never writes off what a running collection may still bring in', () => {
@@ -206,18 +230,33 @@ describe('the operator', () => {
 
   it('collects ahead of a crossing', () => {
     const one = world()
-    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'NOT_FOUND',
+    })
     confirm(one, 'a', 10n)
     expect(sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order').body.amountMinor).toBe(10n)
-    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
+    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'UNDECIDED',
+    })
   })
 
-  it.each(['unlock-customer', 'resume-customer', 'collect-customer', 'write-off-customer'])('%s tells bad arguments apart', (command) => {
-    const one = world()
-    expect(one.control(command, {}).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
-    expect(one.control(command, { customer: 'Not An Id' }).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
-    expect(one.control(command, { customer: 'hu-nobody' }).reply).toMatchObject({ ok: false, code: 'CUSTOMER_UNKNOWN' })
-  })
+  it.each(['unlock-customer', 'resume-customer', 'collect-customer', 'write-off-customer'])(
+    '%s tells bad arguments apart',
+    (command) => {
+      const one = world()
+      expect(one.control(command, {}).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
+      expect(one.control(command, { customer: 'Not An Id' }).reply).toMatchObject({
+        ok: false,
+        code: 'SCHEMA_VIOLATION',
+      })
+      expect(one.control(command, { customer: 'hu-nobody' }).reply).toMatchObject({
+        ok: false,
+        code: 'CUSTOMER_UNKNOWN',
+      })
+    },
+  )
 })
 
 describe('debt that never crosses θ', () => {

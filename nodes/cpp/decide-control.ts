@@ -33,7 +33,8 @@ const args = <S extends TSchema>(
 }
 
 const OfCustomer = Type.Object({ customer: NodeId }, strict)
-const customerArg = ({ args: given }: ControlEvent): string => (typeof given['customer'] === 'string' ? given['customer'] : '')
+const customerArg = ({ args: given }: ControlEvent): string =>
+  typeof given['customer'] === 'string' ? given['customer'] : ''
 
 /** Lets a customer try their PIN again. */
 export const unlockCustomer = on(
@@ -177,7 +178,8 @@ export const queryOrder = (read: Reader, event: ControlEvent, _context: Ctx): De
 }
 
 /** Registers this processor anew at every data-center host of its realm: one of them lost its ledger, say. */
-export const register = (chain: () => readonly Uint8Array[]) =>
+export const register =
+  (chain: () => readonly Uint8Array[]) =>
   (read: Reader, event: ControlEvent, context: Ctx): Decision => {
     const given = args(Type.Object({}, strict), event)
     if (!given.ok) return given.refusal

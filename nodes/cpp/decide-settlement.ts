@@ -8,10 +8,32 @@ import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { failureNumber } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { decision, on, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Delivery, type Incoming, type JobEvent, type Reader } from '../runtime/node.ts'
+import {
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Delivery,
+  type Incoming,
+  type JobEvent,
+  type Reader,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
-import { loadAccount, loadBatch, loadBatchById, loadEntry, loadTransfer, type BatchSlice, type DisputedEntry, type TransferSlice } from './load.ts'
+import {
+  loadAccount,
+  loadBatch,
+  loadBatchById,
+  loadEntry,
+  loadTransfer,
+  type BatchSlice,
+  type DisputedEntry,
+  type TransferSlice,
+} from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import { adjust, agePair, batchAnswered, batchKey, pay, putPair, retryLater, settledByBank } from './pair.ts'
@@ -51,8 +73,12 @@ export const transferred = (
 ): Part => {
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
-    if (before === undefined || !equalBytes(before.total.orderId, orderId) || before.total.collectingMinor !== order.amountMinor)
-      throw new Error('a collection was answered that the customer\'s total does not know')
+    if (
+      before === undefined ||
+      !equalBytes(before.total.orderId, orderId) ||
+      before.total.collectingMinor !== order.amountMinor
+    )
+      throw new Error("a collection was answered that the customer's total does not know")
     const step = booked
       ? bookCollection(before, orderId, order.operatorAccount, context)
       : refuseCollection(before, orderId, code, context)
@@ -135,7 +161,8 @@ export const settlementAcceptance = on(
 export const settlementDispute = on(
   (read, { message }: Incoming<'settlement-dispute'>) => {
     const slice = loadBatchById(read, message.body.batchId)
-    const entries = slice === undefined ? [] : message.body.items.map((item) => loadEntry(read, slice.pair, item.pairSeq))
+    const entries =
+      slice === undefined ? [] : message.body.items.map((item) => loadEntry(read, slice.pair, item.pairSeq))
     return { slice, entries }
   },
   ({ slice, entries }, { message }, context: Ctx): Decision => {
@@ -149,7 +176,13 @@ export const settlementDispute = on(
       const state = seen.has(item.pairSeq) ? 'dismissed' : judgeItem(slice.batch, item, found)
       seen.add(item.pairSeq)
       if (state === 'adjusted') {
-        const step = adjust(pair, slice.batch, disputedEntry(item.pairSeq, found), item.amountMinor - amountOf(found.entry), context)
+        const step = adjust(
+          pair,
+          slice.batch,
+          disputedEntry(item.pairSeq, found),
+          item.amountMinor - amountOf(found.entry),
+          context,
+        )
         pair = step.pair
         parts.push(...step.parts)
       }
@@ -328,4 +361,3 @@ export const batchRefused = on(
     })
   },
 )
-

@@ -76,7 +76,11 @@ export const loadRequest = (
   lock: trans === undefined ? undefined : read.get(transLocks, trans.payee, trans.txId),
 })
 
-export type PaymentSlice = { readonly payment: PaymentRow; readonly account: Account; readonly pair: PairRow | undefined }
+export type PaymentSlice = {
+  readonly payment: PaymentRow
+  readonly account: Account
+  readonly pair: PairRow | undefined
+}
 
 /** @throws Error when a payment's customer is gone: rows of customers with payments are never deleted. */
 export const loadPayment = (read: Reader, prId: Uint8Array | undefined): PaymentSlice | undefined => {

@@ -24,7 +24,16 @@ import { keyOf } from '../runtime/table.ts'
 import { cash, type Part } from './account.ts'
 import { OUTBOX, outbox, until } from './messages.ts'
 import { settlementAccount, settlementThreshold, type CppPolicy } from './policy.ts'
-import { batchIds, batches, orders, pairEntries, pairs, type BatchRow, type PairEntryRow, type PairRow } from './state.ts'
+import {
+  batchIds,
+  batches,
+  orders,
+  pairEntries,
+  pairs,
+  type BatchRow,
+  type PairEntryRow,
+  type PairRow,
+} from './state.ts'
 
 type Ctx = Context<CppPolicy>
 export type PairStep = { readonly pair: PairRow; readonly parts: readonly Part[] }
@@ -47,8 +56,11 @@ export const newPair = (mpp: string, currency: Currency, operatorId: string): Pa
 
 export const pairKey = (pair: { readonly mpp: string; readonly currency: Currency }): Uint8Array =>
   keyOf(pair.mpp, pair.currency)
-export const batchKey = (batch: { readonly mpp: string; readonly currency: Currency; readonly seq: number }): Uint8Array =>
-  keyOf(batch.mpp, batch.currency, batch.seq)
+export const batchKey = (batch: {
+  readonly mpp: string
+  readonly currency: Currency
+  readonly seq: number
+}): Uint8Array => keyOf(batch.mpp, batch.currency, batch.seq)
 
 /** The pair's row as these parts leave it. */
 export const putPair = ({ pair, parts }: PairStep): readonly Part[] => [
@@ -181,7 +193,8 @@ export const pay = (pair: PairRow, batch: BatchRow, context: Ctx): PairStep => {
   }
   const debitAccount = context.policy.operatorAccounts[currency]
   const creditAccount = settlementAccount(context.policy, mpp, currency)
-  if (debitAccount === undefined || creditAccount === undefined) return retryLater(pair, batch, 'unpayable', undefined, context)
+  if (debitAccount === undefined || creditAccount === undefined)
+    return retryLater(pair, batch, 'unpayable', undefined, context)
   const orderId = context.freshId()
   const bank = bankOf(debitAccount)
   const paying: BatchRow = { ...batch, state: 'ordered', orderId, retryAtMs: 0 }

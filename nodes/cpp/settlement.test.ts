@@ -7,7 +7,21 @@ import { requestRef } from '../runtime/request-ref.ts'
 import { TEST_NOW_MS, outboxKey, testBytes, testId } from '../runtime/testing.ts'
 import { keyOf } from '../runtime/table.ts'
 import { batches, pairEntries, pairs, payments, type BatchRow, type PaymentRow } from './state.ts'
-import { BANK, CPP, MPP, OPERATOR, createWorld, kindsOf, merchantChain, sent, sentAll, textOf, type Sent, type World, type WorldOptions } from './testing/world.ts'
+import {
+  BANK,
+  CPP,
+  MPP,
+  OPERATOR,
+  createWorld,
+  kindsOf,
+  merchantChain,
+  sent,
+  sentAll,
+  textOf,
+  type Sent,
+  type World,
+  type WorldOptions,
+} from './testing/world.ts'
 
 const HOUR = 3_600_000
 const settlementPolicy = (changes: Partial<WorldOptions['policy'] & object> = {}): WorldOptions => ({
@@ -27,7 +41,11 @@ const confirm = (one: World, tx: string, amountMinor: bigint, merchant = merchan
 }
 const pair = (one: World) => one.ledger.get(pairs, MPP, 'EUR')
 const batch = (one: World, seq = 1) => one.ledger.get(batches, MPP, 'EUR', seq)
-const accept = (one: World, { body }: Sent<'settlement-batch'>, changes: { seq?: number; batchHash?: Uint8Array; from?: string } = {}): Decision =>
+const accept = (
+  one: World,
+  { body }: Sent<'settlement-batch'>,
+  changes: { seq?: number; batchHash?: Uint8Array; from?: string } = {},
+): Decision =>
   one.receive(
     'settlement-acceptance',
     {
@@ -108,7 +126,7 @@ describe('a batch', () => {
     expect(sent(confirm(one, 'b', 1n), 'settlement-batch').body.toSeq).toBe(LIMITS.maxEntriesPerBatch)
   })
 
-  it('opens on the operator\'s word, of the pairs asked for', () => {
+  it("opens on the operator's word, of the pairs asked for", () => {
     const one = world()
     confirm(one, 'a', 10n)
     confirm(one, 'b', 10n, merchantChain({ mpp: 'sk-mpp' }))
@@ -151,7 +169,7 @@ describe('an acceptance', () => {
     expect(accept(one, unknown).refuse?.code).toBe('SETTLEMENT_UNKNOWN')
   })
 
-  it('orders one transfer of the total, and books it at the bank\'s answer', () => {
+  it("orders one transfer of the total, and books it at the bank's answer", () => {
     const { one, message } = opened()
     const decided = accept(one, message)
     const order = sent(decided, 'transfer-order')
@@ -173,7 +191,15 @@ describe('an acceptance', () => {
     expect(batch(one)).toMatchObject({ state: 'settled', settledAtMs: TEST_NOW_MS })
     expect(one.books.get(`payable:${MPP} EUR`)).toBe(0n)
     expect(one.read('report').pairs).toEqual([
-      { mpp: MPP, currency: 'EUR', lastSeq: 2, entriesMinor: 1_100n, settledMinor: 1_100n, payableMinor: 0n, openBatches: 0 },
+      {
+        mpp: MPP,
+        currency: 'EUR',
+        lastSeq: 2,
+        entriesMinor: 1_100n,
+        settledMinor: 1_100n,
+        payableMinor: 0n,
+        openBatches: 0,
+      },
     ])
   })
 
@@ -204,7 +230,7 @@ describe('an acceptance', () => {
     expect(one.ledger.deadlines().filter(({ name }) => name === 'settlement-retry')).toEqual([])
   })
 
-  it('whose transfer is refused is ordered again at once on the operator\'s word, and only once', () => {
+  it("whose transfer is refused is ordered again at once on the operator's word, and only once", () => {
     const { one, message } = opened()
     one.answer(sent(accept(one, message), 'transfer-order'), 'refused', 'INSUFFICIENT_FUNDS')
     expect(sentAll(one.control('settle-now'), 'transfer-order')).toHaveLength(1)
@@ -242,7 +268,7 @@ describe('a dispute', () => {
     return { one, message }
   }
 
-  it('settles the full total, and an entry that the CPP\'s own payment shows to be wrong by an adjustment', () => {
+  it("settles the full total, and an entry that the CPP's own payment shows to be wrong by an adjustment", () => {
     const { one, message } = wrong()
     const before = pair(one)?.payableMinor ?? 0n
     const decided = dispute(one, message, [{ pairSeq: 1, code: 'ENTRY_MISMATCH', amountMinor: 600n }])
@@ -262,7 +288,10 @@ describe('a dispute', () => {
     })
     expect(one.ledger.get(pairEntries, MPP, 'EUR', 3)).toMatchObject({ kind: 'pair-adjustment', amountMinor: -50n })
     expect(pair(one)).toMatchObject({ payableMinor: before - 50n, lastSeq: 3 })
-    expect(batch(one)).toMatchObject({ state: 'ordered', disputes: [{ pairSeq: 1, amountMinor: 600n, state: 'adjusted' }] })
+    expect(batch(one)).toMatchObject({
+      state: 'ordered',
+      disputes: [{ pairSeq: 1, amountMinor: 600n, state: 'adjusted' }],
+    })
     expect(one.books.get('adjustments EUR')).toBe(50n)
   })
 
@@ -295,20 +324,27 @@ describe('a dispute', () => {
     expect(sent(decided, 'pair-adjustment').body.amountMinor).toBe(-650n)
   })
 
-  it('left unresolved is a person\'s to judge, once', () => {
+  it("left unresolved is a person's to judge, once", () => {
     const { one, message } = opened()
     const batchId = textOf(message.body.batchId).slice(1, -1)
     const items = [1, 2].map((pairSeq) => ({ pairSeq, code: 'ENTRY_MISMATCH', amountMinor: 1n }) as const)
     one.answer(sent(dispute(one, message, items), 'transfer-order'), 'done')
-    expect(one.read('settlements').batches[0].disputes).toMatchObject([{ code: 'ENTRY_MISMATCH', state: 'unresolved' }, {}])
+    expect(one.read('settlements').batches[0].disputes).toMatchObject([
+      { code: 'ENTRY_MISMATCH', state: 'unresolved' },
+      {},
+    ])
     const taken = one.control('resolve-dispute', { batchId, pairSeq: 1, accept: true })
     expect(taken.reply).toMatchObject({ ok: true, adjustedMinor: -599n })
     expect(sent(taken, 'pair-adjustment').body).toMatchObject({ amountMinor: -599n, disputedSeq: 1 })
     const left = one.control('resolve-dispute', { batchId, pairSeq: 2, accept: false })
     expect([left.reply, left.sends]).toMatchObject([{ ok: true, adjustedMinor: 0n }, []])
     for (const pairSeq of [1, 2])
-      expect(one.control('resolve-dispute', { batchId, pairSeq, accept: true }).reply).toMatchObject({ code: 'NOT_FOUND' })
-    expect(one.control('resolve-dispute', { batchId: 'x', pairSeq: 1, accept: true }).reply).toMatchObject({ code: 'SCHEMA_VIOLATION' })
+      expect(one.control('resolve-dispute', { batchId, pairSeq, accept: true }).reply).toMatchObject({
+        code: 'NOT_FOUND',
+      })
+    expect(one.control('resolve-dispute', { batchId: 'x', pairSeq: 1, accept: true }).reply).toMatchObject({
+      code: 'SCHEMA_VIOLATION',
+    })
     expect(pair(one)?.payableMinor).toBe(-599n)
   })
 
@@ -332,7 +368,11 @@ describe('a negative sum', () => {
     one.control('resolve-dispute', { batchId, pairSeq: 1, accept: true })
     return { one, second: sent(one.control('settle-now'), 'settlement-batch') }
   }
-  const booked = (one: World, batchId: Uint8Array, changes: { amountMinor?: bigint; account?: string; from?: string } = {}): Decision =>
+  const booked = (
+    one: World,
+    batchId: Uint8Array,
+    changes: { amountMinor?: bigint; account?: string; from?: string } = {},
+  ): Decision =>
     one.receive(
       'account-notice',
       {
@@ -347,7 +387,7 @@ describe('a negative sum', () => {
       { from: changes.from ?? BANK },
     )
 
-  it('is paid by the MPP, and settled at the bank\'s notice of exactly that sum', () => {
+  it("is paid by the MPP, and settled at the bank's notice of exactly that sum", () => {
     const { one, second } = negative()
     expect(second.body.totalMinor).toBe(-599n)
     expect(kindsOf(accept(one, second))).toEqual([])
@@ -383,7 +423,10 @@ describe('a negative sum', () => {
     confirm(one, 'c', 5n)
     const third = sent(one.control('settle-now'), 'settlement-batch')
     const batchId = textOf(third.body.batchId).slice(1, -1)
-    one.answer(sent(dispute(one, third, [{ pairSeq: 4, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'), 'done')
+    one.answer(
+      sent(dispute(one, third, [{ pairSeq: 4, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'),
+      'done',
+    )
     confirm(one, 'd', 5n)
     one.control('resolve-dispute', { batchId, pairSeq: 4, accept: true })
     const fourth = sent(one.control('settle-now'), 'settlement-batch')
@@ -414,10 +457,12 @@ describe('entries that an MPP lacks', () => {
       to: MPP,
       body: { requestId: testId('request'), currency: 'EUR', entries: [testBytes('frame 0'), testBytes('frame 1')] },
     })
-    expect(asked[0]).toEqual({ answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId } as never) })
+    expect(asked[0]).toEqual({
+      answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId } as never),
+    })
   })
 
-  it('that do not exist, or are another pair\'s, are NOT_FOUND', () => {
+  it("that do not exist, or are another pair's, are NOT_FOUND", () => {
     const one = world()
     confirm(one, 'a', 10n)
     expect(ask(one, 2, 5).refuse?.code).toBe('NOT_FOUND')
