@@ -4,11 +4,9 @@
  */
 import { describe, expect, it } from 'vitest'
 import { LOST } from '../../bus/simulated-bus.ts'
-import { toHex } from '../../protocol/bytes.ts'
+import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
-import { utf8 } from '../../protocol/bytes.ts'
 import { networkIdOf, signingKeyFromSeed } from '../../protocol/keys.ts'
-import type { KindName } from '../../protocol/kinds.ts'
 import { issueMandate } from '../../protocol/statements.ts'
 import { dataCenter } from '../data-center/definition.ts'
 import { bareDefinition } from '../runtime/bare-definition.ts'
@@ -60,7 +58,7 @@ const orderer = () => {
 const BANKS = ['hu-kh', 'ro-carpat', 'hu-settle'] as const
 
 const start = async () => {
-  const sim = await createSimNetwork({ seed: 'banks' })
+  const sim = createSimNetwork({ seed: 'banks' })
   await sim.add({ id: 'hu-dc-1', role: 'dc', define: dataCenter, policy: { peerRealms: ['ro'] } })
   await sim.add({ id: 'ro-dc-1', role: 'dc', define: dataCenter, policy: { peerRealms: ['hu'] } })
   for (const id of BANKS)
@@ -191,7 +189,7 @@ describe('banks on the runtime', () => {
   it.each([1, 2, 3])('lose and double messages, lose power, and end the same: seed %i', async (seed) => {
     const { sim, order, answerTo } = await prepare()
     let n = seed * 7
-    const lost = new Map<KindName | string, number>()
+    const lost = new Map<string, number>()
     sim.setOnSend(({ subject }) => {
       n = (n * 31 + 11) % 97
       const dropped = lost.get(subject) ?? 0
