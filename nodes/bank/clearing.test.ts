@@ -292,6 +292,7 @@ describe('a clearing window', () => {
     const stale = { name: 'clearing-window', key: early?.key ?? testId('none'), atMs: early?.atMs ?? 0 }
     net.bank(A).advance(TEST_WINDOW_MS - 1)
     close(net.bank(A))
+    expect(net.bank(A).ledger.deadlines()).toHaveLength(1)
     expect(net.bank(A).apply((read, ctx) => clearingWindow(read, stale, ctx)).writes).toEqual([])
   })
 

@@ -138,48 +138,53 @@ const loadFunding = (read: Reader, account: unknown, currency: unknown): BooksOn
 /**
  * `open-account {account, holderKey, currency, balanceMinor, holderHost?, operatorId?}`: idempotent, so that a fleet that was
  * interrupted repeats it; funded at the first opening only. Order of checks: SCHEMA_VIOLATION, ACCOUNT_UNKNOWN (of another
- * bank), NAME_TAKEN (open with other terms), AMOUNT_INVALID.
+ * bank), BAD_KEY, NAME_TAKEN (open with other terms), AMOUNT_INVALID.
  */
-const decideOpen = ({ books: slice }: BooksOnly, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
-  const parsed = parseArguments(OpenAccountArguments, args)
-  if (!parsed.ok) return badArguments(parsed.failure)
-  const { account, holderKey, currency, balanceMinor, holderHost, operatorId } = parsed.value
-  if (bankOf(account) !== context.self.id)
-    return refusedReply('ACCOUNT_UNKNOWN', `the account is not of ${context.self.id}`)
-  const books = openBooks(slice, context)
-  const known = books.account(account)
-  if (known !== undefined) {
-    const isSame =
-      known.holderKey !== undefined &&
-      equalBytes(known.holderKey, holderKey) &&
-      known.currency === currency &&
-      known.operatorId === operatorId &&
-      known.holderHost === holderHost?.host &&
-      known.holderRole === holderHost?.role
-    return isSame
-      ? decision({ reply: { ok: true, account, opened: false } })
-      : refusedReply('NAME_TAKEN', `${account} is open with other terms`)
+const decideOpen =
+  (isHolderKey: (key: Uint8Array) => boolean) =>
+  ({ books: slice }: BooksOnly, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
+    const parsed = parseArguments(OpenAccountArguments, args)
+    if (!parsed.ok) return badArguments(parsed.failure)
+    const { account, holderKey, currency, balanceMinor, holderHost, operatorId } = parsed.value
+    if (bankOf(account) !== context.self.id)
+      return refusedReply('ACCOUNT_UNKNOWN', `the account is not of ${context.self.id}`)
+    if (!isHolderKey(holderKey)) return refusedReply('BAD_KEY', 'the holder key is not sound')
+    const books = openBooks(slice, context)
+    const known = books.account(account)
+    if (known !== undefined) {
+      const isSame =
+        known.holderKey !== undefined &&
+        equalBytes(known.holderKey, holderKey) &&
+        known.currency === currency &&
+        known.operatorId === operatorId &&
+        known.holderHost === holderHost?.host &&
+        known.holderRole === holderHost?.role
+      return isSame
+        ? decision({ reply: { ok: true, account, opened: false } })
+        : refusedReply('NAME_TAKEN', `${account} is open with other terms`)
+    }
+    if (!isInRange(books.account(nostroAccount(currency)), -balanceMinor))
+      return refusedReply('AMOUNT_INVALID', 'beyond what a ledger row holds')
+    books.open({
+      account,
+      kind: 'holder',
+      currency,
+      holderKey,
+      ...(operatorId !== undefined && { operatorId }),
+      ...(holderHost !== undefined && { holderRole: holderHost.role, holderHost: holderHost.host }),
+    })
+    if (balanceMinor > 0n)
+      books.post({ event: 'funding', currency, legs: fundingLegs(account, currency, balanceMinor) })
+    return combine(books.parts(), {
+      reply: { ok: true, account, opened: true },
+      record: { event: 'account-opened', ids: [], fields: { account } },
+    })
   }
-  if (!isInRange(books.account(nostroAccount(currency)), -balanceMinor))
-    return refusedReply('AMOUNT_INVALID', 'beyond what a ledger row holds')
-  books.open({
-    account,
-    kind: 'holder',
-    currency,
-    holderKey,
-    ...(operatorId !== undefined && { operatorId }),
-    ...(holderHost !== undefined && { holderRole: holderHost.role, holderHost: holderHost.host }),
-  })
-  if (balanceMinor > 0n) books.post({ event: 'funding', currency, legs: fundingLegs(account, currency, balanceMinor) })
-  return combine(books.parts(), {
-    reply: { ok: true, account, opened: true },
-    record: { event: 'account-opened', ids: [], fields: { account } },
-  })
-}
-export const openAccount = on(
-  (read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], args['currency']),
-  decideOpen,
-)
+export const openAccount = (isHolderKey: (key: Uint8Array) => boolean) =>
+  on(
+    (read: Reader, { args }: ControlEvent) => loadFunding(read, args['account'], args['currency']),
+    decideOpen(isHolderKey),
+  )
 
 /** `deposit {account, amountMinor}`: money from outside. Order of checks: SCHEMA_VIOLATION, ACCOUNT_UNKNOWN, AMOUNT_INVALID. */
 const decideDeposit = ({ books: slice }: BooksOnly, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
@@ -190,8 +195,9 @@ const decideDeposit = ({ books: slice }: BooksOnly, { args }: ControlEvent, cont
   const row = books.account(account)
   if (row?.kind !== 'holder') return refusedReply('ACCOUNT_UNKNOWN', account)
   const { currency } = row
-  if (!isInRange(row, amountMinor) || !isInRange(books.account(nostroAccount(currency)), -amountMinor))
-    return refusedReply('AMOUNT_INVALID', 'beyond what a ledger row holds')
+  const nostro = books.account(nostroAccount(currency))
+  if (amountMinor <= 0n || !isInRange(row, amountMinor) || !isInRange(nostro, -amountMinor))
+    return refusedReply('AMOUNT_INVALID', 'nothing, or beyond what a ledger row holds')
   books.post({ event: 'funding', currency, legs: fundingLegs(account, currency, amountMinor) })
   return combine(books.parts(), {
     reply: { ok: true, account, balanceMinor: books.account(account)?.balanceMinor },

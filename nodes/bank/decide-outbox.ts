@@ -28,7 +28,7 @@ import {
 } from './state.ts'
 
 type StartSlice = RegistrationSlice & { readonly window: WindowRow | undefined }
-/** Registers where needed, and opens the first clearing window. Holds, credits and windows of before are deadlines and outbox. */
+/** Registers, and opens the first clearing window. Holds, credits and windows of before are deadlines and outbox. */
 export const started = (chain: readonly Uint8Array[]) =>
   on(
     (read: Reader): StartSlice => ({

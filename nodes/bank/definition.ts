@@ -19,7 +19,7 @@ import { interbankBooking, interbankCredit, interbankReturn } from './decide-int
 import { orderQuery, postOrder, transferOrder } from './decide-orders.ts'
 import { receipted, refused, started } from './decide-outbox.ts'
 import { clearingOrder } from './decide-settlement.ts'
-import type { BankPolicy } from './policy.ts'
+import { BankPolicy, DEFAULT_BANK_POLICY } from './policy.ts'
 import { readAccount, readJournal, readPayments, readStatement } from './reads.ts'
 import { isRegistered, loadRegistrations } from './registration.ts'
 import { bankReport } from './report.ts'
@@ -31,12 +31,15 @@ export type BankDependencies = {
   readonly chain: readonly Uint8Array[]
   readonly readMandate: ReadMandate
   readonly verifyMandate: VerifyMandate
+  /** Is it a sound Ed25519 key? Asked once, before an account is opened with it. */
+  readonly isHolderKey: (key: Uint8Array) => boolean
 }
 
-export const createBank = ({
+export const bankDefinition = ({
   chain,
   readMandate,
   verifyMandate,
+  isHolderKey,
 }: BankDependencies): NodeDefinition<'bank', BankPolicy> => ({
   role: 'bank',
   tables: TABLES,
@@ -56,7 +59,7 @@ export const createBank = ({
   },
   deadlines: { [HOLD_EXPIRY]: holdExpiry, [CLEARING_WINDOW]: clearingWindow },
   controls: {
-    'open-account': openAccount,
+    'open-account': openAccount(isHolderKey),
     deposit,
     'fund-reserve': fundReserveControl,
     'close-window-now': closeWindowNow,
@@ -69,6 +72,8 @@ export const createBank = ({
     statement: readStatement,
     journal: readJournal,
   },
+  policySchema: BankPolicy,
+  policyDefaults: DEFAULT_BANK_POLICY,
   jobs: {},
   finished: {},
   started: started(chain),

@@ -13,6 +13,7 @@ import {
   outcomeOf,
   sentOf,
   testBank,
+  UNSOUND_KEY,
   type Sent,
   type TestBank,
 } from './testing/test-bank.ts'
@@ -308,7 +309,8 @@ describe('controls', () => {
     ['open-account', 'a name outside the grammar', { account: 'nostro:EUR' }, 'SCHEMA_VIOLATION'],
     ['open-account', 'a short key', { holderKey: 'ab' }, 'SCHEMA_VIOLATION'],
     ['open-account', 'a negative balance', { balanceMinor: '-1' }, 'SCHEMA_VIOLATION'],
-    ['open-account', 'a number for money', { balanceMinor: 1 }, 'SCHEMA_VIOLATION'],
+    ['open-account', 'a float for money', { balanceMinor: 1.5 }, 'SCHEMA_VIOLATION'],
+    ['open-account', 'an unsound key', { holderKey: toHex(UNSOUND_KEY) }, 'BAD_KEY'],
     ['open-account', 'an unknown currency', { currency: 'XXX' }, 'SCHEMA_VIOLATION'],
     ['open-account', 'an unknown argument', { overdraft: '1' }, 'SCHEMA_VIOLATION'],
     [
@@ -317,9 +319,9 @@ describe('controls', () => {
       { holderHost: { role: 'customer', host: 'hu-w-1' } },
       'SCHEMA_VIOLATION',
     ],
-    ['open-account', 'more than a row holds', { balanceMinor: (MAX_TOTAL_MINOR + 1n).toString() }, 'AMOUNT_INVALID'],
+    ['open-account', 'more than a row holds', { balanceMinor: (MAX_TOTAL_MINOR + 1n).toString() }, 'SCHEMA_VIOLATION'],
     ['deposit', 'an unknown account', { account: 'hu-kh:nobody', amountMinor: '1' }, 'ACCOUNT_UNKNOWN'],
-    ['deposit', 'nothing', { account: 'hu-kh:old', amountMinor: '0' }, 'SCHEMA_VIOLATION'],
+    ['deposit', 'nothing', { account: 'hu-kh:old', amountMinor: '0' }, 'AMOUNT_INVALID'],
     [
       'deposit',
       'more than a row holds',
@@ -330,7 +332,7 @@ describe('controls', () => {
     [
       'fund-reserve',
       'more than a row holds',
-      { bank: 'hu-kh', currency: 'EUR', amountMinor: (MAX_TOTAL_MINOR + 1n).toString() },
+      { bank: 'hu-kh', currency: 'EUR', amountMinor: MAX_TOTAL_MINOR.toString() },
       'AMOUNT_INVALID',
     ],
     ['resolve-credit', 'a bad id', { creditId: 'ab', booked: true }, 'SCHEMA_VIOLATION'],

@@ -1,6 +1,4 @@
 /** What a bank's operator decides: a journalled row, changed by operator events only. */
-import { Value } from '@sinclair/typebox/value'
-import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { NODE_ID_PATTERN } from '../../protocol/ids.ts'
 import { Type, type Static } from '../../protocol/fields.ts'
 
@@ -9,9 +7,9 @@ const SECOND = 1_000
 
 export const BankPolicy = Type.Object(
   {
-    /** Data-center hosts of the own realm that this bank registers at; it is ready when all have receipted. */
+    /** Data-center hosts that this bank registers at; it is ready when all have receipted. */
     dataCenters: Type.Array(NodeIdText, { maxItems: 64 }),
-    /** Where net positions against other banks are settled. null: this bank clears with nobody, its positions stay. */
+    /** Where net positions against other banks are settled; may be itself. null: it clears with nobody, its positions stay. */
     settlementBank: Type.Union([NodeIdText, Type.Null()]),
     clearing: Type.Object(
       { windowMs: Type.Integer({ minimum: 100, maximum: 86_400_000 }) },
@@ -32,13 +30,4 @@ export const DEFAULT_BANK_POLICY: BankPolicy = {
   clearing: { windowMs: 5 * SECOND },
   peers: null,
   maxHoldMs: 86_400 * SECOND,
-}
-
-/** A policy from a network file, with defaults for what it leaves out. SCHEMA_VIOLATION names the first key that does not fit. */
-export const readBankPolicy = (given: unknown): Result<BankPolicy> => {
-  const policy: unknown = typeof given === 'object' && given !== null ? { ...DEFAULT_BANK_POLICY, ...given } : given
-  const problem = Value.Errors(BankPolicy, policy).First()
-  return problem === undefined
-    ? ok(policy as BankPolicy)
-    : fail('SCHEMA_VIOLATION', `${problem.path.slice(1)}: ${problem.message}`)
 }

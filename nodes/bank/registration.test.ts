@@ -4,12 +4,19 @@ import type { Message } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { context, TEST_NOW_MS, testBytes, testId, testLedger } from '../runtime/testing.ts'
 import { fail } from '../../protocol/failures.ts'
-import { createBank } from './definition.ts'
-import { DEFAULT_BANK_POLICY, readBankPolicy, type BankPolicy } from './policy.ts'
+import { bankDefinition } from './definition.ts'
+import { fromJson } from '../runtime/json.ts'
+import { BankPolicy, DEFAULT_BANK_POLICY } from './policy.ts'
+import { REGISTRATIONS } from './state.ts'
 import { acceptsOf } from './registration.ts'
 
 const bankWith = (chain: readonly Uint8Array[]) =>
-  createBank({ chain, readMandate: () => undefined, verifyMandate: () => fail('MANDATE_INVALID') })
+  bankDefinition({
+    chain,
+    isHolderKey: () => true,
+    readMandate: () => undefined,
+    verifyMandate: () => fail('MANDATE_INVALID'),
+  })
 const contextAt = (nowMs: number, dataCenters: readonly string[]) =>
   context<BankPolicy, 'bank'>({
     self: { id: 'hu-kh', role: 'bank' },
@@ -56,19 +63,18 @@ describe('the bank in the directory', () => {
     expect(ready(['hu-dc-1', 'hu-dc-2'])).toBe(true)
   })
 
-  it('does not register again with the same chain, and does with another, under a higher version', () => {
-    const { ledger, start, registrations } = started()
-    start(['hu-dc-1'])
-    start(['hu-dc-1'])
-    expect(registrations()).toHaveLength(1)
+  it('registers anew at each start under a higher version, and forgets data centers that the policy names no more', () => {
+    const { ledger, start, registrations, receipt, ready } = started()
     start(['hu-dc-1', 'hu-dc-2'])
-    expect(registrations().map(({ to }) => to)).toEqual(['hu-dc-1', 'hu-dc-2'])
+    receipt(0)
+    receipt(1)
     start(['hu-dc-1'], TEST_NOW_MS - 5, [testBytes('rotated')])
     expect(registrations().at(-1)).toMatchObject({
       to: 'hu-dc-1',
       body: { version: TEST_NOW_MS + 1, chain: [testBytes('rotated')] },
     })
-    expect([...ledger.outbox.values()].map((message) => ('kind' in message ? message.to : ''))).toEqual(['hu-dc-1'])
+    expect(ready(['hu-dc-1'])).toBe(false)
+    expect(ledger.rows(REGISTRATIONS)).toEqual([{ host: 'hu-dc-1', version: TEST_NOW_MS + 1 }])
   })
 
   it('a stale registration is repeated under a higher version; other refusals are logged', () => {
@@ -105,16 +111,14 @@ describe('the bank in the directory', () => {
 })
 
 describe('a policy', () => {
-  it('has defaults, and names the key that does not fit', () => {
-    expect(readBankPolicy({ settlementBank: 'eu-settle' })).toEqual({
-      ok: true,
-      value: { ...DEFAULT_BANK_POLICY, settlementBank: 'eu-settle' },
-    })
-    expect(readBankPolicy({ clearing: { windowMs: 1 } })).toMatchObject({
+  const readPolicy = (given: object) => fromJson(BankPolicy, { ...DEFAULT_BANK_POLICY, ...given })
+  it('has defaults that fit, and names the key that does not', () => {
+    expect(readPolicy({})).toEqual({ ok: true, value: DEFAULT_BANK_POLICY })
+    expect(readPolicy({ settlementBank: 'eu-settle', peers: ['hu-kh'] })).toMatchObject({ ok: true })
+    expect(readPolicy({ clearing: { windowMs: 1 } })).toMatchObject({
       ok: false,
-      failure: { code: 'SCHEMA_VIOLATION', detail: expect.stringContaining('clearing/windowMs') },
+      problem: expect.stringContaining('clearing/windowMs'),
     })
-    expect(readBankPolicy({ typo: 1 })).toMatchObject({ ok: false })
-    expect(readBankPolicy(null)).toMatchObject({ ok: false })
+    expect(readPolicy({ typo: 1 })).toMatchObject({ ok: false })
   })
 })

@@ -1,6 +1,6 @@
 /**
- * The bank's rows in the directory. Invariant: a version never comes twice for one data center with another chain, and never
- * goes back, even when the ledger is lost: it follows the clock.
+ * The bank's rows in the directory. Invariant: a version never comes twice for one data center, and never goes back,
+ * even when the ledger is lost: it follows the clock.
  */
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { Role } from '../../protocol/ids.ts'
@@ -25,9 +25,6 @@ export const loadRegistrations = (read: Reader): RegistrationSlice => ({
   rows: [...read.scan(REGISTRATIONS, [])].map(([, row]) => row),
 })
 
-const isSameChain = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
-  a.length === b.length && a.every((credential, i) => equalBytes(credential, b[i] as Uint8Array))
-
 /** Registers at one data center under a higher version than before. */
 export const registerAt = (
   host: string,
@@ -37,7 +34,7 @@ export const registerAt = (
 ): Pick<Decision, 'writes' | 'sends' | 'forget'> => {
   const version = Math.max((known?.version ?? 0) + 1, nowMs)
   return {
-    writes: [put(REGISTRATIONS, keyOf(host), { host, version, chain })],
+    writes: [put(REGISTRATIONS, keyOf(host), { host, version })],
     forget: known === undefined ? [] : [['registration', host, known.version]],
     sends: [
       {
@@ -51,7 +48,7 @@ export const registerAt = (
   }
 }
 
-/** Registers where it is not yet registered with this chain, and drops data centers that the policy names no more. */
+/** Registers at every data center, anew after each start; drops those that the policy names no more. */
 export const registerAll = (
   { rows }: RegistrationSlice,
   chain: readonly Uint8Array[],
@@ -59,10 +56,14 @@ export const registerAll = (
 ): Partial<Decision> => {
   const wanted = context.policy.dataCenters
   return combine(
-    ...wanted.map((host) => {
-      const known = rows.find((row) => row.host === host)
-      return known !== undefined && isSameChain(known.chain, chain) ? {} : registerAt(host, known, chain, context)
-    }),
+    ...wanted.map((host) =>
+      registerAt(
+        host,
+        rows.find((row) => row.host === host),
+        chain,
+        context,
+      ),
+    ),
     ...rows
       .filter(({ host }) => !wanted.includes(host))
       .map(({ host, version }) => ({

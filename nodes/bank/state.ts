@@ -329,13 +329,12 @@ export const WINDOW = defineTable<WindowRow>({ name: 'window', version: 1, field
 export type RegistrationRow = {
   readonly host: string
   readonly version: number
-  readonly chain: readonly Uint8Array[]
   readonly receiptedAtMs?: number
 }
 export const REGISTRATIONS = defineTable<RegistrationRow>({
   name: 'registrations',
   version: 1,
-  fields: ['host', 'version', 'chain', 'receiptedAtMs'],
+  fields: ['host', 'version', 'receiptedAtMs'],
 })
 
 export const TABLES = [

@@ -84,7 +84,7 @@ describe('what merchants and data centers get', () => {
   test.each([
     ['a host of one wallet', ['hu-alice']],
     ['a host of three', ['hu-alice', 'hu-bob', 'de-carol']],
-  ])('%s sends them payee, money, item and one-time values only', async (_, names) => {
+  ])('%s sends them payee, money, item and one-time values only', async (_name, names) => {
     const host = wallet()
     for (const name of names) await host.enrol(name, CPP, { pin: PIN })
     const sent = names.flatMap((name) => purchase(host, name))

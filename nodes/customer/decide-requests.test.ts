@@ -87,78 +87,78 @@ describe('a request to pay: checks in their order', () => {
     ['whose text is not the hashed one', { description: 'a car' }, 'TRANS_INVALID'],
   ]
   test.each(rows)('%s', async (_, changes, code) => {
-    const wallet = await host()
-    const decision = wallet.deliver(requestToPay(changes))
+    const own = await host()
+    const decision = own.deliver(requestToPay(changes))
     expect(decision.refuse?.code).toBe(code)
-    expect(wallet.ledger.rows(requests)).toEqual([])
+    expect(own.ledger.rows(requests)).toEqual([])
   })
 
   test('a good one is kept, receipted and listed', async () => {
-    const wallet = await host()
+    const own = await host()
     const request = requestToPay()
-    const receipt = oneSent(wallet.deliver(request), 'receipt')
+    const receipt = oneSent(own.deliver(request), 'receipt')
     expect(receipt).toEqual({
       kind: 'receipt',
       to: CPP,
       body: { digest: request.message.digest },
       delivery: { answers: request.ref },
     })
-    expect(wallet.read('requests', { customer: ALICE })).toMatchObject([
+    expect(own.read('requests', { customer: ALICE })).toMatchObject([
       { requestId: REQUEST, payee: PAYEE, amountMinor: 250n, description: 'rent', state: 'open' },
     ])
-    expect(wallet.read('requests', { customer: 'hu-bob' })).toEqual([])
-    expect(wallet.deliver(requestToPay()).refuse?.code).toBe('ID_REUSED')
+    expect(own.read('requests', { customer: 'hu-bob' })).toEqual([])
+    expect(own.deliver(requestToPay()).refuse?.code).toBe('ID_REUSED')
   })
 })
 
 describe('pay-request', () => {
   test('SCHEMA_VIOLATION, NOT_FOUND', async () => {
-    const wallet = await host()
-    expect(wallet.control('pay-request', { requestId: REQUEST }).reply).toMatchObject({ code: 'SCHEMA_VIOLATION' })
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    const own = await host()
+    expect(own.control('pay-request', { requestId: REQUEST }).reply).toMatchObject({ code: 'SCHEMA_VIOLATION' })
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'NOT_FOUND',
     })
   })
 
   test('declined: nothing is sent, and it stays declined', async () => {
-    const wallet = await host()
-    wallet.deliver(requestToPay())
-    const declined = wallet.control('pay-request', { requestId: REQUEST, accept: false })
+    const own = await host()
+    own.deliver(requestToPay())
+    const declined = own.control('pay-request', { requestId: REQUEST, accept: false })
     expect(declined).toMatchObject({ sends: [], reply: { ok: true, state: 'declined' } })
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'WITHDRAWN',
     })
-    expect(wallet.ledger.deadlines().filter(({ name }) => name === 'request-expiry')).toEqual([])
+    expect(own.ledger.deadlines().filter(({ name }) => name === 'request-expiry')).toEqual([])
   })
 
   test('expired', async () => {
-    const wallet = await host()
-    wallet.deliver(requestToPay())
-    wallet.pass(3_600_000)
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    const own = await host()
+    own.deliver(requestToPay())
+    own.pass(3_600_000)
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'TRANS_EXPIRED',
     })
-    wallet.fireNext('request-expiry')
-    expect(wallet.ledger.rows(requests)).toMatchObject([{ state: 'expired' }])
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    own.fireNext('request-expiry')
+    expect(own.ledger.rows(requests)).toMatchObject([{ state: 'expired' }])
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'TRANS_EXPIRED',
     })
   })
 
   test('at a CPP that the customer has not', async () => {
-    const wallet = await host()
-    wallet.deliver(requestToPay())
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true, cpp: 'hu-erste' }).reply).toMatchObject({
+    const own = await host()
+    own.deliver(requestToPay())
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true, cpp: 'hu-erste' }).reply).toMatchObject({
       code: 'CUSTOMER_UNKNOWN',
     })
-    expect(wallet.ledger.rows(requests)).toMatchObject([{ state: 'open' }])
+    expect(own.ledger.rows(requests)).toMatchObject([{ state: 'open' }])
   })
 
   test('accepted: a payment request with the invoice as it came; paid when confirmed', async () => {
-    const wallet = await host()
+    const own = await host()
     const request = requestToPay()
-    wallet.deliver(request)
-    const accepted = wallet.control('pay-request', { requestId: REQUEST, accept: true })
+    own.deliver(request)
+    const accepted = own.control('pay-request', { requestId: REQUEST, accept: true })
     const sent = oneSent(accepted, 'payment-request')
     expect(sent).toMatchObject({
       to: CPP,
@@ -166,37 +166,37 @@ describe('pay-request', () => {
       body: { trans: request.message.body.trans },
       expiresAtMs: TEST_NOW_MS + 3_600_000,
     })
-    expect(wallet.payment()).toMatchObject({
+    expect(own.payment()).toMatchObject({
       state: 'requested',
       payee: PAYEE,
       amountMinor: 250n,
       merchantHost: SHOP_HOST,
     })
-    expect(accepted.replyOn).toBe(`payment:${Buffer.from(wallet.payment().prId).toString('hex')}`)
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    expect(accepted.replyOn).toBe(`payment:${Buffer.from(own.payment().prId).toString('hex')}`)
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'TRANS_LOCKED',
     })
-    wallet.deliver(confirmationOf(wallet.payment()))
-    expect(wallet.ledger.rows(requests)).toMatchObject([{ state: 'paid' }])
-    expect(wallet.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
+    own.deliver(confirmationOf(own.payment()))
+    expect(own.ledger.rows(requests)).toMatchObject([{ state: 'paid' }])
+    expect(own.control('pay-request', { requestId: REQUEST, accept: true }).reply).toMatchObject({
       code: 'TRANS_ALREADY_PAID',
     })
     // Its goods are fetched under a guest login.
-    expect(wallet.ledger.deadlines().map(({ name }) => name)).toEqual(['goods-query'])
+    expect(own.ledger.deadlines().map(({ name }) => name)).toEqual(['goods-query'])
   })
 
   test('a payment that was not confirmed opens it again while the invoice lives, under a new payment id', async () => {
-    const wallet = await host()
-    wallet.deliver(requestToPay())
-    wallet.control('pay-request', { requestId: REQUEST, accept: true })
-    const first = wallet.payment()
-    wallet.deliver(outcomeOf(first, { outcome: 'refused' }))
-    expect(wallet.ledger.rows(requests)).toMatchObject([{ state: 'open' }])
-    wallet.control('pay-request', { requestId: REQUEST, accept: true })
-    const second = wallet.ledger.rows(payments).find(({ state }) => state === 'requested')
+    const own = await host()
+    own.deliver(requestToPay())
+    own.control('pay-request', { requestId: REQUEST, accept: true })
+    const first = own.payment()
+    own.deliver(outcomeOf(first, { outcome: 'refused' }))
+    expect(own.ledger.rows(requests)).toMatchObject([{ state: 'open' }])
+    own.control('pay-request', { requestId: REQUEST, accept: true })
+    const second = own.ledger.rows(payments).find(({ state }) => state === 'requested')
     expect(second?.prId).not.toEqual(first.prId)
-    wallet.pass(3_600_001)
-    if (second !== undefined) wallet.deliver(outcomeOf(second, { outcome: 'expired' }))
-    expect(wallet.ledger.rows(requests)).toMatchObject([{ state: 'expired' }])
+    own.pass(3_600_001)
+    if (second !== undefined) own.deliver(outcomeOf(second, { outcome: 'expired' }))
+    expect(own.ledger.rows(requests)).toMatchObject([{ state: 'expired' }])
   })
 })

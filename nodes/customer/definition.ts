@@ -98,30 +98,29 @@ export type WalletDependencies = {
 /** As a customer's host, and as the guests it logs in as. */
 export type WalletKind = HandledKind<'customer'> | HandledKind<'guest'>
 type Handler<Event> = (read: Reader, event: Event, context: Context<WalletPolicy>) => Decision
-type WalletDefinition = Omit<NodeDefinition<'customer', WalletPolicy>, 'messages'> & {
-  readonly messages: { readonly [K in WalletKind]: Handler<Incoming<K>> }
-}
+type WalletMessages = { readonly [K in WalletKind]: Handler<Incoming<K>> }
 
-export const walletNode = (dependencies: WalletDependencies): WalletDefinition => {
+export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'customer', WalletPolicy> => {
   const { chains, guests, publicKeyOf, derivePinKey, readEnrolment } = dependencies
   const vault = createVault()
   const refusedPurchase = on(loadRefusedPurchase, decideRefusedPurchase)
+  const messages: WalletMessages = {
+    'payee-record': on(loadPayeeRecord, decidePayeeRecord),
+    'transaction-details': on(loadInvoice(vault), decideInvoice),
+    'goods-release': on(loadGoods, decideGoods),
+    'request-to-pay': on(loadRequestToPay, decideRequestToPay),
+    'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
+    'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
+    'customer-payment-outcome': on(loadFinal, decideOutcome),
+    'customer-enrolment-record': on(
+      (read, { message }: Incoming<'customer-enrolment-record'>) => loadEnrolmentById(read, message.body.enrolmentId),
+      decideEnrolmentRecord(readEnrolment),
+    ),
+  }
   return {
     role: 'customer',
     tables: WALLET_TABLES,
-    messages: {
-      'payee-record': on(loadPayeeRecord, decidePayeeRecord),
-      'transaction-details': on(loadInvoice(vault), decideInvoice),
-      'goods-release': on(loadGoods, decideGoods),
-      'request-to-pay': on(loadRequestToPay, decideRequestToPay),
-      'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
-      'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
-      'customer-payment-outcome': on(loadFinal, decideOutcome),
-      'customer-enrolment-record': on(
-        (read, { message }: Incoming<'customer-enrolment-record'>) => loadEnrolmentById(read, message.body.enrolmentId),
-        decideEnrolmentRecord(readEnrolment),
-      ),
-    },
+    messages,
     deadlines: {
       [DEADLINES.guestPhase]: on(loadPaymentDeadline, decideGuestPhaseEnd),
       [DEADLINES.query]: on(loadPaymentDeadline, decideQueryDue),

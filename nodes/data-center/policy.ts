@@ -10,4 +10,3 @@ export const DataCenterPolicySchema = Type.Object(
   { additionalProperties: false },
 )
 export type DataCenterPolicy = { readonly peerRealms: readonly string[] }
-export const DATA_CENTER_POLICY_DEFAULTS = { peerRealms: [] } as const satisfies DataCenterPolicy

@@ -235,22 +235,19 @@ export type SealInvoiceInput = {
   readonly description: string
   readonly salt: Uint8Array
   readonly trans: Body<'transaction-details'>
+  readonly messageId: Uint8Array
+  readonly sentAtMs: number
   readonly expiresAtMs: number
 }
 export type SealInvoiceResult =
   { readonly ok: true; readonly frame: Uint8Array } | { readonly ok: false; readonly detail: string }
-/** Seals one frame of this host's: kind, `to`, body and expiry → complete frame, for nesting. */
-export type SealInvoice = (
-  to: string,
-  body: Body<'transaction-details'>,
-  expiresAtMs: number,
-) => Uint8Array | Promise<Uint8Array>
+/** The complete frame of an invoice, sealed by this host, for nesting. */
+export type SealInvoice = (input: SealInvoiceInput) => Uint8Array
 
 export const sealJobs = (seal: SealInvoice) => ({
   'seal-invoice': async (input: unknown): Promise<SealInvoiceResult> => {
-    const { alias, trans, expiresAtMs } = input as SealInvoiceInput
     try {
-      return { ok: true, frame: await seal(alias, trans, expiresAtMs) }
+      return { ok: true, frame: seal(input as SealInvoiceInput) }
     } catch (error) {
       return { ok: false, detail: error instanceof Error ? error.message : String(error) }
     }
@@ -285,6 +282,8 @@ export const decideRequestPayment =
       description: sale.value.description,
       salt,
       trans,
+      messageId: context.freshId(),
+      sentAtMs: context.nowMs,
       expiresAtMs: order.expiresAtMs,
     }
     const request: PaymentRequest = {

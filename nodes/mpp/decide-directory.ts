@@ -144,7 +144,7 @@ export const onRefused = on(loadRefused, (slice: RefusedSlice, { kind, code, by,
   const { id, registration, mandate, notice, order, request, batch, isAsk } = slice
   if (registration !== undefined) return listingAnswered(registration, id, code, context)
   if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
-  if (notice !== undefined) return noticeRefused(notice, by, context.nowMs)
+  if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
   if (order !== undefined) return orderRefused(order, id, code, context)
   if (request !== undefined) return missingRefused(batch, id, request, context)
   return decision({

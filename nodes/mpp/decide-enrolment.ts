@@ -237,9 +237,10 @@ const loadIssued = (read: Reader, { input }: JobEvent): IssuedSlice => {
 export const onCredentialIssued = on(loadIssued, ({ enrolment, payee, host, listings }: IssuedSlice, { result }: JobEvent, context: Context_): Decision => {
   if (enrolment === undefined || payee === undefined || host === undefined || enrolment.state !== 'issuing') return decision()
   const { nowMs, policy } = context
+  if (!(result instanceof Uint8Array)) return combine(refuseEnrolment(enrolment, payee, 'ENROLMENT_REFUSED', context))
   const { account, payeeKind, displayName } = enrolment
   const row: PayeeRow = {
-    ...payee, account, payeeKind, displayName, credential: result as Uint8Array, version: nextVersion(payee.version, nowMs),
+    ...payee, account, payeeKind, displayName, credential: result, version: nextVersion(payee.version, nowMs),
     state: payee.state === 'active' ? 'active' : 'enrolling', changedAtMs: nowMs,
   }
   const issued: EnrolmentRow = { ...enrolment, state: 'registering', version: row.version, changedAtMs: nowMs }

@@ -6,7 +6,7 @@
 import { modeOf } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
-import { combine, decision, on, put, refuse, type Context, type Decision, type Incoming } from '../runtime/node.ts'
+import { decision, on, put, refuse, type Context, type Decision, type Incoming } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
 import { creditProblem, reserve } from './books.ts'
@@ -193,14 +193,14 @@ const decideDecision = (
 export const onPaymentDecision = on(loadPayment, decideDecision)
 
 /**
- * The merchant host will not take the notice at all: its refusal is the payee's rejection, so that the CPP need not wait for
- * the notice to expire.
+ * The merchant host will not take the notice at all, or took it to have expired: its refusal, which it stands by, is the
+ * payee's rejection, so that the CPP need not wait.
  */
-export const noticeRefused = (notice: NoticeRow | undefined, by: string, nowMs: number): Decision => {
+export const noticeRefused = (notice: NoticeRow | undefined, by: string, why: FailureCode, nowMs: number): Decision => {
   if (notice === undefined || notice.state !== 'notified' || notice.noticeDigest === undefined || notice.host !== by) return decision()
-  const code = failureNumber('REJECTED_BY_PAYEE')
+  const code = failureNumber(why === 'MESSAGE_EXPIRED' ? 'NOTICE_EXPIRED' : 'REJECTED_BY_PAYEE')
   const { pnId, payee, cpp, noticeDigest } = notice
-  return combine({
+  return decision({
     writes: [
       put<NoticeRow>(NOTICES, pnId, { ...notice, state: 'countersigned', decision: 'reject', code, countersignedAtMs: nowMs }),
     ],

@@ -1,5 +1,6 @@
 /** The MPP as one table of decisions: which handler answers which kind of event. */
-import type { MandateStatement } from '../../protocol/statements.ts'
+import { issuePayee, parseCredential, readStatement, type MandateStatement } from '../../protocol/statements.ts'
+import type { NodeServices } from '../runtime/host.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import { onDelayedTransferConfirmation, onPaymentOutcome, onTransferConfirmation } from './decide-confirmation.ts'
 import { onReceipted, onRefused, onRetirePayee, onStarted } from './decide-directory.ts'
@@ -22,11 +23,13 @@ export type MppDependencies = {
   readonly chain: readonly Uint8Array[]
   /** What a mandate says, its signature unjudged; undefined when it is none. */
   readonly readMandate: (mandate: Uint8Array) => MandateStatement | undefined
-  /** Signs a payee credential with this MPP's message key. @throws TypeError when the terms break the grammar */
-  readonly issuePayee: (terms: PayeeTerms) => Uint8Array
+  /** Signs a payee credential with this MPP's message key; undefined when the terms break the grammar. */
+  readonly issuePayee: (terms: PayeeTerms) => Uint8Array | undefined
+  /** Data-center hosts of the realm, unless the operator names others. */
+  readonly dataCenters: readonly string[]
 }
 
-export const mppDefinition = ({ chain, readMandate, issuePayee }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
+export const mppDefinition = ({ chain, readMandate, issuePayee: issue, dataCenters }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
   role: 'mpp',
   tables: MPP_TABLES,
   messages: {
@@ -53,12 +56,32 @@ export const mppDefinition = ({ chain, readMandate, issuePayee }: MppDependencie
   },
   controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
   reads: { report: (read, _, context) => reportOf(read, context), payments: paymentsOf, payee: payeeOf, credit: creditOf },
-  jobs: { [ISSUE_CREDENTIAL]: async (input) => issuePayee((input as IssueInput).terms) },
+  jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
   started: onStarted(chain),
   refused: onRefused,
   receipted: onReceipted,
   policySchema: MppPolicySchema,
-  policyDefaults: MPP_POLICY_DEFAULTS,
+  policyDefaults: { ...MPP_POLICY_DEFAULTS, dataCenters },
   ready: (read, { self, policy }) => isListed(1, loadListings(read, self.id), policy.dataCenters),
 })
+
+/** The definition from what a host is given at its start. */
+export const mpp = ({ chains, trust, signing, dataCenters }: NodeServices): NodeDefinition<'mpp', MppPolicy> =>
+  mppDefinition({
+    chain: chains[0] ?? [],
+    readMandate: (bytes) => {
+      const credential = parseCredential(bytes)
+      const statement = credential.ok ? readStatement(trust.engine, credential.value.payload, ['mandate']) : credential
+      return statement.ok ? statement.value : undefined
+    },
+    issuePayee: (terms) => {
+      try {
+        return issuePayee(trust.engine, { networkId: trust.networkId, ...terms }, signing)
+      } catch (error) {
+        if (error instanceof TypeError) return undefined
+        throw error
+      }
+    },
+    dataCenters,
+  })

@@ -63,13 +63,14 @@ export type MppPolicy = {
   }
 }
 
-/** What does not depend on the network; accounts and data centers have no default. */
+/** Where the operator says nothing; the data centers are those of the host's credentials. Without accounts nothing is paid out. */
 export const MPP_POLICY_DEFAULTS = {
+  operatorAccounts: {},
   settlementAccounts: {},
   creditLimitMinor: {},
   settlement: { maxUnpaidMs: 1 * DAY, retryMs: 1 * MINUTE },
   payout: { thresholdMinor: {}, maxAgeMs: 1 * DAY, retryMs: 1 * MINUTE },
-} as const satisfies Omit<MppPolicy, 'dataCenters' | 'operatorAccounts'>
+} as const satisfies Omit<MppPolicy, 'dataCenters'>
 
 /** Where the operator set none: a thousand payments at the scheme's border, ten times a CPP's default settlement threshold. */
 const DEFAULT_CREDIT_LIMIT_IN_M = 1_000n

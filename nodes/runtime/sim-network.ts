@@ -11,10 +11,11 @@ import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
-import { createHost, type Host, type NodeServices } from './host.ts'
+import type { Host, NodeServices } from './host-types.ts'
+import { createHost } from './host.ts'
 import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
-import type { NodeDefinition } from './node.ts'
+import type { AnyNodeDefinition } from './node.ts'
 import type { Random } from './random.ts'
 
 export const SIM_START_MS = 1_800_000_000_000
@@ -27,7 +28,8 @@ export const seededRandom = (name: string): Random => {
   return {
     bytes: (length) => {
       const bytes = new Uint8Array(length)
-      for (let at = 0; at < length; at += 32) bytes.set(hash(utf8(`sim ${name}`), u32be(block++)).subarray(0, length - at), at)
+      for (let at = 0; at < length; at += 32)
+        bytes.set(hash(utf8(`sim ${name}`), u32be(block++)).subarray(0, length - at), at)
       return bytes
     },
   }
@@ -36,7 +38,7 @@ export const seededRandom = (name: string): Random => {
 type ProcessorRole = 'cpp' | 'mpp' | 'bank' | 'dc'
 export type SimSpec = {
   readonly id: string
-  readonly define: (services: NodeServices) => NodeDefinition<any>
+  readonly define: (services: NodeServices) => AnyNodeDefinition
   readonly policy?: unknown
   readonly durability?: 'flushed' | 'committed'
   readonly maxAdmissions?: number
@@ -71,7 +73,9 @@ export type SimIdentity = {
 
 export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>
 
-export const createSimNetwork = (options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {}) => {
+export const createSimNetwork = (
+  options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {},
+) => {
   const { seed = 'sim' } = options
   const engine = loadEngine()
   const root = signingKeyFromSeed(engine, hash(utf8(`${seed} root`)))
@@ -87,7 +91,14 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     const signing = signingKeyFromSeed(engine, hash(utf8(`${seed} ${id} signing`)))
     const secretKey = hash(utf8(`${seed} ${id} sealing`))
     const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
-    const common = { networkId, id, algorithm: 'ed25519' as const, signingKey: signing.publicKey, sealingKey: sealing.publicKey, ...validity }
+    const common = {
+      networkId,
+      id,
+      algorithm: 'ed25519' as const,
+      signingKey: signing.publicKey,
+      sealingKey: sealing.publicKey,
+      ...validity,
+    }
     if ('certifiedBy' in spec) {
       const chains = spec.certifiedBy.map((by) => {
         const issuer = hosts.get(by)?.identity
@@ -98,7 +109,11 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     }
     const realm = realmOf(id)
     const address = role === 'dc' ? { address: dataCenterAddress(realm) } : {}
-    const credential = issueProcessor(engine, { ...common, ...address, role: spec.role, realm, operatorId: spec.operatorId ?? id }, root)
+    const credential = issueProcessor(
+      engine,
+      { ...common, ...address, role: spec.role, realm, operatorId: spec.operatorId ?? id },
+      root,
+    )
     return { id, role, signing, sealing, chains: [[credential]] }
   }
 
@@ -107,7 +122,9 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     const identity = identify(spec)
     const { id, role } = spec
     const realm = realmOf(id)
-    const centers = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc' && realmOf(one.id) === realm)
+    const centers = [...hosts.values()]
+      .map((one) => one.identity)
+      .filter((one) => one.role === 'dc' && realmOf(one.id) === realm)
     if (role === 'dc') centers.push(identity)
     let store = memoryStore()
     let running: Host | undefined

@@ -52,6 +52,8 @@ export type Output = {
   readonly fact: (value: unknown, text: () => string | readonly string[]) => void
   /** A list of facts: `{ [name]: rows }` with `--json`, else a table. */
   readonly table: <Row>(name: string, columns: readonly Column<Row>[], rows: readonly Row[]) => void
+  /** The lines of a table, its titles bold where stdout takes that. */
+  readonly rows: <Row>(columns: readonly Column<Row>[], rows: readonly Row[]) => readonly string[]
   /** Coloured where stdout takes colour, else as it is. */
   readonly style: (style: Style, text: string) => string
 }
@@ -68,15 +70,16 @@ export const createOutput = ({ json, colour, write }: OutputOptions): Output => 
   }
   const style = (name: Style, text: string): string =>
     colour && !json ? styleText(name, text, { validateStream: false }) : text
+  const rows = <Row>(columns: readonly Column<Row>[], all: readonly Row[]): readonly string[] => {
+    const [titles = '', ...lines] = formatTable(columns, all)
+    return [style('bold', titles), ...lines]
+  }
   return {
     json,
     line,
     fact,
+    rows,
     style,
-    table: (name, columns, rows) =>
-      fact({ [name]: rows }, () => {
-        const [titles = '', ...lines] = formatTable(columns, rows)
-        return [style('bold', titles), ...lines]
-      }),
+    table: (name, columns, all) => fact({ [name]: all }, () => rows(columns, all)),
   }
 }

@@ -12,6 +12,7 @@ import type { FleetDirectory } from './directory.ts'
 import { connectHost, type HostClient } from './host-client.ts'
 import type { AccountPlan, CustomerPlan, PayeePlan, Plan } from './plan.ts'
 import type { Provisioned } from './provision.ts'
+import { reviveMoney } from './revive.ts'
 import { customerMark, payeeMark } from './status.ts'
 import type { Steps } from './state.ts'
 
@@ -60,11 +61,11 @@ export const bootstrap = (
 
   const openAccounts = (bank: string, accounts: readonly AccountPlan[], advance: Advance): Promise<void> =>
     withHost(bank, async (client) => {
-      const report = await client.call<BankReport>('report')
+      const report = await client.builtin<BankReport>('report')
       const open = new Set(report.accounts.map(({ account }) => account))
       await each(accounts, async ({ account, balanceMinor, operatorId, holderHost }) => {
         if (!open.has(account))
-          await client.call('open-account', {
+          await client.command('open-account', {
             account,
             holderKey: toHex(provisioned.holderKey(account)),
             currency,
@@ -78,21 +79,21 @@ export const bootstrap = (
 
   const fundReserves = (advance: Advance): Promise<void> =>
     withHost(plan.settlementBank, async (client) => {
-      const { reserves } = await client.call<BankReport>('report')
-      const funded = new Set(reserves.filter((one) => BigInt(one.fundedMinor) > 0n).map(({ bank }) => bank))
+      const { reserves } = reviveMoney(await client.builtin<BankReport>('report'))
+      const funded = new Set(reserves.filter((one) => one.fundedMinor > 0n).map(({ bank }) => bank))
       await each(otherBanks(plan), async (bank) => {
         const amountMinor = String(RESERVE_IN_M * macroFromMinor)
-        if (!funded.has(bank)) await client.call('fund-reserve', { bank, currency, amountMinor })
+        if (!funded.has(bank)) await client.command('fund-reserve', { bank, currency, amountMinor })
         advance(bank)
       })
     })
 
   const enrolPayees = (host: string, payees: readonly PayeePlan[], advance: Advance): Promise<void> =>
     withHost(host, async (client) => {
-      const known = await client.call<readonly KnownPayee[]>('payees')
+      const known = await client.read<readonly KnownPayee[]>('payees')
       const enrolled = new Set(known.filter(({ state }) => state === 'enrolled').map(({ payee }) => payee))
       await each(payees, async (payee) => {
-        if (!enrolled.has(payee.payee)) await client.call('enrol-payee', payeeArguments(payee))
+        if (!enrolled.has(payee.payee)) await client.command('enrol-payee', payeeArguments(payee))
         served.add(payeeMark(payee.payee))
         advance(payee.payee)
       })
@@ -114,15 +115,15 @@ export const bootstrap = (
     withHost(host, async (client) => {
       for (const { customer } of customers) served.delete(customerMark(customer))
       const known = new Map(
-        (await client.call<readonly KnownCustomer[]>('customers')).map((one) => [one.customer, one.enrolments]),
+        (await client.read<readonly KnownCustomer[]>('customers')).map((one) => [one.customer, one.enrolments]),
       )
-      await each(customers, async (plan) => {
-        for (const cpp of plan.cpps) {
-          const there = known.get(plan.customer)?.find((one) => one.cpp === cpp)
-          await enrolCustomer(client, plan, cpp, there)
+      await each(customers, async (one) => {
+        for (const cpp of one.cpps) {
+          const there = known.get(one.customer)?.find((enrolment) => enrolment.cpp === cpp)
+          await enrolCustomer(client, one, cpp, there)
         }
-        served.add(customerMark(plan.customer))
-        advance(plan.customer)
+        served.add(customerMark(one.customer))
+        advance(one.customer)
       })
     })
   const enrolCustomer = async (
@@ -134,7 +135,7 @@ export const bootstrap = (
     if (there?.unlocked === true && there.state === 'enrolled') return
     const pin = provisioned.pin(customer)
     if (there?.state !== 'enrolled')
-      await client.call('enrol', {
+      await client.command('enrol', {
         customer,
         cpp,
         account,
@@ -145,7 +146,8 @@ export const bootstrap = (
         ...(alias === undefined || cpp !== cpps[0] ? {} : { alias }),
       })
     // An enrolment that was under way before a restart ends without the key, which only memory held.
-    if (there?.state === 'enrolled' || there?.state === 'enrolling') await client.call('unlock', { customer, cpp, pin })
+    if (there?.state === 'enrolled' || there?.state === 'enrolling')
+      await client.command('unlock', { customer, cpp, pin })
   }
 
   const accountsAt = (bank: string) => plan.accounts.filter(({ account }) => bankOf(account) === bank)

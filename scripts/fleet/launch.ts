@@ -72,7 +72,13 @@ export const launch = (
   // A session of its own: Ctrl-C in a terminal is for `up`, which asks the supervisor to end in order.
   const child = spawn(
     process.execPath,
-    [join(projectRoot(), 'scripts/bin/semops.mjs'), 'supervise', '--dir', directory.root, ...(detach ? ['--detach'] : [])],
+    [
+      join(projectRoot(), 'scripts/bin/semops.mjs'),
+      'supervise',
+      '--dir',
+      directory.root,
+      ...(detach ? ['--detach'] : []),
+    ],
     { detached: true, stdio: ['ignore', output, output, 'ipc'] },
   )
   closeSync(output)

@@ -89,6 +89,19 @@ const expand = <T extends { readonly pattern?: string; readonly count?: number }
 const spread = (index: number, hosts: readonly string[]): string => hosts[index % hosts.length] as string
 const numbered = (prefix: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}-${i + 1}`)
+/** Hosts that carry customers or payees: no more than there are, since nobody certifies one that carries none. */
+const carriers = (
+  prefix: string,
+  wanted: number | undefined,
+  entries: readonly { readonly count?: number }[],
+): readonly string[] =>
+  numbered(
+    prefix,
+    Math.min(
+      wanted ?? 1,
+      entries.reduce((sum, { count }) => sum + (count ?? 1), 0),
+    ),
+  )
 const titled = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('-', ' ')
 const sorted = (ids: readonly string[]): readonly string[] => [...new Set(ids)].toSorted()
 
@@ -194,7 +207,7 @@ const planProcessors = (file: NetworkFile, realm: string, { cpps, mpps }: RealmF
 }
 
 const planMerchants = (file: NetworkFile, realm: string, section: RealmFile) => {
-  const hosts = numbered(`${realm}-shops`, section.merchantHosts ?? 1)
+  const hosts = carriers(`${realm}-shops`, section.merchantHosts, section.merchants)
   const merchants = expand<MerchantFile>(section.merchants, (entry, payee) => ({ ...entry, payee })).map(
     (merchant, i): PayeePlan => {
       const name = merchant.payee as string
@@ -237,7 +250,7 @@ const approvalOf = ({ approval }: MerchantFile, { currency }: NetworkFile): Paye
 }
 
 const planCustomers = (file: NetworkFile, realm: string, section: RealmFile) => {
-  const hosts = numbered(`${realm}-wallets`, section.walletHosts ?? 1)
+  const hosts = carriers(`${realm}-wallets`, section.walletHosts, section.customers)
   const people = expand<CustomerFile>(section.customers, (entry, id) => ({ ...entry, id }))
   const customers = people.map((person, i): CustomerPlan => ({
     customer: person.id as string,

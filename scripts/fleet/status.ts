@@ -33,7 +33,10 @@ export const statusOf = (plan: Plan, state: FleetState, served: ReadonlySet<stri
   }
 }
 
-const carriedBy = (plan: Plan, { id, role }: HostStatus): Pick<FleetStatus['hosts'][number], 'customers' | 'merchants'> => {
+const carriedBy = (
+  plan: Plan,
+  { id, role }: HostStatus,
+): Pick<FleetStatus['hosts'][number], 'customers' | 'merchants'> => {
   const customers = plan.customers.filter((one) => (role === 'cpp' ? one.cpps.includes(id) : one.host === id))
   const payees = plan.payees.filter((one) => (role === 'mpp' ? one.mpp === id : one.host === id))
   if (role === 'customer' || role === 'cpp') return { customers: customers.map(({ customer }) => customer) }

@@ -88,7 +88,13 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     steps.step('broker', 1)
     nats = await startBroker()
     checkNotEnding()
-    const provisioned = await provision(plan, directory, [nats.url], await fleetAuthority(directory, plan.network), startedAtMs)
+    const provisioned = await provision(
+      plan,
+      directory,
+      [nats.url],
+      await fleetAuthority(directory, plan.network),
+      startedAtMs,
+    )
     steps.advance(nats.url)
     steps.done()
     enrolment = bootstrap(plan, directory, provisioned, served)

@@ -21,7 +21,7 @@ import {
 } from '../../runtime/testing.ts'
 import { clearingAccount, reserveAccount } from '../accounts.ts'
 import type { MandateTerms } from '../decide-accounts.ts'
-import { createBank } from '../definition.ts'
+import { bankDefinition } from '../definition.ts'
 import { DEFAULT_BANK_POLICY, type BankPolicy } from '../policy.ts'
 import { bankReport } from '../report.ts'
 import { ACCOUNTS, type AccountRow } from '../state.ts'
@@ -72,11 +72,13 @@ export type TestBank = {
 export const TEST_WINDOW_MS = 86_400_000
 export const CHAIN = [testBytes('credential of the bank')]
 export const HOLDER_KEY = testBytes('holder key')
+export const UNSOUND_KEY = testBytes('unsound key')
 
 export const testBank = (id = 'hu-kh', policy: Partial<BankPolicy> = {}): TestBank => {
   const ledger = testLedger()
-  const definition = createBank({
+  const definition = bankDefinition({
     chain: CHAIN,
+    isHolderKey: (key) => !equalBytes(key, UNSOUND_KEY),
     readMandate: readTestMandate,
     verifyMandate: (mandate, holderKey) => {
       const read = readTestMandate(mandate)

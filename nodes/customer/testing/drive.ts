@@ -14,7 +14,7 @@ import type {
 import { applyDecision, context, testLedger, TEST_NOW_MS, type TestLedger } from '../../runtime/testing.ts'
 import { keyOf, type KeyPart } from '../../runtime/table.ts'
 
-type AnyDefinition = Omit<NodeDefinition<any, any>, 'messages'> & { readonly messages: object }
+type AnyDefinition = Omit<NodeDefinition<any>, 'messages'> & { readonly messages: object }
 
 /** @param ledger that of a host before, to restart it */
 export const drive = (definition: AnyDefinition, self: Self, policy: unknown, ledger: TestLedger = testLedger()) => {

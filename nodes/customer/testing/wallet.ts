@@ -166,7 +166,8 @@ export const payArguments = (changes: Record<string, unknown> = {}) => ({
 /** The login of the purchase is made. */
 export const openGuest = (host: Wallet): Decision => {
   const job = host.jobs.find(({ name }) => name === 'open-guest')
-  const { token } = job?.input as { token: string }
+  if (job === undefined) throw new Error('no guest login is being made')
+  const { token } = job.input as { token: string }
   return host.finish('open-guest', { ok: true, sealingKey: testBytes(`sealing ${token}`) })
 }
 

@@ -1,0 +1,16 @@
+/** The wallet host's definition from what the runtime gives it. */
+import { derivePinKey } from '../../protocol/pin.ts'
+import type { NodeServices } from '../runtime/host.ts'
+import { chainsByProcessor, statementOf } from './credentials.ts'
+import { walletNode } from './definition.ts'
+
+export const defineWallet = ({ trust, guests, chains }: NodeServices) => {
+  const { engine } = trust
+  return walletNode({
+    chains: chainsByProcessor(engine, chains),
+    guests,
+    publicKeyOf: (seed) => engine.ed25519.keyPairFromSeed(seed).publicKey,
+    derivePinKey,
+    readEnrolment: (record) => statementOf(engine, record, 'enrolment'),
+  })
+}

@@ -1,0 +1,4 @@
+import { runNode } from '../runtime/run.ts'
+import { defineWallet } from './define.ts'
+
+await runNode(defineWallet)

@@ -1,0 +1,34 @@
+/** The merchant host's definition from what the runtime gives it. */
+import { encodeBody } from '../../protocol/codec.ts'
+import { makeContent } from '../../protocol/envelope.ts'
+import { ENVELOPE_VERSION } from '../../protocol/header.ts'
+import { sealOne } from '../../protocol/seals.ts'
+import { chainsByProcessor, statementOf } from '../customer/credentials.ts'
+import type { NodeServices } from '../runtime/host.ts'
+import { merchantNode } from './definition.ts'
+
+export const defineMerchant = ({ self, trust, signing, chains }: NodeServices) =>
+  merchantNode({
+    chains: chainsByProcessor(trust.engine, chains),
+    sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
+      sealOne(
+        makeContent(
+          {
+            version: ENVELOPE_VERSION,
+            networkId: trust.networkId,
+            kind: 'transaction-details',
+            bodyVersion: 1,
+            messageId,
+            from: self.id,
+            to: alias,
+            sentAtMs,
+            expiresAtMs,
+            correlationId: undefined,
+            bodyForm: 'plain',
+          },
+          encodeBody('transaction-details', trans),
+        ),
+        signing,
+      ),
+    readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
+  })
