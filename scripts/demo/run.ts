@@ -24,7 +24,11 @@ export type Made = {
 }
 
 /** @param onMade called as each order ends, for progress */
-export const runGroups = async (fleet: Fleet, groups: readonly Group[], onMade: (made: Made) => void): Promise<readonly Made[]> => {
+export const runGroups = async (
+  fleet: Fleet,
+  groups: readonly Group[],
+  onMade: (made: Made) => void,
+): Promise<readonly Made[]> => {
   const all: Made[] = []
   const one = async (step: Order | Action): Promise<void> => {
     if (!isOrder(step)) return act(fleet, step)
@@ -76,7 +80,11 @@ const carryOut = async (fleet: Fleet, order: Order): Promise<End> => {
 type Requests = readonly { readonly requestId: string; readonly txId: string; readonly state: string }[]
 
 /** The payee asks, the request reaches the wallet through both directories, the customer answers. */
-const answerRequest = async (fleet: Fleet, order: Order, { alias, accept }: NonNullable<Order['requested']>): Promise<End> => {
+const answerRequest = async (
+  fleet: Fleet,
+  order: Order,
+  { alias, accept }: NonNullable<Order['requested']>,
+): Promise<End> => {
   const startedAt = performance.now()
   const shop = await fleet.host(hostOf(fleet.plan, order.payee))
   const wallet = await fleet.host(hostOf(fleet.plan, order.customer))
@@ -87,7 +95,9 @@ const answerRequest = async (fleet: Fleet, order: Order, { alias, accept }: NonN
     currency: fleet.plan.currency,
   })
   await untilArrived(async () => {
-    const requests = await wallet.read<Requests | { readonly requests: Requests }>('requests', { customer: order.customer })
+    const requests = await wallet.read<Requests | { readonly requests: Requests }>('requests', {
+      customer: order.customer,
+    })
     return ('requests' in requests ? requests.requests : requests).some((one) => one.requestId === requestId)
   })
   const paid = await payRequest(wallet, payOrder(fleet, order), { requestId, accept }, PAYMENT_TIMEOUT_MS)

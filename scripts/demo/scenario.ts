@@ -16,7 +16,11 @@ export type Order = {
   readonly expect: Expectation
 }
 /** `declined`: the customer did not pay a request. `code`: of an end that is not confirmed. */
-export type Expectation = { readonly outcome: FinalState | 'declined'; readonly confirmation?: 'T' | 'DT'; readonly code?: string }
+export type Expectation = {
+  readonly outcome: FinalState | 'declined'
+  readonly confirmation?: 'T' | 'DT'
+  readonly code?: string
+}
 
 /** Between two orders: what an operator or a customer does. */
 export type Action =
@@ -29,7 +33,8 @@ const DT: Expectation = { outcome: 'confirmed', confirmation: 'DT' }
 const T: Expectation = { outcome: 'confirmed', confirmation: 'T' }
 const refused = (code: string): Expectation => ({ outcome: 'refused', code })
 
-const times = <T>(count: number, make: (i: number) => T): readonly T[] => Array.from({ length: count }, (_, i) => make(i))
+const times = <T>(count: number, make: (i: number) => T): readonly T[] =>
+  Array.from({ length: count }, (_, i) => make(i))
 /** A spread of small amounts, the same at each run: 10, 27, 44 … cents. */
 const cents = (i: number): bigint => BigInt(10 + ((i * 17) % 190))
 
@@ -57,27 +62,69 @@ const shoppers: readonly Order[] = [
   ...times(8, (i) => macro('macro, international', `hu-c${1 + i}`, 'cafe@ro', 2_400n)),
   ...times(6, (i) => micro('person to person', `hu-c${1 + i}`, i % 2 === 0 ? 'anna@hu' : 'mihai@ro', i)),
   ...times(2, (i) => macro('person to person', 'hu-anna', i === 0 ? 'mihai@ro' : 'anna@hu', 4_000n)),
-  ...times(4, (i) => macro('business to business', i % 2 === 0 ? 'hu-bakery-buys' : 'ro-cafe-buys', 'wholesale@hu', 25_000n)),
-  ...times(4, (i) => macro('business to consumer', i % 2 === 0 ? 'hu-bakery-buys' : 'ro-cafe-buys', i % 2 === 0 ? 'anna@hu' : 'mihai@ro', 6_000n)),
-  ...times(6, (i): Order => ({ ...micro('second processor', 'hu-bela', 'kiosk@hu', i), cpp: i % 2 === 0 ? 'ro-libra' : 'hu-otp' })),
+  ...times(4, (i) =>
+    macro('business to business', i % 2 === 0 ? 'hu-bakery-buys' : 'ro-cafe-buys', 'wholesale@hu', 25_000n),
+  ),
+  ...times(4, (i) =>
+    macro(
+      'business to consumer',
+      i % 2 === 0 ? 'hu-bakery-buys' : 'ro-cafe-buys',
+      i % 2 === 0 ? 'anna@hu' : 'mihai@ro',
+      6_000n,
+    ),
+  ),
+  ...times(6, (i): Order => ({
+    ...micro('second processor', 'hu-bela', 'kiosk@hu', i),
+    cpp: i % 2 === 0 ? 'ro-libra' : 'hu-otp',
+  })),
 ]
 
 const refusals: readonly Order[] = [
-  ...times(5, (i): Order => ({ ...micro('rejected by the payee', `ro-c${1 + i}`, 'museum@ro', i), expect: { outcome: 'rejected', code: 'REJECTED_BY_PAYEE' } })),
-  ...times(3, (i): Order => ({ ...macro('over the payee\'s limit', `hu-c${1 + i}`, 'cinema@hu', 3_000n), expect: { outcome: 'rejected', code: 'REJECTED_BY_PAYEE' } })),
-  ...times(4, (i): Order => ({ ...micro('silent payee', `ro-c${1 + i}`, 'hotel@ro', i), expect: { outcome: 'expired', code: 'NOTICE_EXPIRED' } })),
-  ...times(3, (i): Order => ({ ...micro('unknown payee', `hu-c${1 + i}`, 'nobody@hu', i), expect: refused('NOT_FOUND') })),
-  ...times(2, (i): Order => ({ ...macro('no funds, macro', 'hu-poor', 'bakery@hu', 3_000n + BigInt(i)), expect: refused('INSUFFICIENT_FUNDS') })),
+  ...times(5, (i): Order => ({
+    ...micro('rejected by the payee', `ro-c${1 + i}`, 'museum@ro', i),
+    expect: { outcome: 'rejected', code: 'REJECTED_BY_PAYEE' },
+  })),
+  ...times(3, (i): Order => ({
+    ...macro("over the payee's limit", `hu-c${1 + i}`, 'cinema@hu', 3_000n),
+    expect: { outcome: 'rejected', code: 'REJECTED_BY_PAYEE' },
+  })),
+  ...times(4, (i): Order => ({
+    ...micro('silent payee', `ro-c${1 + i}`, 'hotel@ro', i),
+    expect: { outcome: 'expired', code: 'NOTICE_EXPIRED' },
+  })),
+  ...times(3, (i): Order => ({
+    ...micro('unknown payee', `hu-c${1 + i}`, 'nobody@hu', i),
+    expect: refused('NOT_FOUND'),
+  })),
+  ...times(2, (i): Order => ({
+    ...macro('no funds, macro', 'hu-poor', 'bakery@hu', 3_000n + BigInt(i)),
+    expect: refused('INSUFFICIENT_FUNDS'),
+  })),
 ]
 
-const crossings: readonly Order[] = times(14, (i) => ({ ...micro('crossing the threshold', 'hu-c11', 'bakery@hu', i), amountMinor: 300n }))
+const crossings: readonly Order[] = times(14, (i) => ({
+  ...micro('crossing the threshold', 'hu-c11', 'bakery@hu', i),
+  amountMinor: 300n,
+}))
 
 /** A debt of 9.90 that the account's 2.00 cannot cover: the collection is refused, then the customer is suspended. */
 const poor: readonly Order[] = [
   { kind: 'no funds, collection', customer: 'hu-poor', payee: 'bakery@hu', amountMinor: 500n, expect: DT },
   { kind: 'no funds, collection', customer: 'hu-poor', payee: 'bakery@hu', amountMinor: 490n, expect: DT },
-  { kind: 'no funds, collection', customer: 'hu-poor', payee: 'bakery@hu', amountMinor: 100n, expect: refused('COLLECTION_REFUSED') },
-  { kind: 'no funds, collection', customer: 'hu-poor', payee: 'bakery@hu', amountMinor: 100n, expect: refused('CUSTOMER_SUSPENDED') },
+  {
+    kind: 'no funds, collection',
+    customer: 'hu-poor',
+    payee: 'bakery@hu',
+    amountMinor: 100n,
+    expect: refused('COLLECTION_REFUSED'),
+  },
+  {
+    kind: 'no funds, collection',
+    customer: 'hu-poor',
+    payee: 'bakery@hu',
+    amountMinor: 100n,
+    expect: refused('CUSTOMER_SUSPENDED'),
+  },
 ]
 
 const forgetful = 'hu-c16'
@@ -116,4 +163,5 @@ export const SECOND_HALF: readonly Group[] = [
 ]
 
 export const isOrder = (step: Order | Action): step is Order => 'kind' in step
-export const ordersOf = (groups: readonly Group[]): readonly Order[] => groups.flatMap(({ steps }) => steps.filter(isOrder))
+export const ordersOf = (groups: readonly Group[]): readonly Order[] =>
+  groups.flatMap(({ steps }) => steps.filter(isOrder))

@@ -17,7 +17,8 @@ export const percentile = (values: readonly number[], share: number): number => 
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] as number
 }
 
-const outcomeOf = ({ outcome, confirmation, code }: Made): string => [outcome, confirmation ?? code].filter((part) => part !== undefined).join(' ')
+const outcomeOf = ({ outcome, confirmation, code }: Made): string =>
+  [outcome, confirmation ?? code].filter((part) => part !== undefined).join(' ')
 
 export const kindRows = (all: readonly Made[]): readonly KindRow[] => {
   const kinds = new Map<string, Made[]>()
@@ -29,7 +30,9 @@ export const kindRows = (all: readonly Made[]): readonly KindRow[] => {
     return {
       kind,
       payments: made.length,
-      outcomes: [...outcomes].map(([outcome, count]) => (outcomes.size === 1 ? outcome : `${count} × ${outcome}`)).join(', '),
+      outcomes: [...outcomes]
+        .map(([outcome, count]) => (outcomes.size === 1 ? outcome : `${count} × ${outcome}`))
+        .join(', '),
       p50Ms: percentile(times, 0.5),
       p99Ms: percentile(times, 0.99),
       asExpected: made.every((one) => one.asExpected),
