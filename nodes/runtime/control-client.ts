@@ -49,7 +49,10 @@ export const connectControl = async (path: string): Promise<ControlClient> => {
   }
   socket.on('error', end)
   socket.on('close', end)
-  createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+  const lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
+  // The reader repeats the socket's errors, which `end` has dealt with.
+  lines.on('error', () => undefined)
+  lines.on('line', (line) => {
     const answer = JSON.parse(line) as Answer & { readonly id: number }
     const asker = waiting.get(answer.id)
     waiting.delete(answer.id)

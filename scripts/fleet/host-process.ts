@@ -102,7 +102,9 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
         if (message.type === 'ready') resolve()
       })
     })
-    const said = Promise.race([ready.then(() => untilServing(directory, plan.id)), exit])
+    // A host that ends meanwhile also breaks the connection: how it ended says more.
+    const serving = ready.then(() => untilServing(directory, plan.id)).catch(() => exit)
+    const said = Promise.race([serving, exit])
     const how = await within(START_TIMEOUT_MS, 'not ready in time', said).catch(async (error: unknown) => {
       if (!(error instanceof TimeLimitError)) throw error
       started.kill('SIGKILL')

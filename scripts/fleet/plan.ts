@@ -8,9 +8,10 @@ import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
 import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
-/** Started in this order, each wave when the one before is ready: who is asked first comes first. */
+/** Started in this order, each wave when the one before serves: a host serves once those of earlier waves know it. */
 export const WAVES: readonly (readonly HostRole[])[] = [
-  ['dc', 'bank'],
+  ['dc'],
+  ['bank'],
   ['cpp', 'mpp'],
   ['merchant', 'customer'],
 ]
