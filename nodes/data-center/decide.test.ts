@@ -324,7 +324,7 @@ describe('a guest', () => {
       },
     ])
   })
-  test.each(['hu-nobody', 'hu-left', 'ro-bakery'])('gets no answer but UNKNOWN_DESTINATION for %s', (name) => {
+  test.each(['hu-nobody', 'hu-left', 'ro-bakery'])('gets no answer but NOT_FOUND for %s', (name) => {
     const on = world()
     on.ledger.put(PAYEES, keyOf('hu-left'), {
       payee: 'hu-left',
@@ -335,7 +335,7 @@ describe('a guest', () => {
       chain: [],
       changedAtMs: 0,
     })
-    expect(codeOf(on.take(lookup(name)))).toBe('UNKNOWN_DESTINATION')
+    expect(codeOf(on.take(lookup(name)))).toBe('NOT_FOUND')
   })
 })
 

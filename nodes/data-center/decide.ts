@@ -231,7 +231,7 @@ export const onAliasRegistration = on(loadAlias, decideAlias)
 export const onPayeeLookup = on(
   (read: Reader, { message }: Incoming<'payee-lookup'>) => read.get(PAYEES, message.body.payee),
   (row, { message, ref }: Incoming<'payee-lookup'>): Decision => {
-    if (row === undefined || row.state === 'retired') return refuse('UNKNOWN_DESTINATION', 'no such payee')
+    if (row === undefined || row.state === 'retired') return refuse('NOT_FOUND', 'no such payee')
     const { payee, mpp, host, version, chain } = row
     return decision({
       sends: [
