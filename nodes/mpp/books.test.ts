@@ -191,6 +191,7 @@ const same = (what: string, found: unknown, due: unknown): void => {
 const audit = ({ on, payments, ledger }: Model): void => {
   const report = on.read('report') as MppReport
   const notices = on.ledger.rows(NOTICES)
+  same('pairs are of CPPs that owe or came to owe', report.pairs.every(({ cpp }) => (CPPS as readonly string[]).includes(cpp)), true)
   for (const pair of report.pairs) {
     const row = on.ledger.get(PAIRS, pair.cpp, pair.currency)
     same('receivable is what was signed and not paid', pair.receivableMinor, pair.entriesMinor - pair.settledMinor)

@@ -45,6 +45,7 @@ export type BookSlice = {
 export type Books = {
   readonly slice: BookSlice
   readonly context: Context<MppPolicy>
+  readonly openedPair: PairRow
   pair: PairRow
   batch: BatchRow | undefined
   readonly entries: Map<number, EntryRow>
@@ -72,28 +73,32 @@ const newPair = (cpp: string, currency: Currency, nowMs: number): PairRow => ({
   changedAtMs: nowMs,
 })
 
-export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books => ({
-  slice,
-  context,
-  pair: slice.pair ?? newPair(slice.cpp, slice.currency, context.nowMs),
-  batch: slice.batch,
-  entries: new Map(slice.entries),
-  notices: new Map(slice.notices),
-  payees: new Map(slice.payees),
-  writes: [],
-  sends: [],
-  forget: [],
-  set: [],
-  clear: [],
-  postings: [],
-})
+export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books => {
+  const pair = slice.pair ?? newPair(slice.cpp, slice.currency, context.nowMs)
+  return {
+    slice,
+    context,
+    openedPair: pair,
+    pair,
+    batch: slice.batch,
+    entries: new Map(slice.entries),
+    notices: new Map(slice.notices),
+    payees: new Map(slice.payees),
+    writes: [],
+    sends: [],
+    forget: [],
+    set: [],
+    clear: [],
+    postings: [],
+  }
+}
 
 /** What is to be written, sent and posted: the parts of a decision. */
 export const closeBooks = (books: Books): Partial<Decision> => {
   const { slice, pair, batch, sends, forget, set, clear, postings } = books
   const { cpp, currency } = slice
   const writes = [...books.writes]
-  if (pair !== slice.pair) writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, changedAtMs: books.context.nowMs }))
+  if (pair !== books.openedPair) writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, changedAtMs: books.context.nowMs }))
   if (batch !== undefined && batch !== slice.batch) writes.push(put(BATCHES, batch.batchId, batch))
   for (const [seq, row] of books.entries) if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
