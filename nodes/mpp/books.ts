@@ -14,13 +14,39 @@ import type { FailureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { NO_PREVIOUS_BATCH } from '../../protocol/mountain-range.ts'
 import type { Verified } from '../../protocol/verified.ts'
-import { put, remove, type Context, type Deadline, type Decision, type Message, type Posting, type Relay, type Write } from '../runtime/node.ts'
+import {
+  put,
+  remove,
+  type Context,
+  type Deadline,
+  type Decision,
+  type Message,
+  type Posting,
+  type Relay,
+  type Write,
+} from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
 import { payoutThreshold, type MppPolicy } from './policy.ts'
 import {
-  BATCHES, DEADLINES, DEFAULTS, ENTRIES, LOCKS, NOTICES, ORDERS, outboxKey, PAIRS, PAYEES, PAYOUTS,
-  type BatchRow, type EntryRow, type LockRow, type NoticeRow, type OrderRow, type PairRow, type PayeeRow,
+  BATCHES,
+  DEADLINES,
+  DEFAULTS,
+  ENTRIES,
+  LOCKS,
+  NOTICES,
+  ORDERS,
+  outboxKey,
+  PAIRS,
+  PAYEES,
+  PAYOUTS,
+  type BatchRow,
+  type EntryRow,
+  type LockRow,
+  type NoticeRow,
+  type OrderRow,
+  type PairRow,
+  type PayeeRow,
 } from './state.ts'
 
 /** An entry of the pair's sequence, as the CPP sealed it. */
@@ -98,12 +124,15 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   const { slice, pair, batch, sends, forget, set, clear, postings } = books
   const { cpp, currency } = slice
   const writes = [...books.writes]
-  if (pair !== books.openedPair) writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, changedAtMs: books.context.nowMs }))
+  if (pair !== books.openedPair)
+    writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, changedAtMs: books.context.nowMs }))
   if (batch !== undefined && batch !== slice.batch) writes.push(put(BATCHES, batch.batchId, batch))
-  for (const [seq, row] of books.entries) if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
+  for (const [seq, row] of books.entries)
+    if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
   for (const [payee, row] of books.payees)
-    if (row !== slice.payees.get(payee)) writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
+    if (row !== slice.payees.get(payee))
+      writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
   return { writes, sends, forget, set, clear, postings }
 }
 
@@ -124,7 +153,9 @@ export const bookEntry = (books: Books, message: EntryMessage): Booking => {
   const known = books.entries.get(message.body.pairSeq)
   if (known !== undefined && known.type !== 'missing')
     return equalBytes(known.digest, message.digest) ? 'known' : 'contradicting'
-  return message.kind === 'delayed-transfer-confirmation' ? bookConfirmation(books, message) : bookAdjustment(books, message)
+  return message.kind === 'delayed-transfer-confirmation'
+    ? bookConfirmation(books, message)
+    : bookAdjustment(books, message)
 }
 
 /** A verdict on a DT: what this MPP holds to be right for it. The amount itself means: nothing to dispute. */
@@ -212,7 +243,11 @@ const bookAdjustment = (books: Books, { body, digest, sender }: Verified<'pair-a
   if (target.rightMinor > 0n && notice !== undefined && frame !== undefined && notice.state === 'countersigned') {
     post(books, `suspense:${sender.id}`, `accrued:${notice.payee}`, target.rightMinor)
     books.entries.set(body.pairSeq, { ...entry, creditMinor: target.rightMinor, credited: notice.payee })
-    confirmNotice(books, notice, target.pairSeq, { kind: 'delayed-transfer-confirmation', frame, digest: target.digest })
+    confirmNotice(books, notice, target.pairSeq, {
+      kind: 'delayed-transfer-confirmation',
+      frame,
+      digest: target.digest,
+    })
     credit(books, notice.payee, target.rightMinor, body.pairSeq)
   }
   return 'booked'
@@ -253,9 +288,18 @@ export const markMissing = (books: Books, pairSeq: number): void => {
   })
 }
 
-type Confirmation = { readonly kind: 'transfer-confirmation' | 'delayed-transfer-confirmation'; readonly frame: Uint8Array; readonly digest: Uint8Array }
+type Confirmation = {
+  readonly kind: 'transfer-confirmation' | 'delayed-transfer-confirmation'
+  readonly frame: Uint8Array
+  readonly digest: Uint8Array
+}
 
-const confirmNotice = (books: Books, notice: NoticeRow, pairSeq: number, { kind, frame, digest }: Confirmation): void => {
+const confirmNotice = (
+  books: Books,
+  notice: NoticeRow,
+  pairSeq: number,
+  { kind, frame, digest }: Confirmation,
+): void => {
   const { nowMs } = books.context
   const { pnId, payee, txId, host, decisionRef, amountMinor } = notice
   if (txId === undefined || host === undefined || decisionRef === undefined || amountMinor === undefined)
@@ -264,7 +308,13 @@ const confirmNotice = (books: Books, notice: NoticeRow, pairSeq: number, { kind,
   books.pair = { ...books.pair, reservedMinor: sumMinor(books.pair.reservedMinor, -amountMinor) }
   books.writes.push(put<LockRow>(LOCKS, keyOf(payee, txId), { pnId, state: 'paid', sinceMs: nowMs }))
   books.forget.push(outboxKey('countersigned', pnId))
-  books.sends.push({ relay: kind, frame, digest, nextHop: { role: 'merchant', host }, delivery: { answers: decisionRef } })
+  books.sends.push({
+    relay: kind,
+    frame,
+    digest,
+    nextHop: { role: 'merchant', host },
+    delivery: { answers: decisionRef },
+  })
 }
 
 const payeeOf = (books: Books, payee: string): PayeeRow => {
@@ -291,7 +341,8 @@ export const settleBatch = (books: Books, through: 'bank' | 'operator'): void =>
   for (let seq = batch.fromSeq; seq <= batch.toSeq; seq++) {
     const entry = books.entries.get(seq)
     if (entry === undefined) throw new Error(`entry ${seq} of a batch that was answered is not here`)
-    if (entry.credited !== undefined) credits.set(entry.credited, sumMinor(credits.get(entry.credited) ?? 0n, entry.creditMinor))
+    if (entry.credited !== undefined)
+      credits.set(entry.credited, sumMinor(credits.get(entry.credited) ?? 0n, entry.creditMinor))
   }
   post(books, through, `receivable:${batch.cpp}`, batch.totalMinor)
   books.pair = {
@@ -325,7 +376,11 @@ const makePayable = (books: Books, payee: string, amountMinor: bigint): void => 
   considerPayout(books, payee)
 }
 
-export const payoutDeadline = (payee: string, atMs: number): Deadline => ({ name: DEADLINES.payout, key: keyOf(payee), atMs })
+export const payoutDeadline = (payee: string, atMs: number): Deadline => ({
+  name: DEADLINES.payout,
+  key: keyOf(payee),
+  atMs,
+})
 
 /** Is a payout due? One runs at a time; then the threshold decides, or the age, or that the payee has left. */
 export const isPayoutDue = (row: PayeeRow, policy: MppPolicy, nowMs: number): boolean => {
@@ -342,7 +397,10 @@ export const considerPayout = (books: Books, payee: string): void => {
   const row = payeeOf(books, payee)
   const { nowMs, policy } = books.context
   if (isPayoutDue(row, policy, nowMs) && policy.operatorAccounts[row.currency] !== undefined) orderPayout(books, payee)
-  else if (row.payableMinor > 0n && (row.payoutAtMs === undefined || (row.payoutAtMs <= nowMs && row.payoutId === undefined)))
+  else if (
+    row.payableMinor > 0n &&
+    (row.payoutAtMs === undefined || (row.payoutAtMs <= nowMs && row.payoutId === undefined))
+  )
     watchPayout(books, row, Math.max(nowMs + policy.payout.maxAgeMs, row.retryAtMs ?? 0))
 }
 
@@ -373,22 +431,45 @@ export const orderPayout = (books: Books, payee: string): Uint8Array | undefined
   })
   if (payoutAtMs !== undefined) books.clear.push(payoutDeadline(payee, payoutAtMs))
   books.writes.push(
-    put(PAYOUTS, payoutId, { payoutId, payee, amountMinor, currency, account, orderId, state: 'ordered', orderedAtMs: context.nowMs }),
+    put(PAYOUTS, payoutId, {
+      payoutId,
+      payee,
+      amountMinor,
+      currency,
+      account,
+      orderId,
+      state: 'ordered',
+      orderedAtMs: context.nowMs,
+    }),
     put<OrderRow>(ORDERS, orderId, { purpose: 'payout', id: payoutId, bank }),
   )
   books.sends.push({
     kind: 'transfer-order',
     to: bank,
-    body: { orderId, debitAccount, creditAccount: account, amountMinor, currency, reference: { purpose: 'payout', id: payoutId } },
+    body: {
+      orderId,
+      debitAccount,
+      creditAccount: account,
+      amountMinor,
+      currency,
+      reference: { purpose: 'payout', id: payoutId },
+    },
     delivery: { until: outboxKey('order', orderId) },
   })
   return payoutId
 }
 
 /** The bank's answer to a payout: paid, or payable again and tried later. */
-export const finishPayout = (books: Books, payee: string, payoutId: Uint8Array, amountMinor: bigint, paid: boolean): void => {
+export const finishPayout = (
+  books: Books,
+  payee: string,
+  payoutId: Uint8Array,
+  amountMinor: bigint,
+  paid: boolean,
+): void => {
   const { payoutId: running, ...row } = payeeOf(books, payee)
-  if (running === undefined || !equalBytes(running, payoutId)) throw new Error(`payee ${payee} has no such payout under way`)
+  if (running === undefined || !equalBytes(running, payoutId))
+    throw new Error(`payee ${payee} has no such payout under way`)
   const { nowMs, policy } = books.context
   const payingMinor = sumMinor(row.payingMinor, -amountMinor)
   if (paid) {
@@ -399,12 +480,22 @@ export const finishPayout = (books: Books, payee: string, payoutId: Uint8Array, 
   }
   post(books, `paying:${payee}`, `payable:${payee}`, amountMinor)
   const retryAtMs = nowMs + policy.payout.retryMs
-  watchPayout(books, { ...row, payingMinor, payableMinor: sumMinor(row.payableMinor, amountMinor), retryAtMs }, retryAtMs)
+  watchPayout(
+    books,
+    { ...row, payingMinor, payableMinor: sumMinor(row.payableMinor, amountMinor), retryAtMs },
+    retryAtMs,
+  )
 }
 
 /** Takes an undecided micropayment off what the CPP may come to owe. */
 export const release = (pair: PairRow, notice: NoticeRow): PairRow => {
-  if (isFinalState(notice.state) || notice.state === 'declined' || notice.mode !== 'micro' || notice.amountMinor === undefined) return pair
+  if (
+    isFinalState(notice.state) ||
+    notice.state === 'declined' ||
+    notice.mode !== 'micro' ||
+    notice.amountMinor === undefined
+  )
+    return pair
   return { ...pair, reservedMinor: sumMinor(pair.reservedMinor, -notice.amountMinor) }
 }
 
@@ -414,9 +505,17 @@ export const creditProblem = (
   amountMinor: bigint,
   limitMinor: bigint,
 ): FailureCode | undefined =>
-  sumMinor(pair?.receivableMinor ?? 0n, pair?.reservedMinor ?? 0n, amountMinor) > limitMinor ? 'CREDIT_LIMIT' : undefined
+  sumMinor(pair?.receivableMinor ?? 0n, pair?.reservedMinor ?? 0n, amountMinor) > limitMinor
+    ? 'CREDIT_LIMIT'
+    : undefined
 
-export const reserve = (pair: PairRow | undefined, cpp: string, currency: Currency, amountMinor: bigint, nowMs: number): PairRow => {
+export const reserve = (
+  pair: PairRow | undefined,
+  cpp: string,
+  currency: Currency,
+  amountMinor: bigint,
+  nowMs: number,
+): PairRow => {
   const row = pair ?? newPair(cpp, currency, nowMs)
   return { ...row, reservedMinor: sumMinor(row.reservedMinor, amountMinor), changedAtMs: nowMs }
 }

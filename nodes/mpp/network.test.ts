@@ -10,7 +10,14 @@ import { encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
 import { networkIdOf } from '../../protocol/keys.ts'
-import { EMPTY_RANGE, appendLeaf, NO_PREVIOUS_BATCH, pairEntryLeaf, rangeRoot, type PairEntry } from '../../protocol/mountain-range.ts'
+import {
+  EMPTY_RANGE,
+  appendLeaf,
+  NO_PREVIOUS_BATCH,
+  pairEntryLeaf,
+  rangeRoot,
+  type PairEntry,
+} from '../../protocol/mountain-range.ts'
 import { sealOne } from '../../protocol/seals.ts'
 import { issueMandate } from '../../protocol/statements.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
@@ -37,12 +44,32 @@ const bank = (): NodeDefinition<'bank'> =>
     messages: {
       'mandate-registration': (_, { message, ref }) =>
         decision({
-          sends: [{ kind: 'mandate-answer', to: message.sender.host, body: { registrationId: message.body.registrationId, result: 'accepted' }, delivery: { answers: ref } }],
+          sends: [
+            {
+              kind: 'mandate-answer',
+              to: message.sender.host,
+              body: { registrationId: message.body.registrationId, result: 'accepted' },
+              delivery: { answers: ref },
+            },
+          ],
         }),
       'transfer-order': (_, { message, ref }) =>
         decision({
-          writes: [noted('transfer-order', message.body.orderId, `${message.body.reference.purpose} ${message.body.amountMinor} to ${message.body.creditAccount}`)],
-          sends: [{ kind: 'transfer-answer', to: message.sender.host, body: { orderId: message.body.orderId, result: 'booked' }, delivery: { answers: ref } }],
+          writes: [
+            noted(
+              'transfer-order',
+              message.body.orderId,
+              `${message.body.reference.purpose} ${message.body.amountMinor} to ${message.body.creditAccount}`,
+            ),
+          ],
+          sends: [
+            {
+              kind: 'transfer-answer',
+              to: message.sender.host,
+              body: { orderId: message.body.orderId, result: 'booked' },
+              delivery: { answers: ref },
+            },
+          ],
         }),
     },
     controls: {
@@ -54,8 +81,13 @@ const bank = (): NodeDefinition<'bank'> =>
               kind: 'account-notice',
               to: 'hu-cosmo',
               body: {
-                noticeId: testId('credit'), account: 'hu-agora:hu-cosmo', amountMinor: args['amountMinor'] as bigint, currency: 'EUR',
-                reference: { purpose: 'settlement', id: args['batchId'] as Uint8Array }, originatingBank: 'ro-carpat', bookedAtMs: SIM_START_MS,
+                noticeId: testId('credit'),
+                account: 'hu-agora:hu-cosmo',
+                amountMinor: args['amountMinor'] as bigint,
+                currency: 'EUR',
+                reference: { purpose: 'settlement', id: args['batchId'] as Uint8Array },
+                originatingBank: 'ro-carpat',
+                bookedAtMs: SIM_START_MS,
               },
               delivery: { until: ['credit'] },
             },
@@ -73,7 +105,8 @@ const cpp = (): NodeDefinition<'cpp'> =>
         const { pnId, payee, decision: verdict } = message.body
         const nested = message.nested.merchantDecision
         const pairSeq = read.get(counter, 'pair')?.next ?? 1
-        if (verdict !== 'approve' || nested === undefined || !nested.ok) return decision({ forget: [['pn', pnId]], writes: [noted('declined', pnId)] })
+        if (verdict !== 'approve' || nested === undefined || !nested.ok)
+          return decision({ forget: [['pn', pnId]], writes: [noted('declined', pnId)] })
         const { txId } = nested.value.body
         return decision({
           forget: [['pn', pnId]],
@@ -82,14 +115,25 @@ const cpp = (): NodeDefinition<'cpp'> =>
             {
               kind: 'delayed-transfer-confirmation',
               to: 'hu-shops',
-              body: { pnId, payee, txId, amountMinor: 120n, currency: 'EUR', confirmedAtMs: SIM_START_MS, mpp: 'hu-cosmo', pairSeq },
+              body: {
+                pnId,
+                payee,
+                txId,
+                amountMinor: 120n,
+                currency: 'EUR',
+                confirmedAtMs: SIM_START_MS,
+                mpp: 'hu-cosmo',
+                pairSeq,
+              },
               delivery: { answers: ref },
             },
           ],
         })
       },
-      'settlement-acceptance': (_, { message }) => decision({ writes: [noted('accepted', message.body.batchId)], forget: [['batch']] }),
-      'settlement-dispute': (_, { message }) => decision({ writes: [noted('disputed', message.body.batchId)], forget: [['batch']] }),
+      'settlement-acceptance': (_, { message }) =>
+        decision({ writes: [noted('accepted', message.body.batchId)], forget: [['batch']] }),
+      'settlement-dispute': (_, { message }) =>
+        decision({ writes: [noted('disputed', message.body.batchId)], forget: [['batch']] }),
       'request-to-pay': (_, { message, ref }) =>
         decision({
           writes: [noted('request', message.body.requestId)],
@@ -102,7 +146,8 @@ const cpp = (): NodeDefinition<'cpp'> =>
 const merchant = (): NodeDefinition<'merchant'> =>
   bareDefinition('merchant', {
     messages: {
-      'payee-enrolment-record': (_, { message }) => decision({ writes: [noted('record', message.body.enrolmentId)], forget: [['enrolment']] }),
+      'payee-enrolment-record': (_, { message }) =>
+        decision({ writes: [noted('record', message.body.enrolmentId)], forget: [['enrolment']] }),
       'payment-notice': (_, { message }) => {
         const { trans } = message.nested
         if (!trans.ok) throw new Error(trans.failure.code)
@@ -120,7 +165,10 @@ const merchant = (): NodeDefinition<'merchant'> =>
         })
       },
       'delayed-transfer-confirmation': (_, { message }) =>
-        decision({ writes: [noted('confirmed', message.body.pnId, String(message.body.pairSeq))], forget: [['decision', message.body.pnId]] }),
+        decision({
+          writes: [noted('confirmed', message.body.pnId, String(message.body.pairSeq))],
+          forget: [['decision', message.body.pnId]],
+        }),
       'payout-advice': (_, { message, ref }) =>
         decision({
           writes: [noted('advice', message.body.payoutId, String(message.body.amountMinor))],
@@ -131,11 +179,14 @@ const merchant = (): NodeDefinition<'merchant'> =>
   })
 
 const network = async () => {
-  const sim = await createSimNetwork()
+  const sim = createSimNetwork()
   await sim.add({ id: 'hu-dc-1', role: 'dc', define: dataCenter, policy: { peerRealms: ['ro'] } })
   await sim.add({ id: 'ro-dc-1', role: 'dc', define: dataCenter, policy: { peerRealms: ['hu'] } })
   await sim.add({ id: 'hu-agora', role: 'bank', define: bank })
-  const policy = { operatorAccounts: { EUR: 'hu-agora:hu-cosmo' }, payout: { thresholdMinor: { EUR: '300' }, maxAgeMs: 60_000, retryMs: 1_000 } }
+  const policy = {
+    operatorAccounts: { EUR: 'hu-agora:hu-cosmo' },
+    payout: { thresholdMinor: { EUR: '300' }, maxAgeMs: 60_000, retryMs: 1_000 },
+  }
   await sim.add({ id: 'hu-cosmo', role: 'mpp', define: mpp, policy })
   await sim.add({ id: 'hu-shops', role: 'merchant', certifiedBy: ['hu-cosmo'], define: merchant })
   await sim.add({ id: 'ro-libra', role: 'cpp', define: cpp })
@@ -144,22 +195,48 @@ const network = async () => {
   const send = (from: string, message: Message) => sim.command(from, 'send', { message })
 
   // CPP, bank and merchant host show themselves, as their own nodes would.
-  for (const [id, dc] of [['ro-libra', 'ro-dc-1'], ['hu-agora', 'hu-dc-1']] as const)
+  for (const [id, dc] of [
+    ['ro-libra', 'ro-dc-1'],
+    ['hu-agora', 'hu-dc-1'],
+  ] as const)
     await send(id, {
-      kind: 'processor-registration', to: dc,
-      body: { registrationId: testId(id), version: 1, chain: [...(identity(id).chains[0] ?? [])], accepts: [] }, delivery: { until: ['self'] },
+      kind: 'processor-registration',
+      to: dc,
+      body: { registrationId: testId(id), version: 1, chain: [...(identity(id).chains[0] ?? [])], accepts: [] },
+      delivery: { until: ['self'] },
     })
   await send('hu-shops', {
-    kind: 'host-registration', to: 'hu-cosmo', body: { registrationId: testId('host'), chain: [...(identity('hu-shops').chains[0] ?? [])] }, delivery: { until: ['host'] },
+    kind: 'host-registration',
+    to: 'hu-cosmo',
+    body: { registrationId: testId('host'), chain: [...(identity('hu-shops').chains[0] ?? [])] },
+    delivery: { until: ['host'] },
   })
   const mandate = issueMandate(
     sim.engine,
-    { networkId, account: 'hu-agora:bakery', operatorId: 'hu-cosmo', limitMinor: 1_000n, currency: 'EUR', notBeforeMs: 0, notAfterMs: SIM_START_MS * 2, serial: 1 },
+    {
+      networkId,
+      account: 'hu-agora:bakery',
+      operatorId: 'hu-cosmo',
+      limitMinor: 1_000n,
+      currency: 'EUR',
+      notBeforeMs: 0,
+      notAfterMs: SIM_START_MS * 2,
+      serial: 1,
+    },
     sim.root,
   )
   await send('hu-shops', {
-    kind: 'payee-enrolment', to: 'hu-cosmo',
-    body: { enrolmentId: testId('enrolment'), payee: 'hu-bakery', payeeKind: 'shop', displayName: 'Bakery', account: 'hu-agora:bakery', currency: 'EUR', mandate },
+    kind: 'payee-enrolment',
+    to: 'hu-cosmo',
+    body: {
+      enrolmentId: testId('enrolment'),
+      payee: 'hu-bakery',
+      payeeKind: 'shop',
+      displayName: 'Bakery',
+      account: 'hu-agora:bakery',
+      currency: 'EUR',
+      mandate,
+    },
     delivery: { until: ['enrolment'] },
   })
   await sim.advance(5_000)
@@ -172,12 +249,27 @@ const network = async () => {
   }
   const trans = (name: string, amountMinor = 120n): Uint8Array => {
     const body = {
-      txId: testId(name), payee: 'hu-bakery', amountMinor, currency: 'EUR' as const, descriptionHash: testBytes('d'), nonce: testId('nonce'), chain: chain(),
+      txId: testId(name),
+      payee: 'hu-bakery',
+      amountMinor,
+      currency: 'EUR' as const,
+      descriptionHash: testBytes('d'),
+      nonce: testId('nonce'),
+      chain: chain(),
     }
     const content = makeContent(
       {
-        version: ENVELOPE_VERSION, networkId, kind: 'transaction-details', bodyVersion: 1, messageId: testId(`trans ${name}`), from: 'hu-shops',
-        to: 'abcdefghijklmnopqrstuvwxyz', sentAtMs: sim.now(), expiresAtMs: sim.now() + 600_000, correlationId: undefined, bodyForm: 'plain',
+        version: ENVELOPE_VERSION,
+        networkId,
+        kind: 'transaction-details',
+        bodyVersion: 1,
+        messageId: testId(`trans ${name}`),
+        from: 'hu-shops',
+        to: 'abcdefghijklmnopqrstuvwxyz',
+        sentAtMs: sim.now(),
+        expiresAtMs: sim.now() + 600_000,
+        correlationId: undefined,
+        bodyForm: 'plain',
       },
       encodeBody('transaction-details', body),
     )
@@ -185,8 +277,16 @@ const network = async () => {
   }
   const pay = (name: string, amountMinor = 120n) =>
     send('ro-libra', {
-      kind: 'payment-notice', to: 'hu-shops', expiresAtMs: sim.now() + 600_000,
-      body: { pnId: testId(name), payee: 'hu-bakery', mode: modeOf(amountMinor, 'EUR'), operatorId: 'ro-libra', trans: trans(name, amountMinor) },
+      kind: 'payment-notice',
+      to: 'hu-shops',
+      expiresAtMs: sim.now() + 600_000,
+      body: {
+        pnId: testId(name),
+        payee: 'hu-bakery',
+        mode: modeOf(amountMinor, 'EUR'),
+        operatorId: 'ro-libra',
+        trans: trans(name, amountMinor),
+      },
       delivery: { until: ['pn', testId(name)] },
     })
   const saw = (id: string, kind: string, name: string) => sim.host(id).host().read.get(seen, kind, testId(name))
@@ -205,14 +305,24 @@ const network = async () => {
   return { sim, send, pay, saw, report, trans, directory, until }
 }
 
-const entry = (name: string, pairSeq: number): PairEntry => ({ pairSeq, type: 'dt', pnId: testId(name), payee: 'hu-bakery', amountMinor: 120n, currency: 'EUR' })
+const entry = (name: string, pairSeq: number): PairEntry => ({
+  pairSeq,
+  type: 'dt',
+  pnId: testId(name),
+  payee: 'hu-bakery',
+  amountMinor: 120n,
+  currency: 'EUR',
+})
 
 describe('an MPP between two realms', () => {
   test('is ready once its data center has receipted, and its payee once it is listed there', async () => {
     const { sim, saw, directory } = await network()
     expect(sim.host('hu-cosmo').host().ready()).toBe(true)
     expect(saw('hu-shops', 'record', 'enrolment')).toBeDefined()
-    expect(directory()).toMatchObject({ ok: true, value: { rows: [{ name: 'hu-bakery', at: 'hu-cosmo', host: 'hu-shops', state: 'active' }] } })
+    expect(directory()).toMatchObject({
+      ok: true,
+      value: { rows: [{ name: 'hu-bakery', at: 'hu-cosmo', host: 'hu-shops', state: 'active' }] },
+    })
     for (const { fatal } of sim.hosts()) expect(fatal()).toBeUndefined()
   })
 
@@ -239,10 +349,26 @@ describe('an MPP between two realms', () => {
     })
 
     // In the order in which the CPP committed them.
-    const order = names.toSorted((a, b) => Number(saw('hu-shops', 'confirmed', a)?.body) - Number(saw('hu-shops', 'confirmed', b)?.body))
+    const order = names.toSorted(
+      (a, b) => Number(saw('hu-shops', 'confirmed', a)?.body) - Number(saw('hu-shops', 'confirmed', b)?.body),
+    )
     const root = rangeRoot(order.map((name, i) => pairEntryLeaf(entry(name, i + 1))).reduce(appendLeaf, EMPTY_RANGE))
-    const batch = { mpp: 'hu-cosmo', currency: 'EUR' as const, seq: 1, prevHash: NO_PREVIOUS_BATCH, fromSeq: 1, toSeq: 4, root, totalMinor: 480n }
-    await send('ro-libra', { kind: 'settlement-batch', to: 'hu-cosmo', body: { batchId: testId('batch'), ...batch }, delivery: { until: ['batch'] } })
+    const batch = {
+      mpp: 'hu-cosmo',
+      currency: 'EUR' as const,
+      seq: 1,
+      prevHash: NO_PREVIOUS_BATCH,
+      fromSeq: 1,
+      toSeq: 4,
+      root,
+      totalMinor: 480n,
+    }
+    await send('ro-libra', {
+      kind: 'settlement-batch',
+      to: 'hu-cosmo',
+      body: { batchId: testId('batch'), ...batch },
+      delivery: { until: ['batch'] },
+    })
     await until(() => saw('ro-libra', 'accepted', 'batch') !== undefined)
 
     await sim.command('hu-agora', 'credit', { amountMinor: 480n, batchId: testId('batch') })
@@ -261,11 +387,22 @@ describe('an MPP between two realms', () => {
   test('forwards a request to pay to a customer of the other realm, by the alias alone', async () => {
     const { sim, send, saw, trans } = await network()
     await send('ro-libra', {
-      kind: 'alias-registration', to: 'ro-dc-1', body: { registrationId: testId('alias'), alias: 'ro-mihai-pays', version: 1, state: 'active' }, delivery: { until: ['alias'] },
+      kind: 'alias-registration',
+      to: 'ro-dc-1',
+      body: { registrationId: testId('alias'), alias: 'ro-mihai-pays', version: 1, state: 'active' },
+      delivery: { until: ['alias'] },
     })
     await send('hu-shops', {
-      kind: 'request-to-pay', to: 'ro-mihai-pays', nextHop: { role: 'mpp', host: 'hu-cosmo' },
-      body: { requestId: testId('request'), alias: 'ro-mihai-pays', trans: trans('asked'), description: 'bread', salt: testId('salt') },
+      kind: 'request-to-pay',
+      to: 'ro-mihai-pays',
+      nextHop: { role: 'mpp', host: 'hu-cosmo' },
+      body: {
+        requestId: testId('request'),
+        alias: 'ro-mihai-pays',
+        trans: trans('asked'),
+        description: 'bread',
+        salt: testId('salt'),
+      },
       delivery: { until: ['request'] },
     })
     await sim.advance(10_000)
