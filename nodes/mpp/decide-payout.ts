@@ -14,7 +14,8 @@ import {
   type Incoming,
   type Reader,
 } from '../runtime/node.ts'
-import { closeBooks, considerPayout, finishPayout, openBooks, orderPayout, type BookSlice } from './books.ts'
+import { closeBooks, openBooks, type BookSlice } from './books.ts'
+import { considerPayout, finishPayout, orderPayout } from './payouts.ts'
 import { readPayeeArgs, refusedReply } from './control-args.ts'
 import { payeeSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'

@@ -20,7 +20,8 @@ import {
   type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { bookEntry, closeBooks, openBooks, settleBatch, type BookSlice, type EntryMessage } from './books.ts'
+import { closeBooks, openBooks, type BookSlice, type EntryMessage } from './books.ts'
+import { bookEntry, settleBatch } from './entries.ts'
 import { loadBatch, loadEntries } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { chainProblem, closeRequest, orderSettlement, reconcile, settlementRetry } from './reconciliation.ts'

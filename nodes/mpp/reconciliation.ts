@@ -11,7 +11,8 @@ import { bankOf } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { appendLeaf, EMPTY_RANGE, pairEntryLeaf, rangeRoot } from '../../protocol/mountain-range.ts'
 import { put, remove } from '../runtime/node.ts'
-import { markMissing, settleBatch, settlementDue, type Books } from './books.ts'
+import type { Books } from './books.ts'
+import { markMissing, settleBatch, settlementDue } from './entries.ts'
 import { settlementAccount } from './policy.ts'
 import {
   DEADLINES,
