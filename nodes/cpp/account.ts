@@ -307,7 +307,14 @@ export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
   return { total, parts }
 }
 
-const entry = (total: TotalRow, customer: string, kind: EntryKind, amountMinor: bigint, id: Uint8Array, atMs: number): Step => {
+const entry = (
+  total: TotalRow,
+  customer: string,
+  kind: EntryKind,
+  amountMinor: bigint,
+  id: Uint8Array,
+  atMs: number,
+): Step => {
   const seq = total.lastSeq + 1
   return {
     total: { ...total, lastSeq: seq },
@@ -387,7 +394,12 @@ export const bookCollection = (before: Account, orderId: Uint8Array, operatorAcc
 }
 
 /** The debt stays, the customer is suspended, and every payment that needed the collection is refused. */
-export const refuseCollection = (before: Account, orderId: Uint8Array, code: number | undefined, context: Ctx): Step => {
+export const refuseCollection = (
+  before: Account,
+  orderId: Uint8Array,
+  code: number | undefined,
+  context: Ctx,
+): Step => {
   const { customer, queue } = before
   const { collectingMinor: amountMinor, currency } = before.total
   let total: TotalRow = {
@@ -416,7 +428,8 @@ export const refuseCollection = (before: Account, orderId: Uint8Array, code: num
 export const ageDebt = (before: Account, context: Ctx): Step => {
   const total: TotalRow = { ...before.total, debtAgeAtMs: 0 }
   // While a collection runs its answer arms the deadline again; while suspended only the operator collects.
-  if (total.outstandingMinor === 0n || total.collectingMinor !== 0n || total.suspendedAtMs !== 0) return { total, parts: [] }
+  if (total.outstandingMinor === 0n || total.collectingMinor !== 0n || total.suspendedAtMs !== 0)
+    return { total, parts: [] }
   const dueAtMs = aggregationPolicy(context.policy.aggregation).collectByMs(total.debtSinceMs)
   return dueAtMs > context.nowMs
     ? armDebtAge(total, before.customer.customer, context)

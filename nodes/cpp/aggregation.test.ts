@@ -206,11 +206,12 @@ describe('under any concurrency', () => {
             now = admitted(now, head)
             inFlight.push({ amount: head, left: gaps.shift() ?? 0 })
           }
-          for (const one of [...inFlight])
-            if (one.left-- === 0 || (verdict?.admit !== true && one === inFlight[0])) {
-              inFlight.splice(inFlight.indexOf(one), 1)
-              now = confirmed(now, one.amount)
-            }
+          // Whoever blocks the queue is answered; the others when their time has come.
+          const answered = inFlight.filter((one, at) => one.left-- === 0 || (verdict?.admit !== true && at === 0))
+          for (const one of answered) {
+            inFlight.splice(inFlight.indexOf(one), 1)
+            now = confirmed(now, one.amount)
+          }
         }
         const total = payments.reduce((sum, { amount }) => sum + amount, 0n)
         expect(orders <= (2n * total) / θ + 1n).toBe(true)

@@ -39,7 +39,11 @@ describe('the crossing of θ', () => {
       },
       delivery: { until: ['order', order.body.orderId] },
     })
-    expect(one.ledger.get(orders, order.body.orderId)).toMatchObject({ purpose: 'collection', amountMinor: 900n, state: 'ordered' })
+    expect(one.ledger.get(orders, order.body.orderId)).toMatchObject({
+      purpose: 'collection',
+      amountMinor: 900n,
+      state: 'ordered',
+    })
     expect(total(one)).toMatchObject({ outstandingMinor: 900n, collectingMinor: 900n, pendingMinor: 0n, waiting: 1 })
     expect(state(one, 'c')).toBe('waiting')
   })
@@ -71,7 +75,12 @@ describe('the crossing of θ', () => {
       ['refused', failureNumber('COLLECTION_REFUSED')],
       ['refused', failureNumber('COLLECTION_REFUSED')],
     ])
-    expect(total(one)).toMatchObject({ outstandingMinor: 900n, collectingMinor: 0n, waiting: 0, suspendedAtMs: TEST_NOW_MS })
+    expect(total(one)).toMatchObject({
+      outstandingMinor: 900n,
+      collectingMinor: 0n,
+      waiting: 0,
+      suspendedAtMs: TEST_NOW_MS,
+    })
     expect(one.ledger.rows(waiting)).toEqual([])
     expect(sent(one.pay({ tx: 'd' }), 'customer-payment-outcome').body.code).toBe(failureNumber('CUSTOMER_SUSPENDED'))
     expect(one.books.get('customer:hu-alice EUR')).toBe(-900n)
@@ -121,6 +130,18 @@ describe('the crossing of θ', () => {
     expect(one.ledger.rows(orders)).toEqual([])
   })
 
+  it('nobody overtakes: a small payment behind a large one waits with it', () => {
+    const one = world()
+    confirm(one, 'a', 100n)
+    const inFlight = sent(one.pay({ tx: 'b', amountMinor: 800n }), 'payment-notice')
+    one.pay({ tx: 'large', amountMinor: 200n })
+    one.pay({ tx: 'small', amountMinor: 50n })
+    const order = sent(one.decide(inFlight), 'transfer-order')
+    expect([state(one, 'large'), state(one, 'small')]).toEqual(['waiting', 'waiting'])
+    one.answer(order, 'done')
+    expect([state(one, 'large'), state(one, 'small')]).toEqual(['notified', 'notified'])
+  })
+
   it('who waited too long expires, and the next in line is served', () => {
     const one = world()
     confirm(one, 'a', 100n)
@@ -157,7 +178,9 @@ describe('the crossing of θ', () => {
   })
 
   it('admits a single payment at or over a lowered θ when nothing is owed', () => {
-    const one = world({ policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: 200n }, maxDebtAgeMs: 1_000_000 } } })
+    const one = world({
+      policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: 200n }, maxDebtAgeMs: 1_000_000 } },
+    })
     confirm(one, 'a', 900n)
     expect(total(one)).toMatchObject({ outstandingMinor: 900n, thresholdMinor: 200n })
     expect(one.read('report').boundBreaches).toBe(0)
@@ -178,7 +201,10 @@ describe('the operator', () => {
     const decided = one.control('resume-customer', { customer: 'hu-alice' })
     expect(decided.reply).toEqual({ ok: true, customer: 'hu-alice', collectingMinor: 900n })
     const order = sent(decided, 'transfer-order')
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'UNDECIDED',
+    })
     expect(sent(one.pay({ tx: 'c' }), 'customer-payment-outcome').body.code).toBe(failureNumber('CUSTOMER_SUSPENDED'))
     one.answer(order, 'done')
     expect(total(one)).toMatchObject({ outstandingMinor: 0n, suspendedAtMs: 0 })
@@ -190,9 +216,19 @@ describe('the operator', () => {
     const written = one.control('write-off-customer', { customer: 'hu-alice' })
     expect(written.reply).toMatchObject({ ok: true, writtenOffMinor: 900n })
     expect(one.books.get('losses EUR')).toBe(-900n)
-    expect(one.read('report').totals[0]).toMatchObject({ outstandingMinor: 0n, confirmedMicroMinor: 900n, writtenOffMinor: 900n })
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: true, collectingMinor: 0n })
-    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    expect(one.read('report').totals[0]).toMatchObject({
+      outstandingMinor: 0n,
+      confirmedMicroMinor: 900n,
+      writtenOffMinor: 900n,
+    })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: true,
+      collectingMinor: 0n,
+    })
+    expect(one.control('resume-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'NOT_FOUND',
+    })
   })
 
   it('never writes off what a running collection may still bring in', () => {
@@ -206,18 +242,33 @@ describe('the operator', () => {
 
   it('collects ahead of a crossing', () => {
     const one = world()
-    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'NOT_FOUND',
+    })
     confirm(one, 'a', 10n)
     expect(sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order').body.amountMinor).toBe(10n)
-    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
+    expect(one.control('collect-customer', { customer: 'hu-alice' }).reply).toMatchObject({
+      ok: false,
+      code: 'UNDECIDED',
+    })
   })
 
-  it.each(['unlock-customer', 'resume-customer', 'collect-customer', 'write-off-customer'])('%s tells bad arguments apart', (command) => {
-    const one = world()
-    expect(one.control(command, {}).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
-    expect(one.control(command, { customer: 'Not An Id' }).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
-    expect(one.control(command, { customer: 'hu-nobody' }).reply).toMatchObject({ ok: false, code: 'CUSTOMER_UNKNOWN' })
-  })
+  it.each(['unlock-customer', 'resume-customer', 'collect-customer', 'write-off-customer'])(
+    '%s tells bad arguments apart',
+    (command) => {
+      const one = world()
+      expect(one.control(command, {}).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
+      expect(one.control(command, { customer: 'Not An Id' }).reply).toMatchObject({
+        ok: false,
+        code: 'SCHEMA_VIOLATION',
+      })
+      expect(one.control(command, { customer: 'hu-nobody' }).reply).toMatchObject({
+        ok: false,
+        code: 'CUSTOMER_UNKNOWN',
+      })
+    },
+  )
 })
 
 describe('debt that never crosses θ', () => {
@@ -251,9 +302,35 @@ describe('debt that never crosses θ', () => {
     expect(one.advance(TEST_NOW_MS + AGE).flatMap(kindsOf)).toEqual([])
   })
 
+  it('of payments confirmed while a collection ran begins to age when that was booked', () => {
+    const one = aging()
+    confirm(one, 'a', 10n)
+    const order = sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order')
+    confirm(one, 'b', 10n)
+    one.nowMs = TEST_NOW_MS + 500_000
+    one.answer(order, 'done')
+    expect(total(one)).toMatchObject({ outstandingMinor: 10n, debtSinceMs: TEST_NOW_MS + 500_000 })
+    expect(one.advance(TEST_NOW_MS + 500_000 + AGE - 1).flatMap(kindsOf)).toEqual([])
+    expect(one.advance(TEST_NOW_MS + 500_000 + AGE).flatMap(kindsOf)).toEqual(['transfer-order'])
+  })
+
+  it('that is being collected when its age comes is not collected twice', () => {
+    const one = aging()
+    confirm(one, 'a', 10n)
+    const order = sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order')
+    expect(one.advance(TEST_NOW_MS + AGE).flatMap(kindsOf)).toEqual([])
+    confirm(one, 'b', 20n)
+    one.answer(order, 'done')
+    const [decided] = one.advance(one.nowMs + AGE).filter((one) => one.sends.length > 0) as [Decision]
+    expect(sent(decided, 'transfer-order').body.amountMinor).toBe(20n)
+  })
+
   it('arms one deadline a customer, however many payments', () => {
     const one = aging()
-    for (const tx of ['a', 'b', 'c']) confirm(one, tx, 10n)
+    const armed = ['a', 'b', 'c'].map(
+      (tx) => confirm(one, tx, 10n).set.filter(({ name }) => name === 'debt-age').length,
+    )
+    expect(armed).toEqual([1, 0, 0])
     expect(one.ledger.deadlines().filter(({ name }) => name === 'debt-age')).toHaveLength(1)
   })
 })

@@ -11,7 +11,10 @@ const notified = (amountMinor = 300n): { readonly one: World; readonly notice: S
   const one = createWorld()
   one.enrol('hu-alice')
   const first = one.pay({ tx: 'tx', pr: 'pr', amountMinor })
-  const notice = amountMinor < 1_000n ? sent(first, 'payment-notice') : sent(one.answer(sent(first, 'hold-order'), 'done'), 'payment-notice')
+  const notice =
+    amountMinor < 1_000n
+      ? sent(first, 'payment-notice')
+      : sent(one.answer(sent(first, 'hold-order'), 'done'), 'payment-notice')
   return { one, notice }
 }
 const state = (one: World, pr = 'pr') => one.ledger.get(payments, testId(pr))?.state
@@ -20,9 +23,10 @@ const total = (one: World, customer = 'hu-alice') => one.ledger.get(ledger, cust
 describe('a countersigned decision: one row for each check, in their order', () => {
   const rows: readonly (readonly [string, FailureCode, Parameters<World['decide']>[1]])[] = [
     ['another MPP than the TRANS names', 'NOT_FOUND', { from: 'hu-liar', payee: 'hu-other' }],
+    ['another MPP, all else right', 'NOT_FOUND', { from: 'hu-liar' }],
     ['another payee', 'NOT_FOUND', { payee: 'hu-other', merchant: null }],
-    ['approve without the merchant\'s own', 'SCHEMA_VIOLATION', { merchant: null }],
-    ['the merchant\'s frame does not open', 'SCHEMA_VIOLATION', { badMerchant: 'BAD_SIGNATURE' }],
+    ["approve without the merchant's own", 'SCHEMA_VIOLATION', { merchant: null }],
+    ["the merchant's frame does not open", 'SCHEMA_VIOLATION', { badMerchant: 'BAD_SIGNATURE' }],
     ['signed by another host', 'SCHEMA_VIOLATION', { merchantHost: 'hu-shops-2' }],
     ['the merchant rejected', 'SCHEMA_VIOLATION', { merchant: { decision: 'reject' } }],
     ['the merchant approved another notice', 'SCHEMA_VIOLATION', { merchant: { pnId: testId('other') } }],
@@ -52,7 +56,11 @@ describe('a countersigned decision: one row for each check, in their order', () 
     const decided = one.decide(notice)
     const number = failureNumber('NOTICE_EXPIRED')
     expect(sent(decided, 'customer-payment-outcome').body).toMatchObject({ outcome: 'expired', code: number })
-    expect(sent(decided, 'payment-outcome').body).toMatchObject({ outcome: 'expired', code: number, txId: testId('tx') })
+    expect(sent(decided, 'payment-outcome').body).toMatchObject({
+      outcome: 'expired',
+      code: number,
+      txId: testId('tx'),
+    })
     expect(sent(decided, 'payment-outcome').delivery).toHaveProperty('answers')
     expect(total(one)).toMatchObject({ pendingMinor: 0n, outstandingMinor: 0n })
     expect(one.ledger.rows(transLocks)).toEqual([])
@@ -63,17 +71,24 @@ describe('a countersigned decision: one row for each check, in their order', () 
   it('one millisecond before its expiry confirms', () => {
     const { one, notice } = notified()
     one.nowMs = EXPIRY - 1
-    expect(kindsOf(one.decide(notice))).toEqual(['customer-delayed-transfer-confirmation', 'delayed-transfer-confirmation'])
+    expect(kindsOf(one.decide(notice))).toEqual([
+      'customer-delayed-transfer-confirmation',
+      'delayed-transfer-confirmation',
+    ])
   })
 
   it.each([
-    ['the payee\'s, with code and words', { code: 'ORDER_UNKNOWN', reason: 'sold out' }, 'ORDER_UNKNOWN', 'sold out'],
-    ['the payee\'s, without a code', {}, 'REJECTED_BY_PAYEE', ''],
-    ['the MPP\'s own', { code: 'CREDIT_LIMIT', merchant: null }, 'CREDIT_LIMIT', ''],
+    ["the payee's, with code and words", { code: 'ORDER_UNKNOWN', reason: 'sold out' }, 'ORDER_UNKNOWN', 'sold out'],
+    ["the payee's, without a code", {}, 'REJECTED_BY_PAYEE', ''],
+    ["the MPP's own", { code: 'CREDIT_LIMIT', merchant: null }, 'CREDIT_LIMIT', ''],
   ] as const)('reject, %s → REJECTED', (_, given, code, detail) => {
     const { one, notice } = notified()
     const decided = one.decide(notice, { decision: 'reject', ...given })
-    expect(sent(decided, 'customer-payment-outcome').body).toMatchObject({ outcome: 'rejected', code: failureNumber(code), detail })
+    expect(sent(decided, 'customer-payment-outcome').body).toMatchObject({
+      outcome: 'rejected',
+      code: failureNumber(code),
+      detail,
+    })
     expect(sent(decided, 'payment-outcome').body).toMatchObject({ outcome: 'rejected', code: failureNumber(code) })
     expect(total(one)).toMatchObject({ pendingMinor: 0n, outstandingMinor: 0n })
     expect(one.ledger.rows(transLocks)).toEqual([])
@@ -88,7 +103,13 @@ describe('approve of a micropayment', () => {
     const { one, notice } = notified()
     const decided = one.decide(notice)
     const { pnId } = notice.body
-    const confirmation = { payee: 'hu-bakery', txId: testId('tx'), amountMinor: 300n, currency: 'EUR', confirmedAtMs: TEST_NOW_MS }
+    const confirmation = {
+      payee: 'hu-bakery',
+      txId: testId('tx'),
+      amountMinor: 300n,
+      currency: 'EUR',
+      confirmedAtMs: TEST_NOW_MS,
+    }
     expect(sent(decided, 'customer-delayed-transfer-confirmation')).toMatchObject({
       to: 'hu-alice',
       body: { prId: testId('pr'), ...confirmation, outstandingMinor: 300n },
@@ -100,7 +121,12 @@ describe('approve of a micropayment', () => {
     expect(textOf(toPayee)).not.toContain('alice')
     expect(textOf(toPayee)).not.toContain(textOf(testId('pr')).slice(1, -1))
     expect(total(one)).toMatchObject({ pendingMinor: 0n, outstandingMinor: 300n, lastSeq: 1, debtSinceMs: TEST_NOW_MS })
-    expect(one.ledger.get(ledger, 'hu-alice', 1)).toEqual({ kind: 1, amountMinor: 300n, id: testId('pr'), atMs: TEST_NOW_MS })
+    expect(one.ledger.get(ledger, 'hu-alice', 1)).toEqual({
+      kind: 1,
+      amountMinor: 300n,
+      id: testId('pr'),
+      atMs: TEST_NOW_MS,
+    })
     expect(one.ledger.get(pairs, MPP, 'EUR')).toMatchObject({ lastSeq: 1, payableMinor: 300n, rangeMinor: 300n })
     expect(one.ledger.get(pairEntries, MPP, 'EUR', 1)).toMatchObject({ amountMinor: 300n, id: pnId })
     expect(Object.fromEntries(one.books)).toEqual({ 'customer:hu-alice EUR': -300n, [`payable:${MPP} EUR`]: 300n })
@@ -120,14 +146,20 @@ describe('approve of a micropayment', () => {
 })
 
 describe('approve of a macro payment', () => {
-  it('orders the transfer of the hold to the payee\'s account, and confirms when the bank has booked', () => {
+  it("orders the transfer of the hold to the payee's account, and confirms when the bank has booked", () => {
     const { one, notice } = notified(50_000n)
     const posting = one.decide(notice)
     const order = sent(posting, 'post-order')
     const hold = one.ledger.get(payments, testId('pr'))?.holdId
     expect(order).toMatchObject({
       to: BANK,
-      body: { holdId: hold, creditAccount: 'hu-erste:bakery', amountMinor: 50_000n, currency: 'EUR', reference: { purpose: 'payment', id: testId('tx') } },
+      body: {
+        holdId: hold,
+        creditAccount: 'hu-erste:bakery',
+        amountMinor: 50_000n,
+        currency: 'EUR',
+        reference: { purpose: 'payment', id: testId('tx') },
+      },
       delivery: { until: ['order', order.body.orderId] },
     })
     expect(kindsOf(posting)).toEqual(['post-order'])
@@ -153,15 +185,24 @@ describe('approve of a macro payment', () => {
     ['ACCOUNT_UNKNOWN', 'TRANSFER_FAILED'],
     ['HOLD_EXPIRED', 'HOLD_EXPIRED'],
     ['INSUFFICIENT_FUNDS', 'INSUFFICIENT_FUNDS'],
-  ] as const)('the bank refuses with %s → FAILED; the payee\'s side hears only that the transfer failed', (code, told) => {
-    const { one, notice } = notified(50_000n)
-    const decided = one.answer(sent(one.decide(notice), 'post-order'), 'refused', code)
-    expect(sent(decided, 'customer-payment-outcome').body).toMatchObject({ outcome: 'failed', code: failureNumber(told) })
-    expect(sent(decided, 'payment-outcome').body).toMatchObject({ outcome: 'failed', code: failureNumber('TRANSFER_FAILED') })
-    expect(sent(decided, 'void-order').to).toBe(BANK)
-    expect(state(one)).toBe('failed')
-    expect(one.ledger.rows(transLocks)).toEqual([])
-  })
+  ] as const)(
+    "the bank refuses with %s → FAILED; the payee's side hears only that the transfer failed",
+    (code, told) => {
+      const { one, notice } = notified(50_000n)
+      const decided = one.answer(sent(one.decide(notice), 'post-order'), 'refused', code)
+      expect(sent(decided, 'customer-payment-outcome').body).toMatchObject({
+        outcome: 'failed',
+        code: failureNumber(told),
+      })
+      expect(sent(decided, 'payment-outcome').body).toMatchObject({
+        outcome: 'failed',
+        code: failureNumber('TRANSFER_FAILED'),
+      })
+      expect(sent(decided, 'void-order').to).toBe(BANK)
+      expect(state(one)).toBe('failed')
+      expect(one.ledger.rows(transLocks)).toEqual([])
+    },
+  )
 
   it('an answer of another bank, or a second one, changes nothing', () => {
     const { one, notice } = notified(50_000n)
@@ -186,7 +227,7 @@ describe('approve of a macro payment', () => {
 })
 
 describe('a notice that nobody answers', () => {
-  it('expires: the customer hears it, the payee\'s side until it has receipted, pending is dropped', () => {
+  it("expires: the customer hears it, the payee's side until it has receipted, pending is dropped", () => {
     const { one, notice } = notified()
     expect(one.advance(EXPIRY - 1)).toEqual([])
     const [decided] = one.advance(EXPIRY) as [Decision]
@@ -209,12 +250,16 @@ describe('a notice that nobody answers', () => {
   it('fires once', () => {
     const { one } = notified()
     one.advance(EXPIRY)
-    const again = one.run(one.definition.deadlines['notice-expiry'], { name: 'notice-expiry', key: testId('pr'), atMs: EXPIRY })
+    const again = one.run(one.definition.deadlines['notice-expiry'], {
+      name: 'notice-expiry',
+      key: testId('pr'),
+      atMs: EXPIRY,
+    })
     expect([again.writes, again.sends]).toEqual([[], []])
   })
 })
 
-it('never tells the payee\'s side anything of the customer', () => {
+it("never tells the payee's side anything of the customer", () => {
   for (const amountMinor of [300n, 50_000n])
     for (const act of [
       (one: World, notice: Sent<'payment-notice'>) => one.decide(notice),

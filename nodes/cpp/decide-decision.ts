@@ -10,9 +10,31 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import { failureCode, type FailureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import type { Verified } from '../../protocol/verified.ts'
-import { decision, on, put, refuse, type Context, type Decision, type DeadlineEvent, type Delivery, type Incoming, type RequestRef } from '../runtime/node.ts'
+import {
+  decision,
+  on,
+  put,
+  refuse,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Delivery,
+  type Incoming,
+  type RequestRef,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { account, combineParts, drop, endWaiting, finish, noticeDeadline, owe, receivable, serve, type Part } from './account.ts'
+import {
+  account,
+  combineParts,
+  drop,
+  endWaiting,
+  finish,
+  noticeDeadline,
+  owe,
+  receivable,
+  serve,
+  type Part,
+} from './account.ts'
 import { loadNotice, loadOrder, loadPayment, type PaymentSlice } from './load.ts'
 import { OUTBOX, customerAnswer, outbox, payeeConfirmation, payeeOutcome, pnIdOf, until } from './messages.ts'
 import { answeredOrder, voidHold } from './orders.ts'
@@ -35,7 +57,7 @@ export const countersignedDecision = on(
       return decision({ record: { event: 'decision-late', ids: [payment.prId, body.pnId, payment.txId] } })
     const approval = merchantDecision(message, payment)
     if (body.decision === 'approve' && approval?.decision !== 'approve')
-      return refuse('SCHEMA_VIOLATION', 'merchantDecision is not the approve of the payee\'s host')
+      return refuse('SCHEMA_VIOLATION', "merchantDecision is not the approve of the payee's host")
     if (payment.expiresAtMs <= context.nowMs)
       return endNotified(slice, { state: 'expired', code: 'NOTICE_EXPIRED' }, { answers: ref }, context)
     if (body.decision === 'reject') {
@@ -75,7 +97,7 @@ const confirmMicro = (slice: PaymentSlice, ref: RequestRef, context: Ctx): Decis
     { kind: 'delayed-transfer-confirmation', amountMinor, id: pnId, atMs: context.nowMs, pnId, payee },
     context,
   )
-  const batched = openBatch(appended.pair, context)
+  const batched = openBatch(appended.pair, context, { next: appended.cut })
   const done: PaymentRow = {
     ...payment,
     state: 'confirmed',
@@ -150,7 +172,11 @@ const post = ({ payment, account: { customer } }: PaymentSlice, ref: RequestRef,
     ],
     clear: [noticeDeadline(payment)],
     forget: [outbox(OUTBOX.notice, pnIdOf(payment))],
-    record: { event: 'payment-posting', ids: [prId, pnIdOf(payment), txId, orderId], fields: { amountMinor, currency } },
+    record: {
+      event: 'payment-posting',
+      ids: [prId, pnIdOf(payment), txId, orderId],
+      fields: { amountMinor, currency },
+    },
   })
 }
 
@@ -169,7 +195,8 @@ const endNotified = (slice: PaymentSlice, end: End, toPayee: Delivery, context: 
     sends: [payeeOutcome(ended.payment, toPayee)],
     forget: [outbox(OUTBOX.notice, pnIdOf(payment))],
   }
-  if (payment.mode === 'macro') return combineParts([ended.part, told, voidHold(payment, bankOf(customer.account), context)])
+  if (payment.mode === 'macro')
+    return combineParts([ended.part, told, voidHold(payment, bankOf(customer.account), context)])
   const served = serve(before, drop(before.total, payment), context)
   return combineParts([ended.part, told, account(payment.customer, served)])
 }
@@ -194,7 +221,9 @@ export const noticeExpiry = on(
         const ended = endWaiting(before.total, payment, customer.walletHost, end, context)
         const behind = before.queue.filter(({ payment: { prId } }) => !equalBytes(prId, payment.prId))
         const served = serve({ ...before, queue: behind }, ended.total, context)
-        return combineParts([account(payment.customer, { total: served.total, parts: [...ended.parts, ...served.parts] })])
+        return combineParts([
+          account(payment.customer, { total: served.total, parts: [...ended.parts, ...served.parts] }),
+        ])
       }
       case 'posting':
       case 'confirmed':

@@ -8,7 +8,24 @@ import type { Decision, Incoming } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { TEST_NOW_MS, incoming, outboxKey, testBytes, testId } from '../runtime/testing.ts'
 import { aliases, customers, directory, hosts, ledger, type AliasRow } from './state.ts'
-import { BANK, CHAIN, CPP, MERCHANT_HOST, MPP, OPERATOR, UNSOUND_KEY, WALLET_HOST, createWorld, invoice, kindsOf, merchantChain, sent, sentAll, textOf, type World } from './testing/world.ts'
+import {
+  BANK,
+  CHAIN,
+  CPP,
+  MERCHANT_HOST,
+  MPP,
+  OPERATOR,
+  UNSOUND_KEY,
+  WALLET_HOST,
+  createWorld,
+  invoice,
+  kindsOf,
+  merchantChain,
+  sent,
+  sentAll,
+  textOf,
+  type World,
+} from './testing/world.ts'
 
 const engine = loadEngine()
 const holder = signingKeyFromSeed(engine, testBytes('holder'))
@@ -31,7 +48,15 @@ const mandateOf = (changes: Mandate = {}): Uint8Array =>
     holder,
   )
 
-type Enrol = { id?: string; customer?: string; deviceKey?: Uint8Array; currency?: Currency; mandate?: Uint8Array; alias?: string; from?: string }
+type Enrol = {
+  id?: string
+  customer?: string
+  deviceKey?: Uint8Array
+  currency?: Currency
+  mandate?: Uint8Array
+  alias?: string
+  from?: string
+}
 const enrol = (one: World, given: Enrol = {}): Decision =>
   one.receive(
     'customer-enrolment',
@@ -48,12 +73,23 @@ const enrol = (one: World, given: Enrol = {}): Decision =>
     { from: given.from ?? WALLET_HOST },
   )
 
-const chainOf = (processor: string, host: string, role: string) => ({ processor: { id: processor }, host: { id: host, role } })
+const chainOf = (processor: string, host: string, role: string) => ({
+  processor: { id: processor },
+  host: { id: host, role },
+})
 /** A wallet host shows the chain that this CPP signed. */
 const registerHost = (one: World, chain: unknown = chainOf(CPP, WALLET_HOST, 'customer')): Decision => {
-  const event = incoming('host-registration', { registrationId: testId('registration'), chain: [testBytes('chain')] }, { from: WALLET_HOST })
-  const shown = { ...event, message: { ...event.message, chain: chain ?? undefined } } as unknown as Incoming<'host-registration'>
-  return one.run(one.definition.messages['host-registration'], shown)
+  const event = incoming(
+    'host-registration',
+    { registrationId: testId('registration'), chain: [testBytes('chain')] },
+    { from: WALLET_HOST },
+  )
+  const shown = {
+    ...event,
+    message: { ...event.message, chain: chain ?? undefined },
+  } as unknown as Incoming<'host-registration'>
+  const { 'host-registration': handler } = one.definition.messages
+  return one.run(handler, shown)
 }
 const world = (): World => {
   const one = createWorld()
@@ -75,7 +111,10 @@ describe('a wallet host', () => {
   it('that this CPP certified is registered and receipted', () => {
     const one = createWorld()
     const decided = registerHost(one)
-    expect(sent(decided, 'receipt')).toMatchObject({ to: WALLET_HOST, nextHop: { role: 'customer', host: WALLET_HOST } })
+    expect(sent(decided, 'receipt')).toMatchObject({
+      to: WALLET_HOST,
+      nextHop: { role: 'customer', host: WALLET_HOST },
+    })
     expect(one.ledger.get(hosts, WALLET_HOST)).toMatchObject({ host: WALLET_HOST })
   })
 
@@ -95,9 +134,17 @@ describe('a wallet host', () => {
 describe('an enrolment: one row for each check, in their order', () => {
   const taken = (one: World): void => one.enrol('hu-alice')
   const rows: readonly (readonly [FailureCode, string, (one: World) => Decision])[] = [
-    ['ENROLMENT_REFUSED', 'from a host that is not registered', (one) => enrol(one, { from: 'hu-wallet-2', currency: 'JPY' })],
+    [
+      'ENROLMENT_REFUSED',
+      'from a host that is not registered',
+      (one) => enrol(one, { from: 'hu-wallet-2', currency: 'JPY' }),
+    ],
     ['ENROLMENT_REFUSED', 'in a currency that is not served', (one) => enrol(one, { currency: 'JPY' })],
-    ['NAME_TAKEN', 'under the name of another device', (one) => (taken(one), enrol(one, { deviceKey: testBytes('other') }))],
+    [
+      'NAME_TAKEN',
+      'under the name of another device',
+      (one) => (taken(one), enrol(one, { deviceKey: testBytes('other') })),
+    ],
     [
       'NAME_TAKEN',
       'under the name of a customer at another host',
@@ -117,10 +164,26 @@ describe('an enrolment: one row for each check, in their order', () => {
       },
     ],
     ['ENROLMENT_REFUSED', 'with bytes that are no mandate', (one) => enrol(one, { mandate: testBytes('none') })],
-    ['ENROLMENT_REFUSED', 'with a mandate for another account', (one) => enrol(one, { mandate: mandateOf({ account: `${BANK}:bob` }) })],
-    ['ENROLMENT_REFUSED', 'with a mandate for another operator', (one) => enrol(one, { mandate: mandateOf({ operatorId: 'hu-other' }) })],
-    ['ENROLMENT_REFUSED', 'with a mandate in another currency', (one) => enrol(one, { mandate: mandateOf({ currency: 'HUF' }) })],
-    ['ENROLMENT_REFUSED', 'with a mandate of the past', (one) => enrol(one, { mandate: mandateOf({ notBeforeMs: 0, notAfterMs: 1 }) })],
+    [
+      'ENROLMENT_REFUSED',
+      'with a mandate for another account',
+      (one) => enrol(one, { mandate: mandateOf({ account: `${BANK}:bob` }) }),
+    ],
+    [
+      'ENROLMENT_REFUSED',
+      'with a mandate for another operator',
+      (one) => enrol(one, { mandate: mandateOf({ operatorId: 'hu-other' }) }),
+    ],
+    [
+      'ENROLMENT_REFUSED',
+      'with a mandate in another currency',
+      (one) => enrol(one, { mandate: mandateOf({ currency: 'HUF' }) }),
+    ],
+    [
+      'ENROLMENT_REFUSED',
+      'with a mandate of the past',
+      (one) => enrol(one, { mandate: mandateOf({ notBeforeMs: 0, notAfterMs: 1 }) }),
+    ],
   ]
   it.each(rows)('%s: %s', (code, _, act) => {
     const one = world()
@@ -133,7 +196,11 @@ describe('an enrolment: one row for each check, in their order', () => {
     const one = world()
     const decided = enrol(one, { alias: 'hu-ali' })
     const order = sent(decided, 'mandate-registration')
-    expect(order).toMatchObject({ to: BANK, body: { mandate: mandateOf() }, delivery: { until: ['mandate', order.body.registrationId] } })
+    expect(order).toMatchObject({
+      to: BANK,
+      body: { mandate: mandateOf() },
+      delivery: { until: ['mandate', order.body.registrationId] },
+    })
     expect(one.definition.deviceKey?.(one.ledger, 'hu-alice')).toBeUndefined()
     expect(one.ledger.get(ledger, 'hu-alice')).toBeUndefined()
     expect(textOf(one.ledger.get(customers, 'hu-alice'))).not.toContain(textOf(one.pinKeyOf('hu-alice')).slice(1, -1))
@@ -145,7 +212,9 @@ describe('an enrolment: one row for each check, in their order', () => {
     expect(mandateAnswer(one, decided, 'accepted', 'hu-other-bank').writes).toEqual([])
     expect(kindsOf(mandateAnswer(one, decided, 'accepted'))).toEqual([])
     expect(one.ledger.outbox.size).toBe(0)
-    expect(one.jobs).toMatchObject([{ name: 'issue-enrolment', input: { customer: 'hu-alice', walletHost: WALLET_HOST, account: `${BANK}:alice` } }])
+    expect(one.jobs).toMatchObject([
+      { name: 'issue-enrolment', input: { customer: 'hu-alice', walletHost: WALLET_HOST, account: `${BANK}:alice` } },
+    ])
     expect(textOf(one.jobs)).not.toContain(textOf(one.pinKeyOf('hu-alice')).slice(1, -1))
     const [done] = (await one.finishJobs()) as [Decision]
     expect(sent(done, 'customer-enrolment-record')).toMatchObject({
@@ -154,11 +223,17 @@ describe('an enrolment: one row for each check, in their order', () => {
       body: { enrolmentId: testId('enrolment'), record: testBytes('record hu-alice') },
       delivery: { answers: one.ledger.get(customers, 'hu-alice')?.enrolmentRef },
     })
-    expect(one.definition.deviceKey?.(one.ledger, 'hu-alice')).toEqual({ publicKey: testBytes('device'), host: WALLET_HOST })
+    expect(one.definition.deviceKey?.(one.ledger, 'hu-alice')).toEqual({
+      publicKey: testBytes('device'),
+      host: WALLET_HOST,
+    })
     expect(kindsOf(one.pay())).toEqual(['payment-notice'])
     // The same device under a new id: the answer was lost.
     const again = enrol(one, { id: 'second' })
-    expect(sent(again, 'customer-enrolment-record').body).toEqual({ enrolmentId: testId('second'), record: testBytes('record hu-alice') })
+    expect(sent(again, 'customer-enrolment-record').body).toEqual({
+      enrolmentId: testId('second'),
+      record: testBytes('record hu-alice'),
+    })
     expect(again.writes).toEqual([])
   })
 
@@ -166,7 +241,10 @@ describe('an enrolment: one row for each check, in their order', () => {
     const one = world()
     const decided = enrol(one, { alias: 'hu-ali' })
     const refused = mandateAnswer(one, decided, 'refused')
-    expect(sent(refused, 'refusal')).toMatchObject({ to: WALLET_HOST, body: { code: failureNumber('ENROLMENT_REFUSED') } })
+    expect(sent(refused, 'refusal')).toMatchObject({
+      to: WALLET_HOST,
+      body: { code: failureNumber('ENROLMENT_REFUSED') },
+    })
     expect(textOf(sent(refused, 'refusal').body.detail)).toContain('MANDATE_INVALID')
     expect(one.ledger.rows(customers)).toEqual([])
     expect(one.ledger.rows(aliases)).toEqual([])
@@ -223,7 +301,10 @@ describe('an alias', () => {
     expect(one.read('customer', { customer: 'hu-alice' })).toMatchObject({ alias: 'hu-ali', aliasState: 'refused' })
   })
 
-  const ask = (one: World, changes: { alias?: string; from?: string; expiresAtMs?: number; bad?: boolean } = {}): Decision => {
+  const ask = (
+    one: World,
+    changes: { alias?: string; from?: string; expiresAtMs?: number; bad?: boolean } = {},
+  ): Decision => {
     const trans = invoice({ expiresAtMs: changes.expiresAtMs ?? TEST_NOW_MS + 1 })
     const nested = changes.bad === true ? { ok: false, failure: { code: 'BAD_SIGNATURE', detail: '' } } : trans
     return one.receive(
@@ -235,7 +316,7 @@ describe('an alias', () => {
 
   it.each([
     ['TRANS_INVALID', 'its invoice does not open', { bad: true, alias: 'hu-nobody' }],
-    ['TRANS_INVALID', 'its invoice is another host\'s', { from: 'hu-shops-2' }],
+    ['TRANS_INVALID', "its invoice is another host's", { from: 'hu-shops-2' }],
     ['TRANS_EXPIRED', 'its invoice has expired', { expiresAtMs: TEST_NOW_MS, alias: 'hu-nobody' }],
     ['NOT_FOUND', 'nobody has this alias', { alias: 'hu-nobody' }],
   ] as const)('a request to pay is refused with %s when %s', async (code, _, changes) => {
@@ -257,7 +338,14 @@ describe('an alias', () => {
     const { one } = await enrolled()
     const before = one.ledger.outbox.size
     ask(one)
-    const trans = incoming('transaction-details', { ...invoice().body, payee: 'hu-other' }, { from: 'hu-shops-2', merchant: { ...merchantChain({ payee: 'hu-other' }), host: { id: 'hu-shops-2' } as never } }).message
+    const trans = incoming(
+      'transaction-details',
+      { ...invoice().body, payee: 'hu-other' },
+      {
+        from: 'hu-shops-2',
+        merchant: { ...merchantChain({ payee: 'hu-other' }), host: { id: 'hu-shops-2' } as never },
+      },
+    ).message
     one.receive(
       'request-to-pay',
       { requestId: testId('request'), alias: 'hu-ali', description: 'tea', salt: testId('salt') },
@@ -267,15 +355,18 @@ describe('an alias', () => {
   })
 })
 
-describe('this processor\'s own registration', () => {
-  const registrationId = (one: World): Uint8Array => one.ledger.get(directory, 'hu-dc-1')?.registrationId ?? testId('none')
+describe("this processor's own registration", () => {
+  const registrationId = (one: World): Uint8Array =>
+    one.ledger.get(directory, 'hu-dc-1')?.registrationId ?? testId('none')
   const ready = (one: World): boolean => one.read('registration').registered
 
   it('goes to every data center until its receipt; then the node is ready', () => {
     const one = createWorld({ policy: { dataCenters: ['hu-dc-1', 'hu-dc-2'] } })
     const decided = one.start()
     const both = sentAll(decided, 'processor-registration')
-    expect(both.map(({ to, nextHop }) => [to, nextHop])).toEqual(['hu-dc-1', 'hu-dc-2'].map((host) => [host, { role: 'dc', host }]))
+    expect(both.map(({ to, nextHop }) => [to, nextHop])).toEqual(
+      ['hu-dc-1', 'hu-dc-2'].map((host) => [host, { role: 'dc', host }]),
+    )
     expect(both[0]?.body).toMatchObject({ version: 1, chain: CHAIN })
     expect(both[0]?.body.accepts).toContainEqual({ kind: 10, versions: [1] })
     expect(ready(one)).toBe(false)
@@ -283,7 +374,7 @@ describe('this processor\'s own registration', () => {
     expect(ready(one)).toBe(true)
   })
 
-  it('is not repeated after a restart, is after a rotation, and on the operator\'s word', () => {
+  it("is not repeated after a restart, is after a rotation, and on the operator's word", () => {
     const one = createWorld()
     one.start()
     expect(kindsOf(one.start())).toEqual([])

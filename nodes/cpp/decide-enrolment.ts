@@ -13,14 +13,37 @@ import { hash } from '../../protocol/hash.ts'
 import { bankOf, realmOf } from '../../protocol/ids.ts'
 import { KIND_NAMES, kindRow, legsOf } from '../../protocol/kinds.ts'
 import { MandateStatement, parseCredential } from '../../protocol/statements.ts'
-import { combine, decision, on, put, refuse, remove, type Context, type Decision, type Incoming, type JobEvent, type Message, type Reader } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type Incoming,
+  type JobEvent,
+  type Message,
+  type Reader,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { combineParts, newTotal, putCustomer, type Part } from './account.ts'
 import { loadEnrolment } from './load.ts'
-import { OUTBOX, outbox, outboxId, receipt, refusal, toBank, toWallet, until } from './messages.ts'
+import { OUTBOX, outbox, outboxId, receipt, refusal, toWallet, until } from './messages.ts'
 import { PIN_NONCE_BYTES, type PinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
-import { aliases, customers, directory, hosts, ledger, registrations, type AliasRow, type CustomerRow, type RegistrationRow } from './state.ts'
+import {
+  aliases,
+  customers,
+  directory,
+  hosts,
+  ledger,
+  registrations,
+  type AliasRow,
+  type CustomerRow,
+  type RegistrationRow,
+} from './state.ts'
 
 type Ctx = Context<CppPolicy>
 
@@ -48,14 +71,17 @@ export const customerEnrolment = (vault: PinVault) =>
       const { customer, deviceKey, account, currency, mandate, alias } = body
       const { self, policy, nowMs } = context
       if (slice.host === undefined) return refuse('ENROLMENT_REFUSED', 'the wallet host is not registered here')
-      if (policy.operatorAccounts[currency] === undefined) return refuse('ENROLMENT_REFUSED', `no account in ${currency}`)
+      if (policy.operatorAccounts[currency] === undefined)
+        return refuse('ENROLMENT_REFUSED', `no account in ${currency}`)
       const known = slice.customer
       if (known !== undefined && !(known.walletHost === sender.id && equalBytes(known.deviceKey, deviceKey)))
         return refuse('NAME_TAKEN', 'customer')
       if (known !== undefined && known.state !== 'active') return refuse('BUSY', 'the enrolment is under way')
       // The same device again, under a new id: the answer to the first was lost.
-      if (known?.record !== undefined) return decision({ sends: [enrolmentRecord(known, body.enrolmentId, known.record, ref)] })
-      if (alias !== undefined && realmOf(alias) !== self.realm) return refuse('ENROLMENT_REFUSED', 'the alias is of another realm')
+      if (known?.record !== undefined)
+        return decision({ sends: [enrolmentRecord(known, body.enrolmentId, known.record, ref)] })
+      if (alias !== undefined && realmOf(alias) !== self.realm)
+        return refuse('ENROLMENT_REFUSED', 'the alias is of another realm')
       if (slice.alias !== undefined && slice.alias.customer !== customer) return refuse('NAME_TAKEN', 'alias')
       const readable = readMandate(mandate, { account, currency, operatorId: self.operatorId, nowMs })
       if (!readable.ok) return refuse(readable.failure.code, readable.failure.detail)
@@ -119,7 +145,8 @@ const readMandate = (
   const { account, currency, operatorId, notBeforeMs, notAfterMs } = mandate.value
   if (account !== need.account || currency !== need.currency || operatorId !== need.operatorId)
     return fail('ENROLMENT_REFUSED', 'the mandate is for another account, currency or operator')
-  if (need.nowMs < notBeforeMs || need.nowMs > notAfterMs) return fail('ENROLMENT_REFUSED', 'the mandate is not valid now')
+  if (need.nowMs < notBeforeMs || need.nowMs > notAfterMs)
+    return fail('ENROLMENT_REFUSED', 'the mandate is not valid now')
   return ok(undefined)
 }
 
@@ -238,7 +265,9 @@ const registerAlias = (alias: string, row: AliasRow, context: Ctx): Part => {
   return {
     writes: [
       put(aliases, keyOf(alias), registering),
-      ...sent.map(({ registrationId }) => put<RegistrationRow>(registrations, keyOf(registrationId), { purpose: 'alias', subject: alias })),
+      ...sent.map(({ registrationId }) =>
+        put<RegistrationRow>(registrations, keyOf(registrationId), { purpose: 'alias', subject: alias }),
+      ),
     ],
     sends: sent.map(({ host, registrationId }) => ({
       kind: 'alias-registration',
@@ -257,12 +286,7 @@ const ACCEPTS = KIND_NAMES.filter((name) => legsOf(name).some(({ to }) => to ===
 })
 
 /** Registers at every data-center host that does not hold this chain yet. `force`: also at those that do. */
-export const registerProcessor = (
-  read: Reader,
-  chain: readonly Uint8Array[],
-  context: Ctx,
-  force = false,
-): Part => {
+export const registerProcessor = (read: Reader, chain: readonly Uint8Array[], context: Ctx, force = false): Part => {
   const digest = hash(...chain, ...ACCEPTS.map(({ kind, versions }) => Uint8Array.of(kind, ...versions)))
   return combine(
     ...context.policy.dataCenters.map((host): Part => {
@@ -332,4 +356,3 @@ export const registrationRefused = (read: Reader, key: Uint8Array, code: Failure
     record: { event: 'registration-refused', ids: [registrationId], level: 'warn', fields: { purpose, code, detail } },
   })
 }
-

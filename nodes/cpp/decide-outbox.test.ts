@@ -18,7 +18,10 @@ const collecting = () => {
 }
 const posting = () => {
   const one = world()
-  const notice = sent(one.answer(sent(one.pay({ tx: 'a', amountMinor: 5_000n }), 'hold-order'), 'done'), 'payment-notice')
+  const notice = sent(
+    one.answer(sent(one.pay({ tx: 'a', amountMinor: 5_000n }), 'hold-order'), 'done'),
+    'payment-notice',
+  )
   return { one, orderId: sent(one.decide(notice), 'post-order').body.orderId }
 }
 const state = (one: World, tx: string) => one.ledger.get(payments, testId(tx))?.state
@@ -38,9 +41,15 @@ describe('an order that the bank refuses for good', () => {
   it('is asked after when only its seal or path was judged: it may have been carried out before', () => {
     const { one, orderId } = collecting()
     const decided = one.refused(keyOf('order', orderId), 'transfer-order', 'CREDENTIAL_EXPIRED')
-    expect(sent(decided, 'bank-order-query')).toMatchObject({ to: BANK, body: { orderId }, delivery: { until: ['query', orderId] } })
+    expect(sent(decided, 'bank-order-query')).toMatchObject({
+      to: BANK,
+      body: { orderId },
+      delivery: { until: ['query', orderId] },
+    })
     expect(one.ledger.get(ledger, 'hu-alice')).toMatchObject({ collectingMinor: 900n })
-    expect(kindsOf(one.answer({ kind: 'transfer-order', body: { orderId } } as never, 'done'))).toEqual(['payment-notice'])
+    expect(kindsOf(one.answer({ kind: 'transfer-order', body: { orderId } } as never, 'done'))).toEqual([
+      'payment-notice',
+    ])
     expect(one.ledger.outbox.has(outboxKey('query', orderId))).toBe(false)
   })
 
@@ -59,7 +68,10 @@ describe('an order that the bank refuses for good', () => {
     expect(one.ledger.get(ledger, 'hu-alice')).toMatchObject({ collectingMinor: 900n })
     const hex = textOf(orderId).slice(1, -1)
     expect(kindsOf(one.control('query-order', { orderId: hex }))).toEqual(['bank-order-query'])
-    expect(one.control('query-order', { orderId: '00'.repeat(16) }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    expect(one.control('query-order', { orderId: '00'.repeat(16) }).reply).toMatchObject({
+      ok: false,
+      code: 'NOT_FOUND',
+    })
     expect(one.control('query-order', { orderId: 'x' }).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
   })
 
@@ -97,7 +109,11 @@ it('a refused settlement transfer leaves the batch to be retried', () => {
   one.decide(sent(one.pay({ tx: 'a', amountMinor: 900n }), 'payment-notice'))
   const { body } = sent(one.control('settle-now'), 'settlement-batch')
   const batch = one.read('settlements').batches[0]
-  const accepted = one.receive('settlement-acceptance', { batchId: body.batchId, seq: 1, batchHash: hashOf(one) }, { from: MPP })
+  const accepted = one.receive(
+    'settlement-acceptance',
+    { batchId: body.batchId, seq: 1, batchHash: hashOf(one) },
+    { from: MPP },
+  )
   const { orderId } = sent(accepted, 'transfer-order').body
   one.refused(keyOf('order', orderId), 'transfer-order', 'ACCOUNT_UNKNOWN')
   expect(batch.state).toBe('open')
@@ -109,7 +125,9 @@ it('a mandate registration refused for good refuses the enrolment', () => {
   const one = world()
   one.enrol('hu-dora', { state: 'mandating' })
   one.ledger.put<RegistrationRow>(registrations, keyOf(testId('r')), { purpose: 'mandate', subject: 'hu-dora' })
-  expect(kindsOf(one.refused(keyOf('mandate', testId('r')), 'mandate-registration', 'ACCOUNT_UNKNOWN'))).toEqual(['refusal'])
+  expect(kindsOf(one.refused(keyOf('mandate', testId('r')), 'mandate-registration', 'ACCOUNT_UNKNOWN'))).toEqual([
+    'refusal',
+  ])
   expect(one.ledger.get(customers, 'hu-dora')).toBeUndefined()
 })
 

@@ -81,9 +81,7 @@ const holdRefused = (read: Reader, holdId: Uint8Array, code: FailureCode, contex
   return combineParts([
     answeredOrder(holdId, order, 'refused', number, context),
     held(slice, heldInvoice(read, holdId), false, number, context),
-    paid?.payment.state === 'holding'
-      ? voidHold(paid.payment, bankOf(paid.account.customer.account), context)
-      : {},
+    paid?.payment.state === 'holding' ? voidHold(paid.payment, bankOf(paid.account.customer.account), context) : {},
   ])
 }
 
@@ -114,7 +112,9 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
     case 'collection':
     case 'settlement': {
       const transfer = loadTransfer(read, orderId)
-      return transfer === undefined ? decision() : combineParts([transferred(transfer, orderId, false, number, context)])
+      return transfer === undefined
+        ? decision()
+        : combineParts([transferred(transfer, orderId, false, number, context)])
     }
     case 'post':
       return combineParts([posted(order, paid, orderId, false, number, context)])

@@ -5,7 +5,20 @@ import type { Decision } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { TEST_NOW_MS, outboxKey, testBytes, testId } from '../runtime/testing.ts'
 import { customers, invoices, ledger, payments, refusedRequests, transLocks } from './state.ts'
-import { BANK, MERCHANT_HOST, OPERATOR, WALLET_HOST, createWorld, invoice, kindsOf, merchantChain, sent, sentAll, textOf, type World } from './testing/world.ts'
+import {
+  BANK,
+  MERCHANT_HOST,
+  OPERATOR,
+  WALLET_HOST,
+  createWorld,
+  invoice,
+  kindsOf,
+  merchantChain,
+  sent,
+  sentAll,
+  textOf,
+  type World,
+} from './testing/world.ts'
 
 const NOTICE_MS = 20_000
 
@@ -21,7 +34,12 @@ const outcome = (decided: Decision) => {
   const { body, to, nextHop } = sent(decided, 'customer-payment-outcome')
   return { outcome: body.outcome, code: body.code, to, host: nextHop?.host }
 }
-const refusedWith = (code: FailureCode, to = 'hu-alice') => ({ outcome: 'refused', code: failureNumber(code), to, host: WALLET_HOST })
+const refusedWith = (code: FailureCode, to = 'hu-alice') => ({
+  outcome: 'refused',
+  code: failureNumber(code),
+  to,
+  host: WALLET_HOST,
+})
 
 describe('a payment request: one row for each check, in their order', () => {
   const rows: readonly (readonly [FailureCode, string, (one: World) => Decision])[] = [
@@ -43,7 +61,7 @@ describe('a payment request: one row for each check, in their order', () => {
     ['TRANS_EXPIRED', 'at its expiry', (one) => one.pay({ expiresAtMs: TEST_NOW_MS, currency: 'JPY' })],
     [
       'CURRENCY_UNSUPPORTED',
-      'not the account\'s currency',
+      "not the account's currency",
       (one) => {
         lockPin(one)
         return one.pay({ currency: 'JPY' })
@@ -104,7 +122,10 @@ describe('a payment request: one row for each check, in their order', () => {
   it('stores a refusal without a lock, so that the TRANS stays payable', () => {
     const one = world()
     one.pay({ tx: 'tea', pr: 'wrong', pinKey: testBytes('guess') })
-    expect(one.ledger.get(payments, testId('wrong'))).toMatchObject({ state: 'refused', code: failureNumber('WRONG_PIN') })
+    expect(one.ledger.get(payments, testId('wrong'))).toMatchObject({
+      state: 'refused',
+      code: failureNumber('WRONG_PIN'),
+    })
     expect(one.ledger.get(transLocks, 'hu-bakery', testId('tea'))).toBeUndefined()
     expect(kindsOf(one.pay({ tx: 'tea', pr: 'right' }))).toEqual(['payment-notice'])
   })
@@ -127,7 +148,8 @@ describe('a payment request: one row for each check, in their order', () => {
   it('is BUSY, and changes nothing, while the queue is full', () => {
     const one = world()
     one.pay({ tx: 'big', amountMinor: 999n })
-    for (let i = 0; i < LIMITS.maxWaitingPerCustomer; i++) expect(one.pay({ tx: `w${i}`, amountMinor: 5n }).refuse).toBeUndefined()
+    for (let i = 0; i < LIMITS.maxWaitingPerCustomer; i++)
+      expect(one.pay({ tx: `w${i}`, amountMinor: 5n }).refuse).toBeUndefined()
     const decided = one.pay({ tx: 'more', amountMinor: 5n })
     expect(decided.refuse?.code).toBe('BUSY')
     expect(decided.writes).toEqual([])
@@ -191,9 +213,17 @@ describe('an admitted micropayment', () => {
     })
     expect(decided.sends).toHaveLength(1)
     expect(decided.set).toEqual([{ name: 'notice-expiry', key: testId('pr'), atMs: TEST_NOW_MS + NOTICE_MS }])
-    expect(one.ledger.get(payments, testId('pr'))).toMatchObject({ state: 'notified', customer: 'hu-alice', mode: 'micro' })
+    expect(one.ledger.get(payments, testId('pr'))).toMatchObject({
+      state: 'notified',
+      customer: 'hu-alice',
+      mode: 'micro',
+    })
     expect(one.ledger.get(transLocks, 'hu-bakery', testId('tea'))).toEqual({ prId: testId('pr'), paid: false })
-    expect(one.ledger.get(ledger, 'hu-alice')).toMatchObject({ pendingMinor: 300n, outstandingMinor: 0n, thresholdMinor: 1_000n })
+    expect(one.ledger.get(ledger, 'hu-alice')).toMatchObject({
+      pendingMinor: 300n,
+      outstandingMinor: 0n,
+      thresholdMinor: 1_000n,
+    })
     expect(one.ledger.rows(invoices)).toEqual([])
     expect(decided.postings).toEqual([])
   })
@@ -210,7 +240,7 @@ describe('an admitted micropayment', () => {
 })
 
 describe('a macro payment', () => {
-  it('is held at the customer\'s bank for as long as the notice lives, and a grace longer', () => {
+  it("is held at the customer's bank for as long as the notice lives, and a grace longer", () => {
     const one = world()
     const order = sent(one.pay({ tx: 'tv', pr: 'pr', amountMinor: 50_000n }), 'hold-order')
     expect(order).toMatchObject({
@@ -232,9 +262,13 @@ describe('a macro payment', () => {
     expect(one.ledger.get(payments, testId('pr'))?.state).toBe('notified')
   })
 
-  it('is refused with the bank\'s code, and its TRANS is free again', () => {
+  it("is refused with the bank's code, and its TRANS is free again", () => {
     const one = world()
-    const decided = one.answer(sent(one.pay({ tx: 'tv', amountMinor: 50_000n }), 'hold-order'), 'refused', 'INSUFFICIENT_FUNDS')
+    const decided = one.answer(
+      sent(one.pay({ tx: 'tv', amountMinor: 50_000n }), 'hold-order'),
+      'refused',
+      'INSUFFICIENT_FUNDS',
+    )
     expect(outcome(decided)).toEqual(refusedWith('INSUFFICIENT_FUNDS'))
     expect(kindsOf(decided)).toEqual(['customer-payment-outcome'])
     expect(one.ledger.rows(transLocks)).toEqual([])
@@ -309,7 +343,7 @@ describe('a question about a payment', () => {
     expect(again.writes).toEqual([])
   })
 
-  it('of another\'s payment finds nothing', () => {
+  it("of another's payment finds nothing", () => {
     const one = world()
     one.pay({ pr: 'pr' })
     expect(ask(one, 'pr', 'hu-bob').refuse?.code).toBe('NOT_FOUND')

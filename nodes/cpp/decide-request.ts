@@ -13,7 +13,18 @@ import { LIMITS } from '../../protocol/limits.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { decision, on, put, refuse, type Context, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { account, arrive, combineParts, finish, mustWait, noticeDeadline, notify, putCustomer, type Account, type Part } from './account.ts'
+import {
+  account,
+  arrive,
+  combineParts,
+  finish,
+  mustWait,
+  noticeDeadline,
+  notify,
+  putCustomer,
+  type Account,
+  type Part,
+} from './account.ts'
 import { loadOrder, loadRequest, type OrderSlice, type RequestSlice } from './load.ts'
 import { OUTBOX, customerAnswer, customerOutcome, outbox, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
@@ -51,7 +62,8 @@ export const paymentRequest = (vault: PinVault) =>
       const trans = transOf(event)
       if (trans === undefined) return refuseRequest(event, 'TRANS_INVALID', context)
       const payment = newPayment(event, trans, context)
-      const no = (code: FailureCode, ...parts: readonly Part[]): Decision => refusePayment(payment, held, code, parts, context)
+      const no = (code: FailureCode, ...parts: readonly Part[]): Decision =>
+        refusePayment(payment, held, code, parts, context)
       if (payment.expiresAtMs <= context.nowMs) return no('TRANS_EXPIRED')
       if (payment.currency !== held.customer.currency) return no('CURRENCY_UNSUPPORTED')
       if (held.customer.pinLockedAtMs !== 0) return no('PIN_LOCKED')
@@ -77,7 +89,11 @@ export const paymentRequest = (vault: PinVault) =>
     },
   )
 
-const newPayment = ({ message, ref }: Incoming<'payment-request'>, trans: Trans, { nowMs, policy }: Ctx): PaymentRow => {
+const newPayment = (
+  { message, ref }: Incoming<'payment-request'>,
+  trans: Trans,
+  { nowMs, policy }: Ctx,
+): PaymentRow => {
   const { payee, txId, amountMinor, currency } = trans.body
   const { mpp, host, payee: certified } = trans.merchant
   return {
@@ -117,7 +133,13 @@ const refuseRequest = ({ message, ref }: Incoming<'payment-request'>, code: Fail
   })
 }
 
-const refusePayment = (payment: PaymentRow, held: Account, code: FailureCode, parts: readonly Part[], context: Ctx): Decision => {
+const refusePayment = (
+  payment: PaymentRow,
+  held: Account,
+  code: FailureCode,
+  parts: readonly Part[],
+  context: Ctx,
+): Decision => {
   const refused: PaymentRow = { ...payment, state: 'refused', code: failureNumber(code), decidedAtMs: context.nowMs }
   const { prId } = payment
   return combineParts([
@@ -157,7 +179,13 @@ const hold = (payment: PaymentRow, { customer }: Account, frame: Uint8Array, con
       {
         kind: 'hold-order',
         to: bank,
-        body: { holdId, account: customer.account, amountMinor, currency, holdExpiresAtMs: expiresAtMs + LIMITS.postGraceMs },
+        body: {
+          holdId,
+          account: customer.account,
+          amountMinor,
+          currency,
+          holdExpiresAtMs: expiresAtMs + LIMITS.postGraceMs,
+        },
         delivery: until(OUTBOX.hold, holdId),
         expiresAtMs,
       },

@@ -8,13 +8,44 @@ import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { failureNumber } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { decision, on, put, refuse, remove, type Context, type Decision, type DeadlineEvent, type Delivery, type Incoming, type JobEvent, type Reader } from '../runtime/node.ts'
+import {
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type DeadlineEvent,
+  type Delivery,
+  type Incoming,
+  type JobEvent,
+  type Reader,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
-import { loadAccount, loadBatch, loadBatchById, loadEntry, loadTransfer, type BatchSlice, type DisputedEntry, type TransferSlice } from './load.ts'
+import {
+  loadAccount,
+  loadBatch,
+  loadBatchById,
+  loadEntry,
+  loadTransfer,
+  type DisputedEntry,
+  type TransferSlice,
+} from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
-import { adjust, agePair, batchAnswered, batchKey, pay, putPair, retryLater, settledByBank } from './pair.ts'
+import {
+  adjust,
+  agePair,
+  batchAnswered,
+  batchKey,
+  pay,
+  putPair,
+  retryLater,
+  settledByBank,
+  type BatchSlice,
+} from './pair.ts'
 import type { CppPolicy } from './policy.ts'
 import {
   batches,
@@ -51,18 +82,21 @@ export const transferred = (
 ): Part => {
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
-    if (before === undefined || !equalBytes(before.total.orderId, orderId) || before.total.collectingMinor !== order.amountMinor)
-      throw new Error('a collection was answered that the customer\'s total does not know')
+    if (
+      before === undefined ||
+      !equalBytes(before.total.orderId, orderId) ||
+      before.total.collectingMinor !== order.amountMinor
+    )
+      throw new Error("a collection was answered that the customer's total does not know")
     const step = booked
       ? bookCollection(before, orderId, order.operatorAccount, context)
       : refuseCollection(before, orderId, code, context)
     return combineParts([answered, account(before.customer.customer, step)])
   }
   if (settlement === undefined) throw new Error('a settlement order without its batch')
-  const { pair, batch } = settlement
   const step = booked
-    ? settledByBank(pair, batch, order.operatorAccount, context)
-    : retryLater(pair, batch, 'failed', code, context)
+    ? settledByBank(settlement, order.operatorAccount, context)
+    : retryLater(settlement, 'failed', code, context)
   return combineParts([answered, ...putPair(step)])
 }
 
@@ -96,10 +130,11 @@ export const settlementRetry = on(
 )
 
 /** Only what was refused, or had no account to go to, is ordered again. */
-export const retrySettlement = ({ pair, batch }: BatchSlice, context: Ctx): Decision => {
+export const retrySettlement = (slice: BatchSlice, context: Ctx): Decision => {
+  const { batch } = slice
   if (batch.state !== 'failed' && batch.state !== 'unpayable') return decision()
   const clear = batch.retryAtMs === 0 ? [] : [{ name: 'settlement-retry', key: batchKey(batch), atMs: batch.retryAtMs }]
-  return combineParts([{ clear }, ...putPair(pay(pair, { ...batch, retryAtMs: 0 }, context))])
+  return combineParts([{ clear }, ...putPair(pay({ ...slice, batch: { ...batch, retryAtMs: 0 } }, context))])
 }
 
 const isAnswerTo = (
@@ -127,7 +162,7 @@ export const settlementAcceptance = on(
           fields: { mpp: batch.mpp, currency: batch.currency, seq: batch.seq, totalMinor: batch.totalMinor },
         },
       },
-      ...putPair(pay(slice.pair, batch, context)),
+      ...putPair(pay({ ...slice, batch }, context)),
     ])
   },
 )
@@ -135,13 +170,14 @@ export const settlementAcceptance = on(
 export const settlementDispute = on(
   (read, { message }: Incoming<'settlement-dispute'>) => {
     const slice = loadBatchById(read, message.body.batchId)
-    const entries = slice === undefined ? [] : message.body.items.map((item) => loadEntry(read, slice.pair, item.pairSeq))
+    const entries =
+      slice === undefined ? [] : message.body.items.map((item) => loadEntry(read, slice.pair, item.pairSeq))
     return { slice, entries }
   },
   ({ slice, entries }, { message }, context: Ctx): Decision => {
     if (!isAnswerTo(slice, message.sender.id, message.body)) return refuse('SETTLEMENT_UNKNOWN', 'batch')
     const parts: Part[] = []
-    let { pair } = slice
+    let { pair, next } = slice
     const seen = new Set<number>()
     const disputes = message.body.items.map((item, i): DisputeItem => {
       const found = entries[i] ?? { entry: undefined, payment: undefined }
@@ -149,8 +185,15 @@ export const settlementDispute = on(
       const state = seen.has(item.pairSeq) ? 'dismissed' : judgeItem(slice.batch, item, found)
       seen.add(item.pairSeq)
       if (state === 'adjusted') {
-        const step = adjust(pair, slice.batch, disputedEntry(item.pairSeq, found), item.amountMinor - amountOf(found.entry), context)
+        const step = adjust(
+          pair,
+          slice.batch,
+          disputedEntry(item.pairSeq, found),
+          item.amountMinor - amountOf(found.entry),
+          context,
+        )
         pair = step.pair
+        next ??= step.cut
         parts.push(...step.parts)
       }
       return { ...item, state }
@@ -167,7 +210,7 @@ export const settlementDispute = on(
         },
       },
       ...parts,
-      ...putPair(pay(pair, batch, context)),
+      ...putPair(pay({ batch, pair, next }, context)),
     ])
   },
 )
@@ -188,10 +231,12 @@ const rightAmount = (pairSeq: number, { entry, payment }: DisputedEntry): bigint
 
 const judgeItem = (
   { fromSeq, toSeq }: BatchRow,
-  item: { readonly pairSeq: number; readonly amountMinor: bigint },
+  item: { readonly pairSeq: number; readonly code: number; readonly amountMinor: bigint },
   found: DisputedEntry,
 ): DisputeItem['state'] => {
   if (item.pairSeq < fromSeq || item.pairSeq > toSeq) return 'dismissed'
+  // It speaks of the whole range, and its amount is the range's.
+  if (item.code === failureNumber('ROOT_MISMATCH')) return 'unresolved'
   const right = rightAmount(item.pairSeq, found)
   if (right === undefined || item.amountMinor !== right) return 'unresolved'
   return right === amountOf(found.entry) ? 'dismissed' : 'adjusted'
@@ -307,7 +352,7 @@ export const accountNotice = on(
       context.policy.operatorAccounts[currency] === credited &&
       bankOf(credited) === bank
     if (slice === undefined || !settles) return decision({ sends: [received] })
-    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice.pair, slice.batch, credited, context))])
+    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
   },
 )
 
@@ -328,4 +373,3 @@ export const batchRefused = on(
     })
   },
 )
-

@@ -1,7 +1,17 @@
 /** A CPP as one table of decisions (decision 0008): which handler judges which event. */
 import type { NodeDefinition } from '../runtime/node.ts'
 import { combineParts } from './account.ts'
-import { collectCustomer, queryOrder, register, resolveDispute, resumeCustomer, settleNow, unlockCustomer, writeOffCustomer } from './decide-control.ts'
+import {
+  collectCustomer,
+  correctEntry,
+  queryOrder,
+  register,
+  resolveDispute,
+  resumeCustomer,
+  settleNow,
+  unlockCustomer,
+  writeOffCustomer,
+} from './decide-control.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -48,7 +58,12 @@ export type CppDependencies = {
   readonly framesOf: FramesOf
 }
 
-export const cppDefinition = ({ vault, chain, issueEnrolment, framesOf }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
+export const cppDefinition = ({
+  vault,
+  chain,
+  issueEnrolment,
+  framesOf,
+}: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: CPP_TABLES,
   messages: {
@@ -81,6 +96,7 @@ export const cppDefinition = ({ vault, chain, issueEnrolment, framesOf }: CppDep
     'write-off-customer': writeOffCustomer,
     'settle-now': settleNow,
     'resolve-dispute': resolveDispute,
+    'correct-entry': correctEntry,
     'query-order': queryOrder,
     register: register(chain),
   },

@@ -58,7 +58,9 @@ export const customerAnswer = (
   payment: PaymentRow,
   walletHost: string,
   ref: RequestRef,
-): Message<'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'> => {
+): Message<
+  'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'
+> => {
   const { prId, payee, txId, amountMinor, currency, decidedAtMs: confirmedAtMs } = payment
   const address = toCustomer(payment.customer, walletHost, ref)
   const confirmation = { prId, payee, txId, amountMinor, currency, confirmedAtMs }
@@ -76,7 +78,13 @@ export const customerAnswer = (
     case 'expired':
     case 'failed':
       return customerOutcome(
-        { prId, outcome: payment.state, code: codeOf(payment), decidedAtMs: payment.decidedAtMs, detail: payment.reason },
+        {
+          prId,
+          outcome: payment.state,
+          code: codeOf(payment),
+          decidedAtMs: payment.decidedAtMs,
+          detail: payment.reason,
+        },
         payment.customer,
         walletHost,
         ref,

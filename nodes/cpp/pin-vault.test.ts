@@ -19,7 +19,7 @@ describe('the vault of PIN keys', () => {
     expect(Buffer.from(sealed).includes(Buffer.from(pinKey))).toBe(false)
   })
 
-  it('stops the node where a row is another customer\'s or another node\'s', () => {
+  it("stops the node where a row is another customer's or another node's", () => {
     expect(() => vault.isProof('hu-bob', sealed, testBytes('trans'), testId('pr'), proof)).toThrow('not sealed under')
     const other = createPinVault(loadEngine(), testBytes('other key'))
     expect(() => other.fingerprint('hu-alice', sealed)).toThrow('not sealed under')

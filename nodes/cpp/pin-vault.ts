@@ -27,12 +27,14 @@ export const createPinVault = (engine: Engine, nodeKey: Uint8Array): PinVault =>
   const open = (customer: string, sealed: Uint8Array): Uint8Array => {
     const pinKey = openPinKey(engine, nodeKey, customer, sealed)
     // Going on would count a wrong PIN against a customer who typed the right one.
-    if (pinKey === undefined) throw new Error('a PIN key was not sealed under this node\'s key: the key file or the row was exchanged')
+    if (pinKey === undefined)
+      throw new Error("a PIN key was not sealed under this node's key: the key file or the row was exchanged")
     return pinKey
   }
   return {
     seal: (customer, pinKey, nonce) => sealPinKey(engine, nodeKey, nonce, customer, pinKey),
-    isProof: (customer, sealed, transDigest, prId, proof) => isPinProof(open(customer, sealed), transDigest, prId, proof),
+    isProof: (customer, sealed, transDigest, prId, proof) =>
+      isPinProof(open(customer, sealed), transDigest, prId, proof),
     fingerprint: (customer, sealed) => pinKeyFingerprint(open(customer, sealed)),
   }
 }

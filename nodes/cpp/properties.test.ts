@@ -9,7 +9,17 @@ import { batchHash } from '../../protocol/mountain-range.ts'
 import type { CppReport, PaymentLine } from '../runtime/reports.ts'
 import type { Message } from '../runtime/node.ts'
 import { ENTRY, invoices, ledger, pairs, payments, transLocks, waiting } from './state.ts'
-import { CPP, MPP, OPERATOR, createWorld, merchantChain, sent, sentAll, type Sent, type World } from './testing/world.ts'
+import {
+  CPP,
+  MPP,
+  OPERATOR,
+  createWorld,
+  merchantChain,
+  sent,
+  sentAll,
+  type Sent,
+  type World,
+} from './testing/world.ts'
 
 const CUSTOMERS = ['hu-alice', 'hu-bob'] as const
 const MPPS = [
@@ -18,12 +28,45 @@ const MPPS = [
 ] as const
 
 const event = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ type: fc.constant('pay' as const), who: fc.nat(1), where: fc.nat(1), amount: fc.bigInt({ min: 1n, max: 1_200n }) }) },
-  { weight: 6, arbitrary: fc.record({ type: fc.constantFrom('approve' as const, 'approve' as const, 'reject' as const), pick: fc.nat() }) },
-  { weight: 4, arbitrary: fc.record({ type: fc.constantFrom('done' as const, 'done' as const, 'refused' as const), pick: fc.nat() }) },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('settle' as const), pick: fc.nat(), amount: fc.bigInt({ min: 0n, max: 1_200n }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constant('pay' as const),
+      who: fc.nat(1),
+      where: fc.nat(1),
+      amount: fc.bigInt({ min: 1n, max: 1_200n }),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constantFrom('approve' as const, 'approve' as const, 'reject' as const),
+      pick: fc.nat(),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constantFrom('done' as const, 'done' as const, 'refused' as const),
+      pick: fc.nat(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('settle' as const),
+      pick: fc.nat(),
+      amount: fc.bigInt({ min: 0n, max: 1_200n }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat({ max: 30_000 }) }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('resume' as const, 'collect' as const, 'write-off' as const, 'settle-now' as const), who: fc.nat(1) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constantFrom('resume' as const, 'collect' as const, 'write-off' as const, 'settle-now' as const),
+      who: fc.nat(1),
+    }),
+  },
 )
 type Event = typeof event extends fc.Arbitrary<infer E> ? E : never
 
@@ -44,20 +87,33 @@ const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: Wor
       const message = one.ledger.sent[seen.read] as Message
       if (message.kind === 'payment-notice') seen.notices.push(message)
       else if (message.kind === 'settlement-batch') seen.batches.push(message)
-      else if (message.kind === 'transfer-order' || message.kind === 'post-order' || message.kind === 'hold-order' || message.kind === 'void-order') {
+      else if (
+        message.kind === 'transfer-order' ||
+        message.kind === 'post-order' ||
+        message.kind === 'hold-order' ||
+        message.kind === 'void-order'
+      ) {
         seen.orders.push(message)
-        if (message.kind === 'transfer-order' && message.body.reference.purpose === 'collection') seen.collections.push(message)
+        if (message.kind === 'transfer-order' && message.body.reference.purpose === 'collection')
+          seen.collections.push(message)
       }
     }
     check(one, seen)
   }
-  const take = <T>(from: T[], pick: number): T | undefined => (from.length === 0 ? undefined : from.splice(pick % from.length, 1)[0])
+  const take = <T>(from: T[], pick: number): T | undefined =>
+    from.length === 0 ? undefined : from.splice(pick % from.length, 1)[0]
   const act = (given: Event): void => {
     switch (given.type) {
       case 'pay': {
         const { merchant } = MPPS[given.where] as (typeof MPPS)[number]
         const tx = `tx ${(payment += 1)}`
-        one.pay({ customer: CUSTOMERS[given.who] as string, tx, amountMinor: given.amount, merchant, expiresAtMs: one.nowMs + 60_000 })
+        one.pay({
+          customer: CUSTOMERS[given.who] as string,
+          tx,
+          amountMinor: given.amount,
+          merchant,
+          expiresAtMs: one.nowMs + 60_000,
+        })
         return
       }
       case 'approve':
@@ -76,7 +132,11 @@ const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: Wor
           const purpose = `${reference.purpose} ${debitAccount}`
           seen.booked.set(purpose, (seen.booked.get(purpose) ?? 0n) + amountMinor)
         }
-        one.answer(order, given.type, given.type === 'refused' && order.kind !== 'void-order' ? 'INSUFFICIENT_FUNDS' : undefined)
+        one.answer(
+          order,
+          given.type,
+          given.type === 'refused' && order.kind !== 'void-order' ? 'INSUFFICIENT_FUNDS' : undefined,
+        )
         return
       }
       case 'settle': {
@@ -123,14 +183,21 @@ type Seen = {
   readonly booked: Map<string, bigint>
 }
 const mppOf = (one: World, notice: Sent<'payment-notice'> | undefined): string | undefined =>
-  one.ledger.rows(payments).find(({ pnId }) => notice !== undefined && pnId !== undefined && Buffer.from(pnId).equals(notice.body.pnId))?.mpp
+  one.ledger
+    .rows(payments)
+    .find(({ pnId }) => notice !== undefined && pnId !== undefined && Buffer.from(pnId).equals(notice.body.pnId))?.mpp
 
 /** Even amounts accept, odd ones dispute the first entry at that amount. */
 const answerBatch = (one: World, { body }: Sent<'settlement-batch'>, amountMinor: bigint): void => {
   const { batchId, seq, mpp: from } = body
   const common = { batchId, seq, batchHash: batchHash(body.prevHash, { cpp: CPP, ...body }) }
   if (amountMinor % 2n === 0n) one.receive('settlement-acceptance', common, { from })
-  else one.receive('settlement-dispute', { ...common, items: [{ pairSeq: body.fromSeq, code: 8004, amountMinor }] }, { from })
+  else
+    one.receive(
+      'settlement-dispute',
+      { ...common, items: [{ pairSeq: body.fromSeq, code: 8004, amountMinor }] },
+      { from },
+    )
 }
 
 const totalsOf = (one: World) =>
@@ -147,15 +214,23 @@ const checkBooks = (one: World, seen: Seen): void => {
   const report: CppReport = one.read('report')
   const lines = linesOf(one)
   const confirmed = (customer: string): bigint =>
-    sum(lines.filter((line) => line.customer === customer && line.mode === 'micro' && line.state === 'confirmed').map(({ amountMinor }) => amountMinor))
+    sum(
+      lines
+        .filter((line) => line.customer === customer && line.mode === 'micro' && line.state === 'confirmed')
+        .map(({ amountMinor }) => amountMinor),
+    )
   for (const { customer, outstandingMinor, collectingMinor, pendingMinor } of totalsOf(one)) {
     const collected = seen.booked.get(`collection hu-kh:${customer.slice(3)}`) ?? 0n
     const entries = [...one.ledger.scan(ledger, [customer], { from: [1] })].map(([, row]) => row)
-    const writtenOff = sum(entries.filter(({ kind }) => kind === ENTRY.writeOff).map((row) => ('amountMinor' in row ? row.amountMinor : 0n)))
+    const writtenOff = sum(
+      entries.filter(({ kind }) => kind === ENTRY.writeOff).map((row) => ('amountMinor' in row ? row.amountMinor : 0n)),
+    )
     expect(outstandingMinor).toBe(confirmed(customer) - collected - writtenOff)
     expect(one.books.get(`customer:${customer} EUR`) ?? 0n).toBe(-outstandingMinor)
     expect(collectingMinor === 0n || collectingMinor <= outstandingMinor).toBe(true)
-    const notified = lines.filter((line) => line.customer === customer && line.mode === 'micro' && line.state === 'notified')
+    const notified = lines.filter(
+      (line) => line.customer === customer && line.mode === 'micro' && line.state === 'notified',
+    )
     expect(pendingMinor).toBe(sum(notified.map(({ amountMinor }) => amountMinor)))
   }
   expect(report.boundBreaches).toBe(0)
@@ -179,7 +254,7 @@ const adjustments = (one: World, mpp: string): bigint =>
   )
 
 describe('any interleaving', () => {
-  const run = (numRuns: number) =>
+  it('keeps every sum, and ends with everything decided', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 60 }), fc.constantFrom(1_000n, 400n, 50n), (events, θ) => {
         const { one, seen } = play(θ, events, checkBooks)
@@ -190,26 +265,34 @@ describe('any interleaving', () => {
         const left = [...one.ledger.outbox.values()].map((message) => ('kind' in message ? message.kind : 'relay'))
         expect(left.filter((kind) => kind !== 'payment-outcome' && kind !== 'pair-adjustment')).toEqual([])
         // What the customers' accounts paid is what was collected, order by order.
-        const collected = sum([...seen.booked].filter(([purpose]) => purpose.startsWith('collection')).map(([, amount]) => amount))
+        const collected = sum(
+          [...seen.booked].filter(([purpose]) => purpose.startsWith('collection')).map(([, amount]) => amount),
+        )
         expect(report.totals[0]?.collectedMinor ?? 0n).toBe(collected)
         // A TRANS is locked if and only if it was paid.
         const paid = linesOf(one).filter(({ state }) => state === 'confirmed').length
-        expect(one.ledger.rows(transLocks).map(({ paid: done }) => done)).toEqual(Array.from({ length: paid }, () => true))
+        expect(one.ledger.rows(transLocks).map(({ paid: done }) => done)).toEqual(
+          Array.from({ length: paid }, () => true),
+        )
         expect(one.ledger.rows(waiting)).toEqual([])
         expect(one.ledger.rows(invoices)).toEqual([])
       }),
-      { numRuns },
+      { numRuns: 60 },
     )
-  it('keeps every sum, and ends with everything decided', () => run(60), 60_000)
+  }, 60_000)
 })
 
 describe('collections', () => {
-  const amounts = fc.array(fc.record({ amount: fc.bigInt({ min: 1n, max: 999n }), approved: fc.boolean() }), { maxLength: 40 })
+  const amounts = fc.array(fc.record({ amount: fc.bigInt({ min: 1n, max: 999n }), approved: fc.boolean() }), {
+    maxLength: 40,
+  })
 
-  it('one payment after the other equal an independent replay of the paper\'s rule', () => {
+  it("one payment after the other equal an independent replay of the paper's rule", () => {
     fc.assert(
       fc.property(amounts, fc.constantFrom(1_000n, 300n), (given, θ) => {
-        const one = createWorld({ policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: θ }, maxDebtAgeMs: 100_000 } } })
+        const one = createWorld({
+          policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: θ }, maxDebtAgeMs: 100_000 } },
+        })
         one.enrol('hu-alice')
         const orders: bigint[] = []
         for (const [i, { amount, approved }] of given.entries()) {
@@ -241,28 +324,32 @@ describe('collections', () => {
 
   it('with up to 64 in flight stay below the bound on bank transfers', () => {
     fc.assert(
-      fc.property(fc.array(fc.bigInt({ min: 1n, max: 999n }), { minLength: 1, maxLength: 64 }), fc.infiniteStream(fc.nat()), (given, picks) => {
-        const one = createWorld()
-        one.enrol('hu-alice')
-        for (const [i, amountMinor] of given.entries()) one.pay({ tx: `tx ${i}`, amountMinor })
-        const open: Message[] = []
-        let read = 0
-        let collections = 0n
-        const look = (): void => {
-          for (; read < one.ledger.sent.length; read++) {
-            const message = one.ledger.sent[read] as Message
-            if (message.kind === 'payment-notice' || message.kind === 'transfer-order') open.push(message)
-            if (message.kind === 'transfer-order') collections += 1n
+      fc.property(
+        fc.array(fc.bigInt({ min: 1n, max: 999n }), { minLength: 1, maxLength: 64 }),
+        fc.infiniteStream(fc.nat()),
+        (given, picks) => {
+          const one = createWorld()
+          one.enrol('hu-alice')
+          for (const [i, amountMinor] of given.entries()) one.pay({ tx: `tx ${i}`, amountMinor })
+          const open: Message[] = []
+          let read = 0
+          let collections = 0n
+          const look = (): void => {
+            for (; read < one.ledger.sent.length; read++) {
+              const message = one.ledger.sent[read] as Message
+              if (message.kind === 'payment-notice' || message.kind === 'transfer-order') open.push(message)
+              if (message.kind === 'transfer-order') collections += 1n
+            }
           }
-        }
-        for (look(); open.length > 0; look()) {
-          const [next] = open.splice((picks.next().value ?? 0) % open.length, 1) as [Message]
-          if (next.kind === 'payment-notice') one.decide(next)
-          else one.answer(next, 'done')
-        }
-        expect(one.read<CppReport>('report').undecided).toEqual({})
-        expect(collections <= (2n * sum(given)) / 1_000n + 1n).toBe(true)
-      }),
+          for (look(); open.length > 0; look()) {
+            const [next] = open.splice((picks.next().value ?? 0) % open.length, 1) as [Message]
+            if (next.kind === 'payment-notice') one.decide(next)
+            else one.answer(next, 'done')
+          }
+          expect((one.read('report') as CppReport).undecided).toEqual({})
+          expect(collections <= (2n * sum(given)) / 1_000n + 1n).toBe(true)
+        },
+      ),
       { numRuns: 30 },
     )
   }, 60_000)

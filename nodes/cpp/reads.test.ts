@@ -20,7 +20,7 @@ const change = (one: World, customer: string, changes: Partial<TotalRow>): void 
   one.ledger.put(ledger, keyOf(customer), { ...row, ...changes })
 }
 
-describe('the ledger\'s rows', () => {
+describe("the ledger's rows", () => {
   it('of total and entries share one tree and are told by their kind', () => {
     const total: TotalRow = {
       kind: 0,
@@ -45,7 +45,7 @@ describe('the ledger\'s rows', () => {
     }
   })
 
-  it('stand side by side: one customer\'s scan gives the total, then the entries in order, and no other customer\'s', () => {
+  it("stand side by side: one customer's scan gives the total, then the entries in order, and no other customer's", () => {
     const one = world()
     one.enrol('hu-alice-2')
     for (const [i, amount] of [10n, 20n, 30n].entries()) confirm(one, `a${i}`, amount)
@@ -64,7 +64,7 @@ describe('the report', () => {
     const hold = sent(one.pay({ tx: 'tv', amountMinor: 5_000n }), 'hold-order')
     one.answer(sent(one.decide(sent(one.answer(hold, 'done'), 'payment-notice')), 'post-order'), 'done')
     one.pay({ tx: 'tv2', amountMinor: 7_000n })
-    expect(one.read<CppReport>('report')).toEqual({
+    expect(one.read('report') as CppReport).toEqual({
       role: 'cpp',
       id: CPP,
       customers: 2,
@@ -83,7 +83,17 @@ describe('the report', () => {
         },
       ],
       boundBreaches: 0,
-      pairs: [{ mpp: MPP, currency: 'EUR', lastSeq: 2, entriesMinor: 950n, settledMinor: 0n, payableMinor: 950n, openBatches: 0 }],
+      pairs: [
+        {
+          mpp: MPP,
+          currency: 'EUR',
+          lastSeq: 2,
+          entriesMinor: 950n,
+          settledMinor: 0n,
+          payableMinor: 950n,
+          openBatches: 0,
+        },
+      ],
       undecided: { notified: 1, holding: 1 },
     })
   })
@@ -91,7 +101,11 @@ describe('the report', () => {
   it.each([
     ['two entries at θ', (one: World) => change(one, 'hu-alice', { outstandingMinor: 1_000n }), 1],
     ['one payment at θ', (one: World) => change(one, 'hu-alice', { thresholdMinor: 500n }), 1],
-    ['one payment over a lowered θ, and nothing else', (one: World) => change(one, 'hu-bob', { thresholdMinor: 10n }), 0],
+    [
+      'one payment over a lowered θ, and nothing else',
+      (one: World) => change(one, 'hu-bob', { thresholdMinor: 10n }),
+      0,
+    ],
     ['pending that no notified payment accounts for', (one: World) => change(one, 'hu-bob', { pendingMinor: 1n }), 1],
     ['as it is', () => undefined, 0],
   ])('counts breaches of the bound: %s', (_, spoil, breaches) => {
@@ -100,7 +114,7 @@ describe('the report', () => {
     confirm(one, 'b', 400n)
     confirm(one, 'c', 400n, 'hu-bob')
     spoil(one)
-    expect(one.read<CppReport>('report').boundBreaches).toBe(breaches)
+    expect((one.read('report') as CppReport).boundBreaches).toBe(breaches)
   })
 })
 
@@ -108,12 +122,12 @@ describe('payments', () => {
   it('come page by page, each once, in the order of prId', () => {
     const one = world()
     for (let i = 0; i < 7; i++) one.pay({ tx: `t${i}`, amountMinor: 1n })
-    const all = one.read<PaymentsPage>('payments').payments.map(({ prId }) => prId)
+    const all = (one.read('payments') as PaymentsPage).payments.map(({ prId }) => prId)
     expect(all).toEqual(Array.from({ length: 7 }, (_, i) => hex(`t${i}`)).toSorted())
     const pages: (string | undefined)[][] = []
     let after: string | undefined
     do {
-      const page = one.read<PaymentsPage>('payments', { limit: 3, ...(after === undefined ? {} : { after }) })
+      const page: PaymentsPage = one.read('payments', { limit: 3, ...(after === undefined ? {} : { after }) })
       pages.push(page.payments.map(({ prId }) => prId))
       after = page.next
     } while (after !== undefined)
@@ -125,15 +139,15 @@ describe('payments', () => {
   it('exactly filling the last page end there', () => {
     const one = world()
     for (let i = 0; i < 4; i++) one.pay({ tx: `t${i}`, amountMinor: 1n })
-    const first = one.read<PaymentsPage>('payments', { limit: 2 })
-    const second = one.read<PaymentsPage>('payments', { limit: 2, after: first.next })
+    const first = one.read('payments', { limit: 2 }) as PaymentsPage
+    const second = one.read('payments', { limit: 2, after: first.next }) as PaymentsPage
     expect([second.payments.length, second.next]).toEqual([2, undefined])
   })
 
   it('show each what the CPP alone can join', () => {
     const one = world()
     const { pnId } = sent(one.pay({ tx: 'tea', pr: 'pr' }), 'payment-notice').body
-    expect(one.read<PaymentsPage>('payments').payments).toEqual([
+    expect((one.read('payments') as PaymentsPage).payments).toEqual([
       {
         prId: hex('pr'),
         pnId: textOf(pnId).slice(1, -1),
@@ -160,7 +174,13 @@ describe('a customer', () => {
     for (const [i, amount] of [10n, 20n, 30n].entries()) confirm(one, `a${i}`, amount)
     const first = one.read('customer', { customer: 'hu-alice', limit: 2 })
     expect(first).toMatchObject({ ok: true, outstandingMinor: 60n, suspended: false, pinLocked: false, next: 2 })
-    expect(first.entries.map((entry: { seq: number; kind: string; amountMinor: bigint }) => [entry.seq, entry.kind, entry.amountMinor])).toEqual([
+    expect(
+      first.entries.map((entry: { seq: number; kind: string; amountMinor: bigint }) => [
+        entry.seq,
+        entry.kind,
+        entry.amountMinor,
+      ]),
+    ).toEqual([
       [1, 'payment', 10n],
       [2, 'payment', 20n],
     ])
@@ -169,6 +189,9 @@ describe('a customer', () => {
     expect(textOf(first)).not.toContain(textOf(one.pinKeyOf('hu-alice')).slice(1, -1))
     expect(Object.keys(first)).not.toContain('sealedPinKey')
     expect(one.read('customer', { customer: 'hu-nobody' })).toMatchObject({ ok: false, code: 'CUSTOMER_UNKNOWN' })
-    expect(one.read('customers').customers.map(({ customer }: { customer: string }) => customer)).toEqual(['hu-alice', 'hu-bob'])
+    expect(one.read('customers').customers.map(({ customer }: { customer: string }) => customer)).toEqual([
+      'hu-alice',
+      'hu-bob',
+    ])
   })
 })

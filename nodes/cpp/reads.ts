@@ -134,7 +134,7 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   let openBatches = 0
   for (const [, { state, totalMinor }] of read.scan(batches, [mpp, currency]))
     if (state === 'settled') settledMinor += totalMinor
-    else openBatches += 1
+    else if (state !== 'cut') openBatches += 1
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
@@ -167,7 +167,11 @@ type Refusal = { readonly ok: false; readonly code: string; readonly detail: str
 const checked = <S extends TSchema, T>(schema: S, args: Args, answer: (value: Static<S>) => T): T | Refusal => {
   if (Value.Check(schema, args)) return answer(args)
   const first = Value.Errors(schema, args).First()
-  return { ok: false, code: 'SCHEMA_VIOLATION', detail: `${first?.path.slice(1) ?? ''}: ${first?.message ?? 'does not fit'}` }
+  return {
+    ok: false,
+    code: 'SCHEMA_VIOLATION',
+    detail: `${first?.path.slice(1) ?? ''}: ${first?.message ?? 'does not fit'}`,
+  }
 }
 
 /** Every payment, in the order of prId; `next` is the `after` of the next page. */
@@ -213,7 +217,15 @@ export const customer = (read: Reader, args: Args) =>
     const entries = [...read.scan(ledger, [id], { from: [after + 1], limit: limit + 1 })].flatMap(([, entry], i) =>
       entry.kind === 0
         ? []
-        : [{ seq: after + 1 + i, kind: ENTRY_NAMES[entry.kind], amountMinor: entry.amountMinor, id: entry.id, atMs: entry.atMs }],
+        : [
+            {
+              seq: after + 1 + i,
+              kind: ENTRY_NAMES[entry.kind],
+              amountMinor: entry.amountMinor,
+              id: entry.id,
+              atMs: entry.atMs,
+            },
+          ],
     )
     const { state, account, currency, walletHost, alias, wrongPins, pinLockedAtMs, enrolledAtMs } = row
     const page = entries.slice(0, limit)

@@ -7,7 +7,21 @@ import { requestRef } from '../runtime/request-ref.ts'
 import { TEST_NOW_MS, outboxKey, testBytes, testId } from '../runtime/testing.ts'
 import { keyOf } from '../runtime/table.ts'
 import { batches, pairEntries, pairs, payments, type BatchRow, type PaymentRow } from './state.ts'
-import { BANK, CPP, MPP, OPERATOR, createWorld, kindsOf, merchantChain, sent, sentAll, textOf, type Sent, type World, type WorldOptions } from './testing/world.ts'
+import {
+  BANK,
+  CPP,
+  MPP,
+  OPERATOR,
+  createWorld,
+  kindsOf,
+  merchantChain,
+  sent,
+  sentAll,
+  textOf,
+  type Sent,
+  type World,
+  type WorldOptions,
+} from './testing/world.ts'
 
 const HOUR = 3_600_000
 const settlementPolicy = (changes: Partial<WorldOptions['policy'] & object> = {}): WorldOptions => ({
@@ -27,7 +41,11 @@ const confirm = (one: World, tx: string, amountMinor: bigint, merchant = merchan
 }
 const pair = (one: World) => one.ledger.get(pairs, MPP, 'EUR')
 const batch = (one: World, seq = 1) => one.ledger.get(batches, MPP, 'EUR', seq)
-const accept = (one: World, { body }: Sent<'settlement-batch'>, changes: { seq?: number; batchHash?: Uint8Array; from?: string } = {}): Decision =>
+const accept = (
+  one: World,
+  { body }: Sent<'settlement-batch'>,
+  changes: { seq?: number; batchHash?: Uint8Array; from?: string } = {},
+): Decision =>
   one.receive(
     'settlement-acceptance',
     {
@@ -99,16 +117,48 @@ describe('a batch', () => {
     expect(sent(decided[0], 'settlement-batch').body).toMatchObject({ fromSeq: 1, toSeq: 2, totalMinor: 20n })
   })
 
+  /** The next entry is the last that one batch may hold. */
+  const almostFull = (one: World): void => {
+    const row = pair(one)
+    if (row === undefined) throw new Error('no pair')
+    one.ledger.put(pairs, keyOf(MPP, 'EUR'), { ...row, lastSeq: row.fromSeq + LIMITS.maxEntriesPerBatch - 2 })
+  }
+
   it('opens at the largest number of entries', () => {
     const one = world()
     confirm(one, 'a', 1n)
-    const row = pair(one)
-    if (row === undefined) throw new Error('no pair')
-    one.ledger.put(pairs, keyOf(MPP, 'EUR'), { ...row, lastSeq: LIMITS.maxEntriesPerBatch - 1 })
+    almostFull(one)
     expect(sent(confirm(one, 'b', 1n), 'settlement-batch').body.toSeq).toBe(LIMITS.maxEntriesPerBatch)
   })
 
-  it('opens on the operator\'s word, of the pairs asked for', () => {
+  it('never holds more: while one is open the next are cut off, and sent one after the other', () => {
+    const { one, message } = opened()
+    const bodies = [message.body]
+    for (const tx of ['c', 'd']) {
+      confirm(one, `${tx}1`, 1n)
+      almostFull(one)
+      expect(kindsOf(confirm(one, `${tx}2`, 1n))).not.toContain('settlement-batch')
+    }
+    confirm(one, 'e', 1n)
+    expect(batch(one, 2)?.state).toBe('cut')
+    expect(one.read('report').pairs[0].openBatches).toBe(1)
+    let current = message
+    for (const seq of [2, 3]) {
+      const next = sent(one.answer(sent(accept(one, current), 'transfer-order'), 'done'), 'settlement-batch')
+      expect(next.body).toMatchObject({ seq, totalMinor: 2n, prevHash: batch(one, seq - 1)?.hash })
+      expect(next.body.toSeq - next.body.fromSeq + 1).toBe(LIMITS.maxEntriesPerBatch)
+      expect(next.body.fromSeq).toBe((bodies.at(-1)?.toSeq ?? 0) + 1)
+      expect(pair(one)).toMatchObject({ sentSeq: seq, open: true })
+      bodies.push(next.body)
+      current = next
+    }
+    // What is left is below the threshold, and waits for its age.
+    expect(kindsOf(one.answer(sent(accept(one, current), 'transfer-order'), 'done'))).toEqual([])
+    expect(pair(one)).toMatchObject({ open: false, rangeMinor: 1n })
+    expect(one.advance(one.nowMs + HOUR).flatMap(kindsOf)).toContain('settlement-batch')
+  })
+
+  it("opens on the operator's word, of the pairs asked for", () => {
     const one = world()
     confirm(one, 'a', 10n)
     confirm(one, 'b', 10n, merchantChain({ mpp: 'sk-mpp' }))
@@ -151,7 +201,7 @@ describe('an acceptance', () => {
     expect(accept(one, unknown).refuse?.code).toBe('SETTLEMENT_UNKNOWN')
   })
 
-  it('orders one transfer of the total, and books it at the bank\'s answer', () => {
+  it("orders one transfer of the total, and books it at the bank's answer", () => {
     const { one, message } = opened()
     const decided = accept(one, message)
     const order = sent(decided, 'transfer-order')
@@ -173,7 +223,15 @@ describe('an acceptance', () => {
     expect(batch(one)).toMatchObject({ state: 'settled', settledAtMs: TEST_NOW_MS })
     expect(one.books.get(`payable:${MPP} EUR`)).toBe(0n)
     expect(one.read('report').pairs).toEqual([
-      { mpp: MPP, currency: 'EUR', lastSeq: 2, entriesMinor: 1_100n, settledMinor: 1_100n, payableMinor: 0n, openBatches: 0 },
+      {
+        mpp: MPP,
+        currency: 'EUR',
+        lastSeq: 2,
+        entriesMinor: 1_100n,
+        settledMinor: 1_100n,
+        payableMinor: 0n,
+        openBatches: 0,
+      },
     ])
   })
 
@@ -204,7 +262,7 @@ describe('an acceptance', () => {
     expect(one.ledger.deadlines().filter(({ name }) => name === 'settlement-retry')).toEqual([])
   })
 
-  it('whose transfer is refused is ordered again at once on the operator\'s word, and only once', () => {
+  it("whose transfer is refused is ordered again at once on the operator's word, and only once", () => {
     const { one, message } = opened()
     one.answer(sent(accept(one, message), 'transfer-order'), 'refused', 'INSUFFICIENT_FUNDS')
     expect(sentAll(one.control('settle-now'), 'transfer-order')).toHaveLength(1)
@@ -242,7 +300,7 @@ describe('a dispute', () => {
     return { one, message }
   }
 
-  it('settles the full total, and an entry that the CPP\'s own payment shows to be wrong by an adjustment', () => {
+  it("settles the full total, and an entry that the CPP's own payment shows to be wrong by an adjustment", () => {
     const { one, message } = wrong()
     const before = pair(one)?.payableMinor ?? 0n
     const decided = dispute(one, message, [{ pairSeq: 1, code: 'ENTRY_MISMATCH', amountMinor: 600n }])
@@ -262,7 +320,10 @@ describe('a dispute', () => {
     })
     expect(one.ledger.get(pairEntries, MPP, 'EUR', 3)).toMatchObject({ kind: 'pair-adjustment', amountMinor: -50n })
     expect(pair(one)).toMatchObject({ payableMinor: before - 50n, lastSeq: 3 })
-    expect(batch(one)).toMatchObject({ state: 'ordered', disputes: [{ pairSeq: 1, amountMinor: 600n, state: 'adjusted' }] })
+    expect(batch(one)).toMatchObject({
+      state: 'ordered',
+      disputes: [{ pairSeq: 1, amountMinor: 600n, state: 'adjusted' }],
+    })
     expect(one.books.get('adjustments EUR')).toBe(50n)
   })
 
@@ -295,20 +356,63 @@ describe('a dispute', () => {
     expect(sent(decided, 'pair-adjustment').body.amountMinor).toBe(-650n)
   })
 
-  it('left unresolved is a person\'s to judge, once', () => {
+  it('over the whole range, whose amount says nothing of an entry, is left to people', () => {
+    const { one, message } = wrong()
+    expect(
+      sentAll(dispute(one, message, [{ pairSeq: 1, code: 'ROOT_MISMATCH', amountMinor: 600n }]), 'pair-adjustment'),
+    ).toEqual([])
+    expect(batch(one)?.disputes).toMatchObject([{ pairSeq: 1, state: 'unresolved' }])
+  })
+
+  it('over a correction of the operator that the MPP does not hold to be right, takes it back', () => {
+    const { one, message } = opened()
+    one.answer(sent(accept(one, message), 'transfer-order'), 'done')
+    const correct = (args: Record<string, unknown>) =>
+      one.control('correct-entry', { mpp: MPP, currency: 'EUR', pairSeq: 1, amountMinor: '50', ...args })
+    for (const args of [{ amountMinor: '0' }, { amountMinor: 50 }, { pairSeq: 0 }, { mpp: 'x' }])
+      expect(correct(args).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
+    expect(correct({ pairSeq: 3 }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    const corrected = correct({})
+    expect(corrected.reply).toMatchObject({ ok: true, pairSeq: 3, amountMinor: 50n })
+    expect(sent(corrected, 'pair-adjustment').body).toMatchObject({
+      disputedSeq: 1,
+      amountMinor: 50n,
+      batchId: message.body.batchId,
+    })
+    const second = sent(one.control('settle-now'), 'settlement-batch')
+    expect(second.body.totalMinor).toBe(50n)
+    one.answer(
+      sent(dispute(one, second, [{ pairSeq: 3, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'),
+      'done',
+    )
+    expect(batch(one, 2)?.disputes).toMatchObject([{ pairSeq: 3, state: 'unresolved' }])
+    const batchId = textOf(second.body.batchId).slice(1, -1)
+    const taken = one.control('resolve-dispute', { batchId, pairSeq: 3, accept: true })
+    expect(sent(taken, 'pair-adjustment').body).toMatchObject({ disputedSeq: 3, amountMinor: -50n })
+    expect(pair(one)?.payableMinor).toBe(-50n)
+  })
+
+  it("left unresolved is a person's to judge, once", () => {
     const { one, message } = opened()
     const batchId = textOf(message.body.batchId).slice(1, -1)
     const items = [1, 2].map((pairSeq) => ({ pairSeq, code: 'ENTRY_MISMATCH', amountMinor: 1n }) as const)
     one.answer(sent(dispute(one, message, items), 'transfer-order'), 'done')
-    expect(one.read('settlements').batches[0].disputes).toMatchObject([{ code: 'ENTRY_MISMATCH', state: 'unresolved' }, {}])
+    expect(one.read('settlements').batches[0].disputes).toMatchObject([
+      { code: 'ENTRY_MISMATCH', state: 'unresolved' },
+      {},
+    ])
     const taken = one.control('resolve-dispute', { batchId, pairSeq: 1, accept: true })
     expect(taken.reply).toMatchObject({ ok: true, adjustedMinor: -599n })
     expect(sent(taken, 'pair-adjustment').body).toMatchObject({ amountMinor: -599n, disputedSeq: 1 })
     const left = one.control('resolve-dispute', { batchId, pairSeq: 2, accept: false })
     expect([left.reply, left.sends]).toMatchObject([{ ok: true, adjustedMinor: 0n }, []])
     for (const pairSeq of [1, 2])
-      expect(one.control('resolve-dispute', { batchId, pairSeq, accept: true }).reply).toMatchObject({ code: 'NOT_FOUND' })
-    expect(one.control('resolve-dispute', { batchId: 'x', pairSeq: 1, accept: true }).reply).toMatchObject({ code: 'SCHEMA_VIOLATION' })
+      expect(one.control('resolve-dispute', { batchId, pairSeq, accept: true }).reply).toMatchObject({
+        code: 'NOT_FOUND',
+      })
+    expect(one.control('resolve-dispute', { batchId: 'x', pairSeq: 1, accept: true }).reply).toMatchObject({
+      code: 'SCHEMA_VIOLATION',
+    })
     expect(pair(one)?.payableMinor).toBe(-599n)
   })
 
@@ -332,7 +436,11 @@ describe('a negative sum', () => {
     one.control('resolve-dispute', { batchId, pairSeq: 1, accept: true })
     return { one, second: sent(one.control('settle-now'), 'settlement-batch') }
   }
-  const booked = (one: World, batchId: Uint8Array, changes: { amountMinor?: bigint; account?: string; from?: string } = {}): Decision =>
+  const booked = (
+    one: World,
+    batchId: Uint8Array,
+    changes: { amountMinor?: bigint; account?: string; from?: string } = {},
+  ): Decision =>
     one.receive(
       'account-notice',
       {
@@ -347,7 +455,7 @@ describe('a negative sum', () => {
       { from: changes.from ?? BANK },
     )
 
-  it('is paid by the MPP, and settled at the bank\'s notice of exactly that sum', () => {
+  it("is paid by the MPP, and settled at the bank's notice of exactly that sum", () => {
     const { one, second } = negative()
     expect(second.body.totalMinor).toBe(-599n)
     expect(kindsOf(accept(one, second))).toEqual([])
@@ -383,7 +491,10 @@ describe('a negative sum', () => {
     confirm(one, 'c', 5n)
     const third = sent(one.control('settle-now'), 'settlement-batch')
     const batchId = textOf(third.body.batchId).slice(1, -1)
-    one.answer(sent(dispute(one, third, [{ pairSeq: 4, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'), 'done')
+    one.answer(
+      sent(dispute(one, third, [{ pairSeq: 4, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'),
+      'done',
+    )
     confirm(one, 'd', 5n)
     one.control('resolve-dispute', { batchId, pairSeq: 4, accept: true })
     const fourth = sent(one.control('settle-now'), 'settlement-batch')
@@ -414,10 +525,12 @@ describe('entries that an MPP lacks', () => {
       to: MPP,
       body: { requestId: testId('request'), currency: 'EUR', entries: [testBytes('frame 0'), testBytes('frame 1')] },
     })
-    expect(asked[0]).toEqual({ answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId } as never) })
+    expect(asked[0]).toEqual({
+      answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId } as never),
+    })
   })
 
-  it('that do not exist, or are another pair\'s, are NOT_FOUND', () => {
+  it("that do not exist, or are another pair's, are NOT_FOUND", () => {
     const one = world()
     confirm(one, 'a', 10n)
     expect(ask(one, 2, 5).refuse?.code).toBe('NOT_FOUND')

@@ -15,6 +15,7 @@
  *
  * A batch's states:
  *
+ *   cut        full while an earlier one is open     → open
  *   open       sent, the MPP has not answered        → ordered | owed | unpayable | settled | broken
  *   ordered    answered, transfer ordered            → settled | failed
  *   owed       answered, the MPP is to pay           → settled
@@ -57,8 +58,24 @@ export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
   name: 'customers',
   version: 1,
   fields: [
-    'customer', 'state', 'walletHost', 'deviceKey', 'sealedPinKey', 'account', 'currency', 'wrongPins', 'pinLockedAtMs',
-    'enrolmentId', 'enrolmentRef', 'enrolmentDigest', 'mandate', 'serial', 'requestedAtMs', 'enrolledAtMs', 'record', 'alias',
+    'customer',
+    'state',
+    'walletHost',
+    'deviceKey',
+    'sealedPinKey',
+    'account',
+    'currency',
+    'wrongPins',
+    'pinLockedAtMs',
+    'enrolmentId',
+    'enrolmentRef',
+    'enrolmentDigest',
+    'mandate',
+    'serial',
+    'requestedAtMs',
+    'enrolledAtMs',
+    'record',
+    'alias',
     'assignedThresholdMinor',
   ],
 })
@@ -102,8 +119,19 @@ const totalRows = defineTable<TotalRow>({
   name: 'ledger',
   version: 1,
   fields: [
-    'kind', 'currency', 'outstandingMinor', 'collectingMinor', 'pendingMinor', 'thresholdMinor', 'lastSeq', 'waiting', 'nextWait',
-    'debtSinceMs', 'debtAgeAtMs', 'suspendedAtMs', 'orderId',
+    'kind',
+    'currency',
+    'outstandingMinor',
+    'collectingMinor',
+    'pendingMinor',
+    'thresholdMinor',
+    'lastSeq',
+    'waiting',
+    'nextWait',
+    'debtSinceMs',
+    'debtAgeAtMs',
+    'suspendedAtMs',
+    'orderId',
   ],
 })
 const entryRows = defineTable<EntryRow>({ name: 'ledger', version: 1, fields: ['kind', 'amountMinor', 'id', 'atMs'] })
@@ -120,15 +148,7 @@ export const ledger: Table<TotalRow | EntryRow> = {
 }
 
 export type PaymentState =
-  | 'waiting'
-  | 'holding'
-  | 'notified'
-  | 'posting'
-  | 'confirmed'
-  | 'refused'
-  | 'rejected'
-  | 'expired'
-  | 'failed'
+  'waiting' | 'holding' | 'notified' | 'posting' | 'confirmed' | 'refused' | 'rejected' | 'expired' | 'failed'
 
 /** Key: prId. Only this row joins the customer's side (prId) with the payee's (pnId). */
 export type PaymentRow = {
@@ -170,9 +190,33 @@ export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
   name: 'payments',
   version: 1,
   fields: [
-    'prId', 'state', 'customer', 'payee', 'txId', 'amountMinor', 'currency', 'mode', 'mpp', 'mppOperatorId', 'merchantHost',
-    'payoutAccount', 'ref', 'expiresAtMs', 'receivedAtMs', 'decidedAtMs', 'notifiedAtMs', 'postingAtMs', 'code', 'reason', 'waitNo', 'pnId',
-    'holdId', 'orderId', 'decisionRef', 'pairSeq', 'outstandingMinor',
+    'prId',
+    'state',
+    'customer',
+    'payee',
+    'txId',
+    'amountMinor',
+    'currency',
+    'mode',
+    'mpp',
+    'mppOperatorId',
+    'merchantHost',
+    'payoutAccount',
+    'ref',
+    'expiresAtMs',
+    'receivedAtMs',
+    'decidedAtMs',
+    'notifiedAtMs',
+    'postingAtMs',
+    'code',
+    'reason',
+    'waitNo',
+    'pnId',
+    'holdId',
+    'orderId',
+    'decisionRef',
+    'pairSeq',
+    'outstandingMinor',
   ],
 })
 
@@ -226,7 +270,18 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
   name: 'orders',
   version: 1,
   fields: [
-    'purpose', 'state', 'bank', 'amountMinor', 'currency', 'subject', 'operatorAccount', 'orderedAtMs', 'answeredAtMs', 'prId', 'batchSeq', 'code',
+    'purpose',
+    'state',
+    'bank',
+    'amountMinor',
+    'currency',
+    'subject',
+    'operatorAccount',
+    'orderedAtMs',
+    'answeredAtMs',
+    'prId',
+    'batchSeq',
+    'code',
   ],
 })
 
@@ -247,17 +302,32 @@ export type PairRow = {
   readonly ageAtMs: number
   /** Mountain range over the range's entries, encoded. */
   readonly range: Uint8Array
+  /** The last batch cut off the sequence, and its hash. */
   readonly batchSeq: number
   readonly batchHash: Uint8Array
-  /** Is batch `batchSeq` not yet settled? At most one is. */
+  /** The last batch sent. */
+  readonly sentSeq: number
+  /** Is batch `sentSeq` not yet settled? */
   readonly open: boolean
 }
 export const pairs: Table<PairRow> = defineTable<PairRow>({
   name: 'pairs',
   version: 1,
   fields: [
-    'mpp', 'currency', 'operatorId', 'lastSeq', 'payableMinor', 'fromSeq', 'rangeMinor', 'rangeSinceMs', 'ageAtMs', 'range', 'batchSeq',
-    'batchHash', 'open',
+    'mpp',
+    'currency',
+    'operatorId',
+    'lastSeq',
+    'payableMinor',
+    'fromSeq',
+    'rangeMinor',
+    'rangeSinceMs',
+    'ageAtMs',
+    'range',
+    'batchSeq',
+    'batchHash',
+    'sentSeq',
+    'open',
   ],
 })
 
@@ -289,13 +359,14 @@ export type BatchRow = {
   readonly mpp: string
   readonly currency: Currency
   readonly seq: number
-  readonly state: 'open' | 'ordered' | 'owed' | 'failed' | 'unpayable' | 'broken' | 'settled'
+  readonly state: 'cut' | 'open' | 'ordered' | 'owed' | 'failed' | 'unpayable' | 'broken' | 'settled'
   readonly prevHash: Uint8Array
   readonly hash: Uint8Array
   readonly fromSeq: number
   readonly toSeq: number
   readonly root: Uint8Array
   readonly totalMinor: bigint
+  /** 0 before it is sent. */
   readonly openedAtMs: number
   /** 0 before the MPP answered, and before it is settled. */
   readonly answeredAtMs: number
@@ -310,8 +381,24 @@ export const batches: Table<BatchRow> = defineTable<BatchRow>({
   name: 'batches',
   version: 1,
   fields: [
-    'batchId', 'mpp', 'currency', 'seq', 'state', 'prevHash', 'hash', 'fromSeq', 'toSeq', 'root', 'totalMinor', 'openedAtMs',
-    'answeredAtMs', 'settledAtMs', 'retryAtMs', 'disputes', 'orderId', 'code',
+    'batchId',
+    'mpp',
+    'currency',
+    'seq',
+    'state',
+    'prevHash',
+    'hash',
+    'fromSeq',
+    'toSeq',
+    'root',
+    'totalMinor',
+    'openedAtMs',
+    'answeredAtMs',
+    'settledAtMs',
+    'retryAtMs',
+    'disputes',
+    'orderId',
+    'code',
   ],
 })
 export type BatchIdRow = { readonly mpp: string; readonly currency: Currency; readonly seq: number }
@@ -345,7 +432,11 @@ export const hosts: Table<HostRow> = defineTable<HostRow>({
 })
 
 /** A public name that a customer chose to be shown. Key: alias. */
-export type AliasRow = { readonly customer: string; readonly version: number; readonly state: 'registering' | 'active' | 'refused' }
+export type AliasRow = {
+  readonly customer: string
+  readonly version: number
+  readonly state: 'registering' | 'active' | 'refused'
+}
 export const aliases: Table<AliasRow> = defineTable<AliasRow>({
   name: 'aliases',
   version: 1,
@@ -376,6 +467,22 @@ export const directory: Table<DirectoryRow> = defineTable<DirectoryRow>({
 })
 
 export const CPP_TABLES = [
-  customers, ledger, payments, refusedRequests, notices, transLocks, invoices, waiting, orders, pairs, pairEntries, batches,
-  batchIds, entryRequests, hosts, aliases, registrations, directory,
+  customers,
+  ledger,
+  payments,
+  refusedRequests,
+  notices,
+  transLocks,
+  invoices,
+  waiting,
+  orders,
+  pairs,
+  pairEntries,
+  batches,
+  batchIds,
+  entryRequests,
+  hosts,
+  aliases,
+  registrations,
+  directory,
 ] as const

@@ -30,7 +30,8 @@ import {
   type PaySlice,
 } from './load.ts'
 import { orderQuery } from './decide-goods.ts'
-import { become, paymentRequest, queryAtMs, refusePurchase } from './payment-parts.ts'
+import { isFinalState } from '../runtime/reports.ts'
+import { announcementOf, become, paymentRequest, queryAtMs, refusePurchase } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
   isGuestPhase,
@@ -49,23 +50,31 @@ import {
 type Ctx = Context<WalletPolicy>
 
 /**
- * `pay`. Checks, in order: arguments (SCHEMA_VIOLATION, AMOUNT_INVALID), customer known here (CUSTOMER_UNKNOWN), an account
- * (the codes of `chooseAccount`). Answered when the payment is final.
+ * `pay`. Checks, in order: arguments (SCHEMA_VIOLATION, AMOUNT_INVALID), a given paymentId not used for another payment
+ * (ID_REUSED), customer known here (CUSTOMER_UNKNOWN), an account (the codes of `chooseAccount`). Answered when the payment is
+ * final. Who gives the paymentId may ask again after a lost connection, and pays once.
  */
 export const decidePay = (
-  { args, customer, accounts, login, record, lookupRuns }: PaySlice,
+  { args, known, customer, accounts, login, record, lookupRuns }: PaySlice,
   _: unknown,
   context: Ctx,
 ): Decision => {
   if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
-  const { payee, amountMinor, currency, cpp, item } = args.value
+  const { payee, amountMinor, currency, cpp, item, prId } = args.value
+  if (known !== undefined) {
+    const same = known.customer === args.value.customer && known.payee === payee && known.amountMinor === amountMinor
+    if (!same || known.currency !== currency) return replyRefused('ID_REUSED', 'this id is of another payment')
+    return decision(
+      isFinalState(known.state) ? { reply: announcementOf(known) } : { replyOn: paymentTopic(known.prId) },
+    )
+  }
   if (customer === undefined) return replyRefused('CUSTOMER_UNKNOWN', 'no such customer on this wallet host')
   const account = chooseAccount(accounts, currency, cpp)
   if (!account.ok) return replyRefused(account.failure.code, account.failure.detail)
   // Nothing can fail from here on.
   const { session, parts } = takeLogin(login, context)
   const payment: Payment = {
-    prId: context.freshId(),
+    prId: prId ?? context.freshId(),
     customer: customer.customer,
     cpp: account.value.enrolment.cpp,
     payee,

@@ -57,8 +57,10 @@ export type PayArguments = {
   readonly currency: Currency
   readonly cpp?: string
   readonly item?: string
+  readonly prId: Uint8Array | undefined
 }
 const PayShape = Fields({
+  paymentId: Optional(IdArgument),
   customer: NodeId,
   payee: PayeeArgument,
   amountMinor: MoneyArgument,
@@ -74,10 +76,14 @@ export const payArguments = (args: unknown): Result<PayArguments> => {
   if (!payee.ok) return payee
   const amount = paymentAmount(shape.value.amountMinor)
   if (!amount.ok) return amount
-  return ok({ ...shape.value, payee: payee.value, amountMinor: amount.value })
+  const { paymentId, ...rest } = shape.value
+  const prId = paymentId === undefined ? undefined : bytesOf(paymentId)
+  return ok({ ...rest, payee: payee.value, amountMinor: amount.value, prId })
 }
 
 export type PaySlice = {
+  /** The payment that has the id which the caller gave. */
+  readonly known: Payment | undefined
   readonly args: Result<PayArguments>
   readonly customer: Customer | undefined
   readonly accounts: readonly Account[]
@@ -92,10 +98,19 @@ export const loadPay =
     const parsed = payArguments(args)
     const login = loadLogin(read)
     if (!parsed.ok)
-      return { args: parsed, customer: undefined, accounts: [], login, record: undefined, lookupRuns: false }
-    const { customer, payee } = parsed.value
+      return {
+        args: parsed,
+        known: undefined,
+        customer: undefined,
+        accounts: [],
+        login,
+        record: undefined,
+        lookupRuns: false,
+      }
+    const { customer, payee, prId } = parsed.value
     return {
       args: parsed,
+      known: prId === undefined ? undefined : read.get(payments, prId),
       customer: read.get(customers, customer),
       accounts: loadAccounts(read, vault, customer),
       login,

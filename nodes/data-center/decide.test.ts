@@ -338,10 +338,11 @@ describe('a guest', () => {
 
 describe('a question for a credential', () => {
   const ask = (id: string, parts: { keyId?: Uint8Array; from?: string; role?: 'cpp' | 'dc' } = {}) =>
-    incoming('credential-query', parts.keyId === undefined ? { id } : { id, keyId: parts.keyId }, {
-      role: parts.role ?? 'cpp',
-      from: parts.from ?? 'hu-otp',
-    })
+    incoming(
+      'credential-query',
+      { id, chain: [...sample.cpp.chain], ...(parts.keyId === undefined ? {} : { keyId: parts.keyId }) },
+      { role: parts.role ?? 'cpp', from: parts.from ?? 'hu-otp' },
+    )
   const chainOf = (made: Decision) =>
     made.sends.map((send) => ('kind' in send && send.kind === 'credential-record' ? send.body.chain : undefined))
 
@@ -379,7 +380,7 @@ describe('a question for a credential', () => {
   test('of a peer realm is asked there, and answered from what came back', () => {
     const on = world()
     expect(on.take(ask('at-otp')).sends).toEqual([
-      { kind: 'credential-query', to: 'at-dc', body: { id: 'at-otp' }, delivery: { once: true } },
+      { kind: 'credential-query', to: 'at-dc', body: { id: 'at-otp', chain: sample.dc.chain }, delivery: { once: true } },
     ])
     // What the runtime does when the peer's record comes.
     on.ledger.put(credentialTable, testId('key'), { id: 'at-otp', chain: [new Uint8Array([7])], learnedAtMs: 0 })

@@ -261,26 +261,38 @@ const loadCredential = (read: Reader, { message }: Incoming<'credential-query'>)
  * asker, who asks again with back-off, gets it then: nothing is kept for the question, so there is nothing to bound. What
  * another data center asks is answered from here alone, or a question could go round.
  */
-const decideCredential = (
-  chain: readonly Uint8Array[] | undefined,
-  { message, ref }: Incoming<'credential-query'>,
-  { self, policy }: Context_,
-): Decision => {
-  const { body, sender } = message
-  if (chain !== undefined)
+const decideCredential =
+  (own: readonly Uint8Array[]) =>
+  (
+    found: readonly Uint8Array[] | undefined,
+    { message, ref }: Incoming<'credential-query'>,
+    { self, policy }: Context_,
+  ): Decision => {
+    const { body, sender } = message
+    if (found !== undefined)
+      return decision({
+        sends: [
+          { kind: 'credential-record', to: sender.host, body: { chain: [...found] }, delivery: { answers: ref } },
+        ],
+      })
+    const realm = realmOf(body.id)
+    if (realm === self.realm || sender.role === 'dc' || !policy.peerRealms.includes(realm))
+      return refuse('UNKNOWN_DESTINATION', 'no such credential')
     return decision({
-      sends: [{ kind: 'credential-record', to: sender.host, body: { chain: [...chain] }, delivery: { answers: ref } }],
+      sends: [
+        {
+          kind: 'credential-query',
+          to: dataCenterAddress(realm),
+          body: { ...body, chain: [...own] },
+          delivery: { once: true },
+        },
+      ],
+      record: { event: 'credential-asked-abroad', ids: [], level: 'debug', fields: { id: body.id } },
     })
-  const realm = realmOf(body.id)
-  if (realm === self.realm || sender.role === 'dc' || !policy.peerRealms.includes(realm))
-    return refuse('UNKNOWN_DESTINATION', 'no such credential')
-  return decision({
-    sends: [{ kind: 'credential-query', to: dataCenterAddress(realm), body, delivery: { once: true } }],
-    record: { event: 'credential-asked-abroad', ids: [], level: 'debug', fields: { id: body.id } },
-  })
-}
+  }
 
-export const onCredentialQuery = on(loadCredential, decideCredential)
+/** @param own this data center's chain, which it shows to a peer that it asks */
+export const onCredentialQuery = (own: readonly Uint8Array[]) => on(loadCredential, decideCredential(own))
 
 const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
   kind: KINDS[name].number,

@@ -37,7 +37,7 @@ export const dataCenterDefinition = ({
     'payee-registration': onPayeeRegistration(verifyPayeeChain),
     'alias-registration': onAliasRegistration,
     'payee-lookup': onPayeeLookup,
-    'credential-query': onCredentialQuery,
+    'credential-query': onCredentialQuery(chain),
   },
   deadlines: {},
   controls: {},

@@ -7,13 +7,26 @@ import type { KindName } from '../../protocol/kinds.ts'
 
 /** Starts of payments and enrolments: refused while the host drains, so that what is under way can end. */
 const STARTS: ReadonlySet<KindName> = new Set<KindName>([
-  'offer-request', 'request-to-pay', 'payment-request', 'customer-enrolment', 'payee-enrolment', 'refund-request', 'fx-quote-request',
+  'offer-request',
+  'request-to-pay',
+  'payment-request',
+  'customer-enrolment',
+  'payee-enrolment',
+  'refund-request',
+  'fx-quote-request',
 ])
 /** Starts at this host of what has been started elsewhere: refused while it is paused. */
 const STEPS: ReadonlySet<KindName> = new Set<KindName>(['payment-notice', 'hold-order'])
 /** Questions: refused only when the host is full. */
 const QUESTIONS: ReadonlySet<KindName> = new Set<KindName>([
-  'order-query', 'payment-query', 'payee-lookup', 'credential-query', 'revocation-query', 'directory-query', 'bank-order-query', 'ledger-report-query',
+  'order-query',
+  'payment-query',
+  'payee-lookup',
+  'credential-query',
+  'revocation-query',
+  'directory-query',
+  'bank-order-query',
+  'ledger-report-query',
   'host-registration',
 ])
 

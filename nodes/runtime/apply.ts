@@ -14,7 +14,16 @@ import type { Metrics } from './metrics.ts'
 import { put, remove, type Decision, type Job, type Message, type RequestRef } from './node.ts'
 import { compose, composeRelay, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
-import { deadlineTable, frameTable, journalTable, outboxTable, seenPruneTable, seenTable, type JournalRow, type StoredSend } from './runtime-tables.ts'
+import {
+  deadlineTable,
+  frameTable,
+  journalTable,
+  outboxTable,
+  seenPruneTable,
+  seenTable,
+  type JournalRow,
+  type StoredSend,
+} from './runtime-tables.ts'
 import { keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
 import { keyOf } from './table.ts'
@@ -65,7 +74,8 @@ export const refusalAddressee = (
   originator: { readonly role: Role; readonly host: string },
   previousHop: { readonly role: Role | undefined; readonly host: string },
 ): string | undefined => {
-  const mayReach = (role: Role | undefined): boolean => kindRow('refusal').paths.some((path) => path[0] === here && path.at(-1) === role)
+  const mayReach = (role: Role | undefined): boolean =>
+    kindRow('refusal').paths.some((path) => path[0] === here && path.at(-1) === role)
   if (mayReach(originator.role)) return originator.host
   return mayReach(previousHop.role) ? previousHop.host : undefined
 }
@@ -101,11 +111,18 @@ export const createApplier = (deps: ApplyDeps) => {
   }
 
   /** The refusal of a message, or undefined when there is no way to its sender. */
-  const refusalOf = (message: Verified, refuse: NonNullable<Decision['refuse']>): Omit<Message<'refusal'>, 'delivery'> | undefined => {
+  const refusalOf = (
+    message: Verified,
+    refuse: NonNullable<Decision['refuse']>,
+  ): Omit<Message<'refusal'>, 'delivery'> | undefined => {
     const previous = isGuestToken(message.previousHop) ? 'guest' : composer.roleOf(message.previousHop)
     const to = refusalAddressee(self.role, message.sender, { role: previous, host: message.previousHop })
     if (to === undefined) return undefined
-    return { kind: 'refusal', to, body: { digest: message.digest, code: failureNumber(refuse.code), detail: refuse.detail.slice(0, MAX_DETAIL) } }
+    return {
+      kind: 'refusal',
+      to,
+      body: { digest: message.digest, code: failureNumber(refuse.code), detail: refuse.detail.slice(0, MAX_DETAIL) },
+    }
   }
 
   /**
@@ -126,14 +143,21 @@ export const createApplier = (deps: ApplyDeps) => {
 
     const changes =
       stored ||
-      decision.writes.length + decision.forget.length + decision.set.length + decision.clear.length + decision.postings.length + decision.jobs.length > 0 ||
+      decision.writes.length +
+        decision.forget.length +
+        decision.set.length +
+        decision.clear.length +
+        decision.postings.length +
+        decision.jobs.length >
+        0 ||
       sends.some(({ delivery }) => !('once' in delivery))
     if (changes && message !== undefined && ref !== undefined) markSeen(ref, message, nowMs)
 
     for (const write of decision.writes) staged.write(write)
     for (const parts of decision.forget) forget(keyOf(...parts))
     for (const { name, key, atMs } of decision.clear) staged.write(remove(deadlineTable, keyOf(atMs, name, key)))
-    for (const { name, key, atMs } of decision.set) staged.write(put(deadlineTable, keyOf(atMs, name, key), { name, key }))
+    for (const { name, key, atMs } of decision.set)
+      staged.write(put(deadlineTable, keyOf(atMs, name, key), { name, key }))
 
     const told: [string, string, Uint8Array][] = []
     for (const one of sends) {
@@ -158,7 +182,9 @@ export const createApplier = (deps: ApplyDeps) => {
       name: trigger.name,
       ids: uniqueIds([...trigger.ids, ...(record?.ids ?? [])]),
       sends: told,
-      postings: decision.postings.map(({ account, currency, amountMinor }) => [account, currency, amountMinor] as const),
+      postings: decision.postings.map(
+        ({ account, currency, amountMinor }) => [account, currency, amountMinor] as const,
+      ),
       ...(record === undefined ? {} : { event: record.event }),
       ...(message === undefined ? {} : { from: message.sender.id, digest: message.digest }),
       ...(refuse === undefined ? {} : { refused: refuse.code }),

@@ -2,7 +2,9 @@
 import type { Role } from '../../protocol/ids.ts'
 import { decision, type NodeDefinition } from './node.ts'
 
-type Loose<R extends Role> = Partial<Omit<NodeDefinition<R>, 'messages'>> & { readonly messages?: Partial<NodeDefinition<R>['messages']> }
+type Loose<R extends Role> = Partial<Omit<NodeDefinition<R>, 'messages'>> & {
+  readonly messages?: Partial<NodeDefinition<R>['messages']>
+}
 
 export const bareDefinition = <R extends Role>(role: R, parts: Loose<R> = {}): NodeDefinition<R> =>
   ({

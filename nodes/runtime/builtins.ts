@@ -5,7 +5,7 @@ import { isKindName } from '../../protocol/kinds.ts'
 import type { Passing } from './apply.ts'
 import type { ControlRequest } from './control.ts'
 import { isDeath } from './faults.ts'
-import type { Answer, Host } from './host.ts'
+import type { Answer, Host } from './host-types.ts'
 import { traceJournal } from './journal.ts'
 
 const MAX_DRAIN_MS = 600_000
@@ -51,19 +51,22 @@ const trace = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
   const { ids, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER } = args
   if (!Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) return bad('ids: a list of ids in hex')
   if (typeof fromMs !== 'number' || typeof toMs !== 'number') return bad('fromMs and toMs: milliseconds')
-  const wanted = new Set<string>(ids as string[])
-  const journalled = traceJournal(host.read, host.lastSeq(), { ids: [...wanted], fromMs, toMs }).map((row) => hopOf(host, row))
+  const wanted = new Set<string>(ids)
+  const journalled = traceJournal(host.read, host.lastSeq(), { ids: [...wanted], fromMs, toMs }).map((row) =>
+    hopOf(host, row),
+  )
   const passed = host
     .passing()
     .filter((entry) => entry.atMs >= fromMs && entry.atMs <= toMs && entry.ids.some((id) => wanted.has(toHex(id))))
     .map((entry) => hopOf(host, entry))
-  return ok({ hops: [...journalled, ...passed].sort((a, b) => a.atMs - b.atMs) })
+  return ok({ hops: [...journalled, ...passed].toSorted((a, b) => a.atMs - b.atMs) })
 }
 
 /** Stops admissions and waits until nothing is under way, at most `timeoutMs`; says what is left. */
 const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promise<Answer> => {
   const { timeoutMs = 30_000 } = args
-  if (typeof timeoutMs !== 'number' || timeoutMs < 0 || timeoutMs > MAX_DRAIN_MS) return bad(`timeoutMs: 0 to ${MAX_DRAIN_MS}`)
+  if (typeof timeoutMs !== 'number' || timeoutMs < 0 || timeoutMs > MAX_DRAIN_MS)
+    return bad(`timeoutMs: 0 to ${MAX_DRAIN_MS}`)
   host.setGate('draining')
   const end = performance.now() + timeoutMs
   while (host.inFlight() > 0 && performance.now() < end && !host.stopped()) await delay(DRAIN_POLL_MS)
@@ -71,17 +74,26 @@ const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promi
 }
 
 const fault = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
-  const { 'drop-next': drop, 'die-at': die, disarm } = args as Readonly<Record<string, { readonly kind?: unknown; readonly point?: unknown; readonly count?: unknown } | undefined>>
+  const {
+    'drop-next': drop,
+    'die-at': die,
+    disarm,
+  } = args as Readonly<
+    Record<string, { readonly kind?: unknown; readonly point?: unknown; readonly count?: unknown } | undefined>
+  >
   if (disarm !== undefined) host.faults.disarm()
-  const countOf = (of: { readonly count?: unknown }): number | undefined => (of.count === undefined ? 1 : Number.isSafeInteger(of.count) ? (of.count as number) : undefined)
+  const countOf = (of: { readonly count?: unknown }): number | undefined =>
+    of.count === undefined ? 1 : Number.isSafeInteger(of.count) ? (of.count as number) : undefined
   if (drop !== undefined) {
     const count = countOf(drop)
-    if (typeof drop.kind !== 'string' || !isKindName(drop.kind) || count === undefined) return bad('drop-next: { kind, count }')
+    if (typeof drop.kind !== 'string' || !isKindName(drop.kind) || count === undefined)
+      return bad('drop-next: { kind, count }')
     host.faults.dropNext(drop.kind, count)
   }
   if (die !== undefined) {
     const count = countOf(die)
-    if (typeof die.point !== 'string' || !isDeath(die.point) || count === undefined) return bad('die-at: { point, count }')
+    if (typeof die.point !== 'string' || !isDeath(die.point) || count === undefined)
+      return bad('die-at: { point, count }')
     host.faults.dieAt(die.point, count)
   }
   return ok(null)
@@ -92,7 +104,10 @@ export type Builtins = (request: ControlRequest) => Promise<Answer>
 /** @param extra facts of the process for `status` and `metrics` */
 export const createBuiltins = (
   host: Host,
-  extra: { readonly status: () => Readonly<Record<string, unknown>>; readonly metrics: () => Readonly<Record<string, unknown>> },
+  extra: {
+    readonly status: () => Readonly<Record<string, unknown>>
+    readonly metrics: () => Readonly<Record<string, unknown>>
+  },
 ): Builtins => {
   const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
     status: () =>

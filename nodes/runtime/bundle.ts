@@ -87,4 +87,5 @@ export const readHostConfig = async (path: string): Promise<HostConfig> =>
   parsed(path, HostConfigFile, JSON.parse(await readFile(path, 'utf8')) as unknown)
 
 /** Chains as bytes. */
-export const chainsOf = (chains: readonly (readonly string[])[]): readonly (readonly Uint8Array[])[] => chains.map((one) => one.map(fromHex))
+export const chainsOf = (chains: readonly (readonly string[])[]): readonly (readonly Uint8Array[])[] =>
+  chains.map((one) => one.map(fromHex))

@@ -1,7 +1,7 @@
 /** The other end of a host's control socket: what the commands of `semops` speak to a running host with. */
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import type { Answer } from './host.ts'
+import type { Answer } from './host-types.ts'
 
 /** The host refused, or the connection ended before it answered (`DISCONNECTED`). */
 export class ControlError extends Error {
@@ -35,12 +35,16 @@ export const connectControl = async (path: string): Promise<ControlClient> => {
       resolve(opening)
     })
   })
-  const waiting = new Map<number, { readonly resolve: (value: unknown) => void; readonly reject: (error: ControlError) => void }>()
+  const waiting = new Map<
+    number,
+    { readonly resolve: (value: unknown) => void; readonly reject: (error: ControlError) => void }
+  >()
   let nextId = 1
   let ended = false
   const end = (): void => {
     ended = true
-    for (const { reject } of waiting.values()) reject(new ControlError('DISCONNECTED', 'the host closed its control socket'))
+    for (const { reject } of waiting.values())
+      reject(new ControlError('DISCONNECTED', 'the host closed its control socket'))
     waiting.clear()
   }
   socket.on('error', end)
@@ -52,7 +56,11 @@ export const connectControl = async (path: string): Promise<ControlClient> => {
     if (answer.ok) asker?.resolve(answer.value)
     else asker?.reject(new ControlError(answer.error.code, answer.error.detail))
   })
-  const ask = <T>(form: 'command' | 'read' | 'builtin', name: string, args: Readonly<Record<string, unknown>> = {}): Promise<T> =>
+  const ask = <T>(
+    form: 'command' | 'read' | 'builtin',
+    name: string,
+    args: Readonly<Record<string, unknown>> = {},
+  ): Promise<T> =>
     new Promise((resolve, reject) => {
       if (ended) {
         reject(new ControlError('DISCONNECTED', 'the host closed its control socket'))

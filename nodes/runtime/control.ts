@@ -9,10 +9,14 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { Answer } from './host.ts'
+import type { Answer } from './host-types.ts'
 import { toJson } from './json.ts'
 
-export type ControlRequest = { readonly form: 'command' | 'read' | 'builtin'; readonly name: string; readonly args: Readonly<Record<string, unknown>> }
+export type ControlRequest = {
+  readonly form: 'command' | 'read' | 'builtin'
+  readonly name: string
+  readonly args: Readonly<Record<string, unknown>>
+}
 export type ControlHandler = (request: ControlRequest) => Promise<Answer> | Answer
 
 export type ControlServer = AsyncDisposable & { readonly path: string; readonly close: () => Promise<void> }
@@ -34,8 +38,13 @@ const parseRequest = (line: string): Parsed => {
   const { id = null, args = {}, ...rest } = value as Readonly<Record<string, unknown>>
   const form = FORMS.find((one) => typeof rest[one] === 'string')
   if (form === undefined) return { id, request: undefined, problem: 'expected one of command, read, builtin' }
-  if (typeof args !== 'object' || args === null || Array.isArray(args)) return { id, request: undefined, problem: 'args is not an object' }
-  return { id, request: { form, name: rest[form] as string, args: args as Readonly<Record<string, unknown>> }, problem: '' }
+  if (typeof args !== 'object' || args === null || Array.isArray(args))
+    return { id, request: undefined, problem: 'args is not an object' }
+  return {
+    id,
+    request: { form, name: rest[form] as string, args: args as Readonly<Record<string, unknown>> },
+    problem: '',
+  }
 }
 
 /** @throws Error when the socket can not be made: its path is too long, say */
@@ -49,25 +58,38 @@ export const serveControl = async (path: string, handle: ControlHandler): Promis
     let pending = 0
     const answer = (id: unknown, given: Answer): void => {
       if (!socket.writable) return
-      socket.write(given.ok ? `{"id":${JSON.stringify(id)},"ok":true,"value":${toJson(given.value)}}\n` : `${toJson({ id, ok: false, error: given.error })}\n`)
+      socket.write(
+        given.ok
+          ? `{"id":${JSON.stringify(id)},"ok":true,"value":${toJson(given.value)}}\n`
+          : `${toJson({ id, ok: false, error: given.error })}\n`,
+      )
     }
     const lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
     lines.on('line', (line) => {
       if (line.length === 0) return
       const { id, request, problem } = parseRequest(line)
       if (line.length > MAX_LINE_BYTES || request === undefined) {
-        answer(id, { ok: false, error: { code: 'BAD_REQUEST', detail: line.length > MAX_LINE_BYTES ? 'the line is too long' : problem } })
+        answer(id, {
+          ok: false,
+          error: { code: 'BAD_REQUEST', detail: line.length > MAX_LINE_BYTES ? 'the line is too long' : problem },
+        })
         return
       }
       pending += 1
       if (pending > MAX_PENDING) {
         pending -= 1
-        answer(id, { ok: false, error: { code: 'BUSY', detail: 'too many requests without an answer on this connection' } })
+        answer(id, {
+          ok: false,
+          error: { code: 'BUSY', detail: 'too many requests without an answer on this connection' },
+        })
         return
       }
       Promise.resolve()
         .then(() => handle(request))
-        .catch((error: unknown): Answer => ({ ok: false, error: { code: 'INTERNAL', detail: error instanceof Error ? error.message : String(error) } }))
+        .catch((error: unknown): Answer => ({
+          ok: false,
+          error: { code: 'INTERNAL', detail: error instanceof Error ? error.message : String(error) },
+        }))
         .then((given) => {
           pending -= 1
           answer(id, given)

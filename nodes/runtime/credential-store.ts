@@ -43,7 +43,10 @@ export const createCredentialStore = (
 
   for (const chain of known) {
     const verified = verifyChain(trust, chain, nowMs)
-    if (!verified.ok) throw new Error(`a credential chain given at start does not hold: ${verified.failure.code} ${verified.failure.detail}`)
+    if (!verified.ok)
+      throw new Error(
+        `a credential chain given at start does not hold: ${verified.failure.code} ${verified.failure.detail}`,
+      )
     for (const record of recordsOf(verified.value)) {
       fixedByKey.set(toHex(record.keyId), record)
       fixedById.set(record.owner, record)
@@ -119,7 +122,10 @@ export const createCredentialQueries = (): CredentialQueries => {
       const last = asked.get(nameOf(missing))
       if (last !== undefined && nowMs < last.nextAtMs) return false
       const times = (last?.times ?? 0) + 1
-      asked.set(nameOf(missing), { times, nextAtMs: nowMs + Math.min(LIMITS.maxResendMs, LIMITS.firstResendMs * 2 ** Math.min(times - 1, 10)) })
+      asked.set(nameOf(missing), {
+        times,
+        nextAtMs: nowMs + Math.min(LIMITS.maxResendMs, LIMITS.firstResendMs * 2 ** Math.min(times - 1, 10)),
+      })
       return true
     },
     answered: (id) => asked.delete(id),

@@ -64,10 +64,22 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   const { self, networkId, bus, keyring, sealer, random } = deps
 
   const prepare = (send: StoredSend): Prepared | Sent => {
-    const credential = send.toRole === undefined || (KINDS[send.kind].confidential && send.sealingKey === undefined) ? deps.credentialOf(send.toHost) : undefined
+    const credential =
+      send.toRole === undefined || (KINDS[send.kind].confidential && send.sealingKey === undefined)
+        ? deps.credentialOf(send.toHost)
+        : undefined
     const toRole = send.toRole ?? credential?.role
     if (toRole === undefined) return { result: 'waits', needs: send.toHost }
-    if (send.relay) return { send, toRole, content: undefined, recipientKey: undefined, guest: undefined, key: keyring.host, frame: send.body }
+    if (send.relay)
+      return {
+        send,
+        toRole,
+        content: undefined,
+        recipientKey: undefined,
+        guest: undefined,
+        key: keyring.host,
+        frame: send.body,
+      }
     const [as, name = ''] = send.signer?.split(' ') ?? []
     const guest = as === 'guest' ? keyring.guest(name) : undefined
     const key = as === undefined ? keyring.host : as === 'device' ? keyring.device(name) : guest?.signing
@@ -81,8 +93,10 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   }
 
   /** Seals with the host's key in one batch a class, with any other key one by one. */
-  const seal = (items: readonly { readonly item: Prepared; readonly content: Content; readonly key: SigningKey }[]): void => {
-    const classes = new Map<string, typeof items[number][]>()
+  const seal = (
+    items: readonly { readonly item: Prepared; readonly content: Content; readonly key: SigningKey }[],
+  ): void => {
+    const classes = new Map<string, (typeof items)[number][]>()
     for (const one of items) {
       if (one.key !== keyring.host) {
         one.item.frame = sealOne(one.content, one.key)
@@ -95,7 +109,11 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       else members.push(one)
     }
     for (const members of classes.values()) {
-      const frames = sealBatch(members.map(({ content }) => content), keyring.host, random)
+      const frames = sealBatch(
+        members.map(({ content }) => content),
+        keyring.host,
+        random,
+      )
       members.forEach(({ item }, at) => {
         item.frame = frames[at]
       })
@@ -130,7 +148,11 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       if (!bus.connected) return sends.map(() => WAITS)
       const prepared = sends.map(prepare)
       const items = prepared.filter((one): one is Prepared => !('result' in one))
-      seal(items.filter(({ frame }) => frame === undefined).map((item) => ({ item, content: item.content as Content, key: item.key })))
+      seal(
+        items
+          .filter(({ frame }) => frame === undefined)
+          .map((item) => ({ item, content: item.content as Content, key: item.key })),
+      )
       seal(
         items
           .filter(({ recipientKey }) => recipientKey !== undefined)
@@ -142,7 +164,12 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
         if (deps.drop(send)) return SENT
         const way = guest?.bus ?? bus
         if (!way.connected) return WAITS
-        const subject = formatSubject({ toRole, toHost: send.toHost, kind: send.kind, fromHost: guest?.token ?? self.id })
+        const subject = formatSubject({
+          toRole,
+          toHost: send.toHost,
+          kind: send.kind,
+          fromHost: guest?.token ?? self.id,
+        })
         return way.publish(subject, frame as Uint8Array) ? SENT : WAITS
       })
     },

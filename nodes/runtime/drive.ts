@@ -1,5 +1,5 @@
 /** Drives a host in real time: a step when there is work, and when a resend or a sweep is due. */
-import type { Host } from './host.ts'
+import type { Host } from './host-types.ts'
 
 export type Driver = {
   /** To be given to the host as `onWork`. */
@@ -23,7 +23,8 @@ export const createDriver = (): Driver => {
     clearTimeout(timer)
     // One batch a turn of the event loop, so that what has arrived meanwhile makes the next one larger.
     if (host.step()) wake()
-    else timer = setTimeout(turn, Math.min(LONGEST_WAIT_MS, Math.max(SHORTEST_WAIT_MS, host.nextDueAtMs() - host.nowMs())))
+    else
+      timer = setTimeout(turn, Math.min(LONGEST_WAIT_MS, Math.max(SHORTEST_WAIT_MS, host.nextDueAtMs() - host.nowMs())))
   }
   const wake = (): void => {
     if (scheduled || host === undefined) return

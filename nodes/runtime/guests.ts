@@ -19,7 +19,12 @@ export type GuestLogins = {
   readonly close: (token: string) => Promise<void>
 }
 
-export type Guest = { readonly token: string; readonly bus: Bus; readonly signing: SigningKey; readonly sealing: KeyPair }
+export type Guest = {
+  readonly token: string
+  readonly bus: Bus
+  readonly signing: SigningKey
+  readonly sealing: KeyPair
+}
 
 export type GuestDesk = GuestLogins & {
   readonly get: (token: string) => Guest | undefined

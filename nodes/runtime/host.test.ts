@@ -29,12 +29,13 @@ const hold = (id: string, amountMinor = 100n, expiresAtMs = SIM_START_MS + 60_00
 
 /** A CPP that orders holds when told to, and a bank that grants them and counts how often it decided. */
 const twoHosts = async (options: { readonly bank?: (event: Incoming<'hold-order'>) => Decision | undefined } = {}) => {
-  const sim = await createSimNetwork()
+  const sim = createSimNetwork()
   let decided = 0
   const sent: { readonly kind: string; readonly from: string; readonly data: Uint8Array }[] = []
   const record = (message: { readonly subject: string; readonly data: Uint8Array }) => {
     const subject = parseSubject(message.subject)
-    if (subject !== undefined) sent.push({ kind: subject.kind, from: subject.fromHost, data: new Uint8Array(message.data) })
+    if (subject !== undefined)
+      sent.push({ kind: subject.kind, from: subject.fromHost, data: new Uint8Array(message.data) })
   }
   let drop: (kind: string, from: string) => boolean = () => false
   sim.setOnSend((message) => {
@@ -59,7 +60,14 @@ const twoHosts = async (options: { readonly bank?: (event: Incoming<'hold-order'
             const { holdId, amountMinor } = event.message.body
             return decision({
               writes: [put(holds, keyOf(holdId), { amountMinor })],
-              sends: [{ kind: 'hold-answer', to: event.message.sender.host, body: { holdId, result: 'held' }, delivery: { answers: event.ref } }],
+              sends: [
+                {
+                  kind: 'hold-answer',
+                  to: event.message.sender.host,
+                  body: { holdId, result: 'held' },
+                  delivery: { answers: event.ref },
+                },
+              ],
               record: { event: 'held', ids: [holdId] },
             })
           },
@@ -80,16 +88,21 @@ const twoHosts = async (options: { readonly bank?: (event: Incoming<'hold-order'
             }),
         },
         controls: {
-          hold: (_read, { args }) => decision({ sends: [hold(args['id'] as string, BigInt((args['amount'] as string | undefined) ?? '100'))] }),
+          hold: (_read, { args }) =>
+            decision({ sends: [hold(args['id'] as string, BigInt((args['amount'] as string | undefined) ?? '100'))] }),
           'hold-and-wait': (_read, { args }) => decision({ sends: [hold(args['id'] as string)], replyOn: 'held' }),
         },
-        refused: (_read, event) => decision({ writes: [note('refused', `${event.kind} ${event.code} by ${event.by}`)] }),
+        refused: (_read, event) =>
+          decision({ writes: [note('refused', `${event.kind} ${event.code} by ${event.by}`)] }),
       }),
   })
   // Each knows the other's credential, as a registration at the data center would have told.
   for (const host of [bank, cpp, dcKnows]) await learn(host, [bank, cpp])
   return {
-    sim, bank, cpp, sent,
+    sim,
+    bank,
+    cpp,
+    sent,
     decided: () => decided,
     setDrop: (next: typeof drop) => {
       drop = next
@@ -108,7 +121,11 @@ const learn = async (host: SimHost, others: readonly SimHost[]): Promise<void> =
     const keyId = keyIdOf('ed25519', identity.signing.publicKey)
     const chain = identity.chains[0] ?? []
     await host.store().commit([
-      { table: credentialTable.name, key: keyOf(keyId), value: credentialTable.encode({ id: identity.id, chain, learnedAtMs: SIM_START_MS }) },
+      {
+        table: credentialTable.name,
+        key: keyOf(keyId),
+        value: credentialTable.encode({ id: identity.id, chain, learnedAtMs: SIM_START_MS }),
+      },
       { table: credentialIdTable.name, key: keyOf(identity.id), value: credentialIdTable.encode({ keyId }) },
     ])
     await host.store().flushed()
@@ -165,7 +182,9 @@ describe('a host', () => {
 
   it('stores a permanent refusal as the answer; a transient one ends nothing', async () => {
     let busy = 3
-    const { sim, noteOf, decided, cpp } = await twoHosts({ bank: () => (busy-- > 0 ? refuse('BUSY', 'later') : undefined) })
+    const { sim, noteOf, decided, cpp } = await twoHosts({
+      bank: () => (busy-- > 0 ? refuse('BUSY', 'later') : undefined),
+    })
     await sim.command('hu-otp', 'hold', { id: 'a' })
     expect(cpp.host().inFlight()).toBe(1)
     await sim.advance(20_000)
@@ -180,7 +199,10 @@ describe('a host', () => {
     await other.sim.advance(5_000)
     expect(other.noteOf('refused')).toBe('hold-order NOT_FOUND by hu-kh')
     expect(other.decided()).toBe(1)
-    expect(new Set(other.sentBy('hu-kh', 'refusal').map(({ data }) => Buffer.from(contentOf(data).digest).toString('hex'))).size).toBe(1)
+    expect(
+      new Set(other.sentBy('hu-kh', 'refusal').map(({ data }) => Buffer.from(contentOf(data).digest).toString('hex')))
+        .size,
+    ).toBe(1)
   })
 
   it('refuses what has expired only when it is unseen', async () => {
@@ -277,7 +299,10 @@ describe('a host', () => {
   it('stops on a broken invariant, and commits nothing of the batch', async () => {
     const { sim, bank } = await twoHosts({
       bank: ({ message }) =>
-        decision({ writes: [put(holds, keyOf(message.body.holdId), { amountMinor: 1n })], postings: [{ account: 'x', currency: 'EUR', amountMinor: 1n }] }),
+        decision({
+          writes: [put(holds, keyOf(message.body.holdId), { amountMinor: 1n })],
+          postings: [{ account: 'x', currency: 'EUR', amountMinor: 1n }],
+        }),
     })
     await expect(sim.command('hu-otp', 'hold', { id: 'a' })).rejects.toThrow('add up to 1')
     expect(bank.host().read.get(holds, testId('a'))).toBeUndefined()

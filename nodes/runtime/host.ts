@@ -7,12 +7,10 @@
  * Whoever drives a host calls `step` when `onWork` was called and when `nextDueAtMs` has come: `drive.ts` under NATS, a seeded
  * scheduler in the simulator. A commit that fails, or a broken invariant, stops the host.
  */
-import type { Broker, Bus, BusMessage, Subscription } from '../../bus/bus.ts'
+import type { BusMessage, Subscription } from '../../bus/bus.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
-import type { Trust } from '../../protocol/credentials.ts'
-import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -20,125 +18,38 @@ import { keyOfBytes } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import { isAdmission, type Gate } from './admission.ts'
 import { createApplier, emptyBatch, type Batch, type Passing } from './apply.ts'
-import { ledgerClock, type Clock } from './clock.ts'
-import { createCredentialQueries, createCredentialStore, type Missing } from './credential-store.ts'
+import { ledgerClock } from './clock.ts'
+import { createCredentialStore } from './credential-store.ts'
 import { createDispatcher } from './dispatch.ts'
-import { createFaults, type Faults } from './faults.ts'
-import { createGuestDesk, type GuestLogins } from './guests.ts'
+import { createFaults } from './faults.ts'
+import { createGuestDesk } from './guests.ts'
+import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createInbox, type Frame } from './inbox.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
-import type { Log } from './log.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
-import { put, remove, type Context, type DeadlineEvent, type Decision, type Delivery, type Job, type NodeDefinition, type Reader, type Self } from './node.ts'
+import { createMetrics } from './metrics.ts'
+import { put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
+import { createPublisher } from './publisher.ts'
 import { createQueue } from './queue.ts'
-import { randomBelow, type Random } from './random.ts'
-import { deadlineTable, headTable, outboxTable, policyTable, seenPruneTable, seenTable } from './runtime-tables.ts'
-import { keyText, keyBytes } from './sorted-map.ts'
-import { createStaged } from './staged.ts'
-import type { Store } from './store.ts'
-import { keyOf } from './table.ts'
-import { compose } from './outgoing.ts'
+import { randomBelow } from './random.ts'
+import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { framesOf } from './sent-frames.ts'
+import { keyText } from './sorted-map.ts'
+import { createStaged } from './staged.ts'
+import { createSweeper } from './sweeper.ts'
+import { keyOf } from './table.ts'
 
-/** What a node's definition may be built from, beside its policy. */
-export type NodeServices = {
-  readonly self: Self
-  readonly trust: Trust
-  /** The host's message key: processors sign statements with it. */
-  readonly signing: SigningKey
-  /** Guest logins of a wallet host. */
-  readonly guests: GuestLogins
-  /** 32 bytes that never leave this host: what a ledger keeps secret is encrypted under it. */
-  readonly localKey: Uint8Array
-  /** The host's own chains, from the root down. */
-  readonly chains: readonly (readonly Uint8Array[])[]
-  /** Data-center hosts of the own realm. */
-  readonly dataCenters: readonly string[]
-  readonly peerRealms: readonly string[]
-  /**
-   * This host's own committed messages, sealed again, by how they were delivered: evidence for who asks for it. Undefined for
-   * what is not there, is confidential or was not sealed by the host's own key.
-   */
-  readonly framesOf: (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
-}
-
-export type HostDeps = {
-  readonly self: Self
-  readonly define: (services: NodeServices) => NodeDefinition<any>
-  readonly store: Store
-  readonly broker: Broker
-  readonly bus: Bus
-  readonly clock: Clock
-  readonly random: Random
-  readonly trust: Trust
-  readonly signing: SigningKey
-  readonly sealing: KeyPair
-  readonly localKey: Uint8Array
-  readonly chains: readonly (readonly Uint8Array[])[]
-  /** Chains believed from the start: the own realm's data centers. */
-  readonly trusted: readonly (readonly Uint8Array[])[]
-  readonly dataCenters: readonly string[]
-  readonly peerRealms: readonly string[]
-  /** Parsed JSON: what the operator configured. */
-  readonly policy: unknown
-  /** `flushed`: published once it is on disk. `committed`: once it is committed, and a power cut may contradict it. */
-  readonly durability: 'flushed' | 'committed'
-  readonly log: Log
-  /** There is something to do. May be called often, and from within `step`. */
-  readonly onWork: () => void
-  /** The host has stopped itself; nothing was published that the ledger does not hold. */
-  readonly onFatal: (error: unknown) => void
-  readonly die?: () => void
-  /** Admissions that wait at most. Default: maxAdmissionQueue. */
-  readonly maxAdmissions?: number
-}
-
-export type Answer =
-  | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly error: { readonly code: string; readonly detail: string } }
-
-export type Host = {
-  readonly self: Self
-  /** Opens the ledger's state, subscribes, and queues the `started` event. @throws LedgerMismatch, or Error for a bad policy */
-  readonly start: () => Promise<void>
-  /** One batch. False when there was nothing to do or too much is being committed. */
-  readonly step: () => boolean
-  /** When a step is due though nothing has come: the next resend, and a sweep. Milliseconds of the host's clock. */
-  readonly nextDueAtMs: () => number
-  readonly nowMs: () => number
-  /** A command of the control socket, decided by the node. */
-  readonly command: (name: string, args: Readonly<Record<string, unknown>>) => Promise<Answer>
-  /** A question, answered from what is committed. */
-  readonly ask: (name: string, args: Readonly<Record<string, unknown>>) => Answer
-  readonly setGate: (gate: Gate) => void
-  readonly gate: () => Gate
-  /** Accepts the wall clock after a jump. */
-  readonly acceptClock: () => void
-  /** Replaces the policy: a journalled row. */
-  readonly setPolicy: (json: unknown) => Promise<Answer>
-  readonly policyJson: () => string
-  /** What is under way: events, outbox entries, commits, jobs. */
-  readonly inFlight: () => number
-  readonly ready: () => boolean
-  readonly stopped: () => boolean
-  readonly metrics: Metrics
-  readonly faults: Faults
-  /** Committed state only. */
-  readonly read: Reader
-  readonly lastSeq: () => number
-  readonly passing: () => readonly Passing[]
-  readonly depths: () => Readonly<Record<string, number>>
-  /** Resolves when every batch so far is committed, flushed and published. */
-  readonly settled: () => Promise<void>
-  /** Unsubscribes and takes nothing more. Does not close store and bus, which are the caller's. */
-  readonly stop: () => Promise<void>
-}
+export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 
 type StepEvent =
   | { readonly type: 'frame'; readonly frame: Frame; readonly busy?: boolean }
-  | { readonly type: 'command'; readonly name: string; readonly args: Readonly<Record<string, unknown>>; readonly answer: (answer: Answer) => void }
+  | {
+      readonly type: 'command'
+      readonly name: string
+      readonly args: Readonly<Record<string, unknown>>
+      readonly answer: (answer: Answer) => void
+    }
   | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
   | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
   | { readonly type: 'gone'; readonly key: string }
@@ -164,7 +75,6 @@ export const createHost = (deps: HostDeps): Host => {
   const admissions = createQueue<StepEvent>(deps.maxAdmissions ?? LIMITS.maxAdmissionQueue)
   const overflow = createQueue<StepEvent>(MAX_OVERFLOW)
   const parking = createParking<Frame>(LIMITS.maxParkedForCredential)
-  const queries = createCredentialQueries()
   const outbox = createOutbox(fraction)
   const passing: Passing[] = []
   const waiters = new Map<string, ((value: unknown) => void)[]>()
@@ -199,7 +109,7 @@ export const createHost = (deps: HostDeps): Host => {
     peerRealms: deps.peerRealms,
     framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
   }
-  const definition: NodeDefinition<any> = deps.define(services)
+  const definition: AnyNodeDefinition = deps.define(services)
   const head = openHead(committed, self.id, trust.networkId)
   const chain = { current: { seq: head.seq, hash: head.hash } }
   const clock = ledgerClock(deps.clock, head.highestNowMs)
@@ -210,8 +120,6 @@ export const createHost = (deps: HostDeps): Host => {
   let started = false
   let commitsInFlight = 0
   let jobsRunning = 0
-  let lastSweepMs = Number.NEGATIVE_INFINITY
-  let sweepAgain = false
   let persistedMs = head.highestNowMs
   let tail: Promise<void> = Promise.resolve()
   /** Batches whose publishing waits in the tail. */
@@ -230,7 +138,13 @@ export const createHost = (deps: HostDeps): Host => {
     if (key === undefined) devices.set(name, (key = signingKeyFromSeed(trust.engine, seed)))
     return key
   }
-  const composer = { self, networkId: trust.networkId, random: random.bytes, roleOf, guestKey: (token: string) => guests.get(token)?.signing.publicKey }
+  const composer = {
+    self,
+    networkId: trust.networkId,
+    random: random.bytes,
+    roleOf,
+    guestKey: (token: string) => guests.get(token)?.signing.publicKey,
+  }
   const dispatcher = createDispatcher({
     self,
     networkId: trust.networkId,
@@ -238,7 +152,8 @@ export const createHost = (deps: HostDeps): Host => {
     keyring: { host: deps.signing, device: deviceKey, guest: guests.get },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
-    credentialOf: (host) => credentials.byId(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
+    credentialOf: (host) =>
+      credentials.byId(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
     drop: (send) => faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
@@ -263,34 +178,40 @@ export const createHost = (deps: HostDeps): Host => {
     },
     onRecord: (entry, { record }) => {
       const level = record?.level ?? (entry.refused === undefined ? 'info' : 'warn')
-      log.write(level, entry.event ?? 'refused', { kind: entry.name, ids: entry.ids.map(toHex), ...(entry.refused === undefined ? {} : { code: entry.refused }), ...record?.fields })
+      log.write(level, entry.event ?? 'refused', {
+        kind: entry.name,
+        ids: entry.ids.map(toHex),
+        ...(entry.refused === undefined ? {} : { code: entry.refused }),
+        ...record?.fields,
+      })
     },
     onUnsendable: (kind, to) => log.write('warn', 'message not made: its guest login is gone', { kind, to }),
   })
 
-  /** Asks a data center for a credential, unless it was asked a moment ago. */
-  const missing = (batch: Batch, what: Missing, nowMs: number): void => {
-    const ask = queryFor(what, nowMs)
-    if (ask !== undefined) batch.outs.push({ send: ask, outboxKey: undefined })
-  }
-  const queryFor = (what: Missing, nowMs: number) => {
-    const realm = self.role === 'dc' ? realmOf(what.id) : self.realm
-    if ((self.role === 'dc' && realm === self.realm) || !queries.shouldAsk(what, nowMs)) return undefined
-    metrics.count('credentialQueries')
-    const body = what.keyId === undefined ? { id: what.id } : { id: what.id, keyId: what.keyId }
-    return compose(composer, { kind: 'credential-query', to: dataCenterAddress(realm), body, delivery: { once: true } }, nowMs)
-  }
+  const publisher = createPublisher({
+    self,
+    chain: deps.chains[0] ?? [],
+    bus,
+    staged,
+    outbox,
+    composer,
+    dispatcher,
+    metrics,
+    onGone: (key) => void completions.push({ type: 'gone', key }),
+  })
+  const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
   const sealingKeyId = keyOfBytes(keyIdOf('x25519', deps.sealing.publicKey))
   const inbox = createInbox({
     self,
-    definition: definition as NodeDefinition,
+    definition,
     staged,
     trust,
     opener: createOpener(trust.engine),
     secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
     credentials: { ...credentials, roleOf },
-    isAddressee: (id) => ownAddresses.has(id) || (definition.isAddressee ?? definition.answersTo)?.(staged, id) === true,
+    isAddressee: (id) =>
+      ownAddresses.has(id) || (definition.isAddressee ?? definition.answersTo)?.(staged, id) === true,
     outbox,
     composer,
     applier,
@@ -299,7 +220,7 @@ export const createHost = (deps: HostDeps): Host => {
     log,
     gate: () => (clock.jumped() ? 'paused' : gate),
     contextAt,
-    missing,
+    missing: publisher.ask,
     release: (frames) => frames.forEach(enqueue),
   })
 
@@ -332,80 +253,39 @@ export const createHost = (deps: HostDeps): Host => {
         const { name, input } = event.job
         const handler = definition.finished[name]
         if (handler === undefined) return
-        applier.apply(batch, handler(staged, { name, input, result: event.result }, contextAt(nowMs)), { trigger: 'job', name, ids: [] }, nowMs)
+        applier.apply(
+          batch,
+          handler(staged, { name, input, result: event.result }, contextAt(nowMs)),
+          { trigger: 'job', name, ids: [] },
+          nowMs,
+        )
         return
       }
       case 'policy':
         policy = event.policy
         staged.write(put(policyTable, keyOf('current'), { policy: policy.json, configured: policy.configured }))
-        applier.journal({ atMs: nowMs, trigger: 'policy', name: 'set-policy', ids: [], sends: [], postings: [], fields: policy.json })
+        applier.journal({
+          atMs: nowMs,
+          trigger: 'policy',
+          name: 'set-policy',
+          ids: [],
+          sends: [],
+          postings: [],
+          fields: policy.json,
+        })
         batch.after.push(() => event.answer(OK(null)))
         return
       case 'gone':
-        inbox.dropEntry(event.key)
+        publisher.dropEntry(event.key)
         return
       case 'started':
-        applier.apply(batch, definition.started(staged, {}, contextAt(nowMs)), { trigger: 'started', name: self.id, ids: [] }, nowMs)
+        applier.apply(
+          batch,
+          definition.started(staged, {}, contextAt(nowMs)),
+          { trigger: 'started', name: self.id, ids: [] },
+          nowMs,
+        )
     }
-  }
-
-  /** Deadlines that have come, earliest first, and transport ids past their retention. */
-  const sweep = (batch: Batch, nowMs: number): void => {
-    if (!sweepAgain && nowMs - lastSweepMs < LIMITS.sweepEveryMs) return
-    lastSweepMs = nowMs
-    const due = [...staged.scan(deadlineTable, [], { before: [nowMs + 1], limit: LIMITS.maxDeadlinesPerStep })]
-    sweepAgain = due.length === LIMITS.maxDeadlinesPerStep
-    for (const [key, { name, key: of }] of due) {
-      // An earlier deadline of this sweep may have cleared it.
-      if (staged.get(deadlineTable, key) === undefined) continue
-      staged.write(remove(deadlineTable, key))
-      metrics.count('deadlines')
-      const handler = definition.deadlines[name]
-      if (handler === undefined) throw new Error(`no handler for the deadline ${name}`)
-      const event: DeadlineEvent = { name, key: of, atMs: Number(new DataView(key.buffer, key.byteOffset).getBigUint64(0)) }
-      applier.apply(batch, handler(staged, event, contextAt(nowMs)), { trigger: 'deadline', name, ids: [] }, nowMs)
-    }
-    const past = staged.scan(seenPruneTable, [], { before: [Math.max(0, nowMs - LIMITS.transportIdRetentionMs)], limit: LIMITS.maxDeadlinesPerStep })
-    for (const [key, { ref }] of [...past]) {
-      staged.write(remove(seenPruneTable, key))
-      staged.write(remove(seenTable, ref))
-    }
-  }
-
-  /** Sends again what has waited long enough. Its rows are on disk already. */
-  const resend = (nowMs: number): void => {
-    if (!bus.connected) return
-    const outs: Batch['outs'] = []
-    for (const { key } of outbox.due(nowMs, LIMITS.maxOutboxResendsPerStep)) {
-      const row = staged.get(outboxTable, keyBytes(key))
-      if (row !== undefined && (row.expiresAtMs === undefined || row.expiresAtMs > nowMs)) outs.push({ send: row, outboxKey: key })
-      else {
-        if (row !== undefined) metrics.count('expiredInOutbox')
-        inbox.dropEntry(key)
-      }
-    }
-    metrics.count('resent', outs.length)
-    if (outs.length > 0) publish(outs, nowMs)
-  }
-
-  const publish = (outs: Batch['outs'], nowMs: number): void => {
-    if (outs.length === 0) return
-    const results = dispatcher.dispatch(outs.map(({ send }) => send), nowMs)
-    const asks: NonNullable<ReturnType<typeof queryFor>>[] = []
-    results.forEach((sent, at) => {
-      const { send, outboxKey } = outs[at] as Batch['outs'][number]
-      metrics.count(sent.result === 'sent' ? 'published' : 'notSent')
-      if (sent.result === 'waits' && sent.needs !== undefined) {
-        const ask = queryFor({ id: sent.needs }, nowMs)
-        if (ask !== undefined) asks.push(ask)
-      }
-      if (outboxKey === undefined) return
-      const digest = toHex(send.digest)
-      if (sent.result === 'sent') outbox.sent(outboxKey, digest, nowMs)
-      else if (sent.result === 'waits') outbox.postpone(outboxKey, digest, nowMs)
-      else if (outbox.get(outboxKey)?.digest === digest) completions.push({ type: 'gone', key: outboxKey })
-    })
-    if (asks.length > 0) dispatcher.dispatch(asks, nowMs)
   }
 
   const runJobs = (jobs: readonly Job[]): void => {
@@ -428,7 +308,7 @@ export const createHost = (deps: HostDeps): Host => {
   /** What follows a batch once it is durable. */
   const conclude = (batch: Batch): void => {
     if (failed) return
-    publish(batch.outs, clock.now())
+    publisher.publish(batch.outs, clock.now())
     for (const act of batch.after) act()
     for (const { topic, value } of batch.announcements) {
       const waiting = waiters.get(topic)
@@ -442,7 +322,9 @@ export const createHost = (deps: HostDeps): Host => {
     if (failed) return
     failed = true
     stopped = true
-    log.write('error', 'the host stops', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    log.write('error', 'the host stops', {
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
     deps.onFatal(error)
   }
 
@@ -453,7 +335,15 @@ export const createHost = (deps: HostDeps): Host => {
       return
     }
     if (!clock.jumped()) persistedMs = nowMs
-    staged.write(put(headTable, keyOf('head'), { host: self.id, networkId: trust.networkId, seq: chain.current.seq, hash: chain.current.hash, highestNowMs: persistedMs }))
+    staged.write(
+      put(headTable, keyOf('head'), {
+        host: self.id,
+        networkId: trust.networkId,
+        seq: chain.current.seq,
+        hash: chain.current.hash,
+        highestNowMs: persistedMs,
+      }),
+    )
     const { mutations, settle } = staged.take()
     commitsInFlight += 1
     metrics.count('commits')
@@ -497,8 +387,8 @@ export const createHost = (deps: HostDeps): Host => {
     const beganMs = deps.clock.monotonicMs()
     let events = 0
     try {
-      sweep(batch, nowMs)
-      resend(nowMs)
+      sweeper.sweep(batch, nowMs)
+      publisher.resend(nowMs)
       for (; events < LIMITS.maxStepEvents; events++) {
         const event = completions.shift() ?? admissions.shift() ?? overflow.shift()
         if (event === undefined) break
@@ -514,7 +404,7 @@ export const createHost = (deps: HostDeps): Host => {
       fail(error)
       return false
     }
-    return events > 0 || sweepAgain
+    return events > 0 || sweeper.more()
   }
   /** After `stop`, what came before it is still decided. */
   const draining = (): boolean => completions.size + admissions.size > 0
@@ -547,14 +437,17 @@ export const createHost = (deps: HostDeps): Host => {
     step,
     nextDueAtMs: () => {
       if (completions.size + admissions.size + overflow.size > 0) return clock.now()
-      return Math.min(lastSweepMs === Number.NEGATIVE_INFINITY ? 0 : lastSweepMs + LIMITS.sweepEveryMs, bus.connected ? (outbox.nextDueAtMs() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY)
+      const resendAtMs = bus.connected ? outbox.nextDueAtMs() : undefined
+      return Math.min(sweeper.nextAtMs(), resendAtMs ?? Number.POSITIVE_INFINITY)
     },
     command: (name, args) =>
       new Promise((resolve) => {
         const starts = definition.admissions?.includes(name) === true
         if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
-        else if (starts && (gate !== 'open' || clock.jumped())) resolve(REFUSED('PAUSED', 'this host admits nothing new for now'))
-        else if (!(starts ? admissions : completions).push({ type: 'command', name, args, answer: resolve })) resolve(REFUSED('BUSY', 'the queue is full'))
+        else if (starts && (gate !== 'open' || clock.jumped()))
+          resolve(REFUSED('PAUSED', 'this host admits nothing new for now'))
+        else if (!(starts ? admissions : completions).push({ type: 'command', name, args, answer: resolve }))
+          resolve(REFUSED('BUSY', 'the queue is full'))
         else deps.onWork()
       }),
     ask: (name, args) => {

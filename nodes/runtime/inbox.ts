@@ -19,7 +19,7 @@ import { refusalAddressee, type Applier, type Batch, type Trigger } from './appl
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { decision, refuse, remove, type Context, type Decision, type NodeDefinition, type Self } from './node.ts'
+import { decision, refuse, remove, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
 import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
@@ -32,7 +32,7 @@ export type Frame = { readonly subject: Subject; readonly bytes: Uint8Array }
 
 export type InboxDeps = {
   readonly self: Self
-  readonly definition: NodeDefinition
+  readonly definition: AnyNodeDefinition
   readonly staged: Staged
   readonly trust: Trust
   readonly opener: Opener
@@ -57,7 +57,9 @@ const TRACED_FIELDS = ['prId', 'pnId', 'txId', 'orderId', 'holdId', 'batchId', '
 
 const idsOf = (message: Verified): readonly Uint8Array[] => {
   const body = message.body as Readonly<Record<string, unknown>>
-  const ids = TRACED_FIELDS.map((field) => body[field]).filter((value): value is Uint8Array => value instanceof Uint8Array)
+  const ids = TRACED_FIELDS.map((field) => body[field]).filter(
+    (value): value is Uint8Array => value instanceof Uint8Array,
+  )
   return KINDS[message.kind].id === null ? ids : [businessId(message.kind, message.header, message.body), ...ids]
 }
 
@@ -86,15 +88,29 @@ export const createInbox = (deps: InboxDeps) => {
     if (stored !== undefined) batch.outs.push({ send: stored, outboxKey: undefined })
   }
 
-  const onUnopened = (batch: Batch, frame: Frame, code: FailureCode, detail: string, about: About, nowMs: number): void => {
+  const onUnopened = (
+    batch: Batch,
+    frame: Frame,
+    code: FailureCode,
+    detail: string,
+    about: About,
+    nowMs: number,
+  ): void => {
     const { subject } = frame
     if (about.missing !== undefined) {
       const from = about.header?.from
       const missing: Missing | undefined =
-        'id' in about.missing ? { id: about.missing.id } : typeof from === 'string' ? { id: from, keyId: about.missing.keyId } : undefined
+        'id' in about.missing
+          ? { id: about.missing.id }
+          : typeof from === 'string'
+            ? { id: from, keyId: about.missing.keyId }
+            : undefined
       if (missing !== undefined) {
-        if (deps.parking.park(missing.keyId === undefined ? missing.id : toHex(missing.keyId), frame)) metrics.count('parked')
+        if (deps.parking.park(missing.keyId === undefined ? missing.id : toHex(missing.keyId), frame))
+          metrics.count('parked')
         deps.missing(batch, missing, nowMs)
+        log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: missing.id })
+        return
       }
     }
     if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {
@@ -144,20 +160,30 @@ export const createInbox = (deps: InboxDeps) => {
   }
   const releaseFor = (chain: NonNullable<Verified['chain']>): void => {
     for (const record of [chain.processorKey, chain.hostKey])
-      if (record !== undefined) deps.release([...deps.parking.take(toHex(record.keyId)), ...deps.parking.take(record.owner)])
+      if (record !== undefined)
+        deps.release([...deps.parking.take(toHex(record.keyId)), ...deps.parking.take(record.owner)])
   }
 
   /** The stored message that a receipt or refusal speaks of, if its sender may speak of it. */
-  const spokenOf = (digest: Uint8Array, message: Verified): { readonly key: Uint8Array; readonly row: StoredSend } | undefined => {
+  const spokenOf = (
+    digest: Uint8Array,
+    message: Verified,
+  ): { readonly key: Uint8Array; readonly row: StoredSend } | undefined => {
     const text = outbox.keyOfDigest(toHex(digest))
     if (text === undefined) return undefined
     const key = keyBytes(text)
     const row = staged.get(outboxTable, key)
     if (row === undefined) return undefined
     const { role, host } = message.sender
-    const fits = (row.responderRole === undefined || row.responderRole === role) && (row.responderId === undefined || row.responderId === host)
+    const fits =
+      (row.responderRole === undefined || row.responderRole === role) &&
+      (row.responderId === undefined || row.responderId === host)
     if (fits) return { key, row }
-    log.write('warn', 'answer from a host that does not process the message', { kind: message.kind, from: host, of: row.kind })
+    log.write('warn', 'answer from a host that does not process the message', {
+      kind: message.kind,
+      from: host,
+      of: row.kind,
+    })
     return undefined
   }
 
@@ -167,7 +193,12 @@ export const createInbox = (deps: InboxDeps) => {
     if (found === undefined) return
     applier.forget(found.key)
     const { kind } = found.row
-    applier.apply(batch, definition.receipted(staged, { kind, key: found.key }, deps.contextAt(nowMs)), { ...trigger, trigger: 'receipted', name: kind }, nowMs)
+    applier.apply(
+      batch,
+      definition.receipted(staged, { kind, key: found.key }, deps.contextAt(nowMs)),
+      { ...trigger, trigger: 'receipted', name: kind },
+      nowMs,
+    )
   }
 
   const onRefusal = (batch: Batch, message: Verified<'refusal'>, trigger: Trigger, nowMs: number): void => {
@@ -184,13 +215,21 @@ export const createInbox = (deps: InboxDeps) => {
     const { kind } = found.row
     const event = { kind, key: found.key, code, detail: message.body.detail, by: message.sender.host }
     log.write('warn', 'refused', { kind, code, detail: message.body.detail, by: event.by })
-    applier.apply(batch, definition.refused(staged, event, deps.contextAt(nowMs)), { ...trigger, trigger: 'refused', name: kind }, nowMs)
+    applier.apply(
+      batch,
+      definition.refused(staged, event, deps.contextAt(nowMs)),
+      { ...trigger, trigger: 'refused', name: kind },
+      nowMs,
+    )
   }
 
   const onCredential = (message: Verified<'credential-record'>, nowMs: number): void => {
     const learned = credentials.verifyAndLearn(message.body.chain, nowMs)
     if (!learned.ok) {
-      log.write('warn', 'a data center gave a chain that does not hold', { code: learned.failure.code, from: message.sender.host })
+      log.write('warn', 'a data center gave a chain that does not hold', {
+        code: learned.failure.code,
+        from: message.sender.host,
+      })
       return
     }
     if (learned.value.rows.length > 0) metrics.count('credentialsLearned')
@@ -204,18 +243,34 @@ export const createInbox = (deps: InboxDeps) => {
       metrics.count('undeliverable')
       const { role, host } = message.sender
       if (role !== 'cpp' && role !== 'mpp' && role !== 'dc') return
-      const body = { digest: message.digest, code: failureNumber('UNKNOWN_DESTINATION'), detail: `no route for ${message.kind}` }
-      applier.apply(batch, decision({ sends: [{ kind: 'undeliverable', to: host, body, delivery: { once: true } }] }), trigger, nowMs)
+      const body = {
+        digest: message.digest,
+        code: failureNumber('UNKNOWN_DESTINATION'),
+        detail: `no route for ${message.kind}`,
+      }
+      applier.apply(
+        batch,
+        decision({ sends: [{ kind: 'undeliverable', to: host, body, delivery: { once: true } }] }),
+        trigger,
+        nowMs,
+      )
       return
     }
     metrics.count('relayed')
-    const relayed = { relay: message.kind, frame: message.frame, digest: message.digest, nextHop: next, delivery: { once: true } } as const
+    const relayed = {
+      relay: message.kind,
+      frame: message.frame,
+      digest: message.digest,
+      nextHop: next,
+      delivery: { once: true },
+    } as const
     applier.apply(batch, decision({ sends: [relayed] }), trigger, nowMs)
   }
 
   const judge = (message: Verified, here: Role, nowMs: number): Decision | undefined => {
     const { kind, header, sender } = message
-    if (header.sentAtMs > nowMs + LIMITS.maxFutureSkewMs) return refuse('CLOCK_SKEW', `${header.sentAtMs - nowMs} ms ahead`)
+    if (header.sentAtMs > nowMs + LIMITS.maxFutureSkewMs)
+      return refuse('CLOCK_SKEW', `${header.sentAtMs - nowMs} ms ahead`)
     // Judged where the message ends: a hop on the way would only add its clock to the question.
     if (header.expiresAtMs !== undefined && header.expiresAtMs <= nowMs && isFinalHop(kind, sender.role, here))
       return refuse('MESSAGE_EXPIRED', `${nowMs - header.expiresAtMs} ms late`)
@@ -270,13 +325,18 @@ export const createInbox = (deps: InboxDeps) => {
     }
     learnFrom(message, nowMs)
     const judged = judge(message, guest ? 'guest' : self.role, nowMs)
-    const handler = (definition.messages as Readonly<Record<string, ((...args: unknown[]) => Decision) | undefined>>)[kind]
-    if (judged === undefined && handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
-    const decided = judged ?? (handler as (...args: unknown[]) => Decision)(staged, { message, ref }, deps.contextAt(nowMs))
+    const handler = definition.messages[kind]
+    if (handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
+    const decided = judged ?? handler(staged, { message, ref }, deps.contextAt(nowMs))
     applier.apply(batch, decided, { ...trigger, ref }, nowMs)
   }
 
-  const onSeen = (batch: Batch, message: Verified, seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array }, nowMs: number): void => {
+  const onSeen = (
+    batch: Batch,
+    message: Verified,
+    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array },
+    nowMs: number,
+  ): void => {
     if (!equalBytes(seen.digest, message.digest)) {
       metrics.count('idReused')
       log.write('warn', 'id used again with other content', { kind: message.kind, from: message.sender.host })
@@ -290,12 +350,6 @@ export const createInbox = (deps: InboxDeps) => {
     send(batch, outboxTable.decode(seen.answer))
   }
 
-  /** Drops outbox entries whose key is gone or whose message has expired. */
-  const dropEntry = (keyText: string): void => {
-    const key = keyBytes(keyText)
-    outbox.forget(keyText)
-    staged.write(remove(outboxTable, key))
-  }
-  return { handle, dropEntry }
+  return { handle }
 }
 export type Inbox = ReturnType<typeof createInbox>

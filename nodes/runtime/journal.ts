@@ -12,7 +12,10 @@ export const NO_HASH = new Uint8Array(32)
 export type Chain = { readonly seq: number; readonly hash: Uint8Array }
 
 /** The entry that follows `last`, and the chain's new end. */
-export const appendEntry = (last: Chain, entry: Omit<JournalRow, 'seq' | 'prevHash'>): { readonly row: JournalRow; readonly chain: Chain } => {
+export const appendEntry = (
+  last: Chain,
+  entry: Omit<JournalRow, 'seq' | 'prevHash'>,
+): { readonly row: JournalRow; readonly chain: Chain } => {
   const row: JournalRow = { ...entry, seq: last.seq + 1, prevHash: last.hash }
   return { row, chain: { seq: row.seq, hash: hash(journalTable.encode(row)) } }
 }
@@ -30,12 +33,15 @@ export const checkChain = (
   let expected: Uint8Array | undefined = fromSeq === 1 ? NO_HASH : undefined
   let seq = fromSeq
   for (const [, row] of read.scan(journalTable, [], { from: [fromSeq], before: [head.seq + 1] })) {
-    if (row.seq !== seq || (expected !== undefined && !equalBytes(row.prevHash, expected))) return { entries, brokenAtSeq: seq }
+    if (row.seq !== seq || (expected !== undefined && !equalBytes(row.prevHash, expected)))
+      return { entries, brokenAtSeq: seq }
     expected = hash(journalTable.encode(row))
     entries += 1
     seq += 1
   }
-  const whole = seq === head.seq + 1 && (expected === undefined ? head.seq < fromSeq : equalBytes(expected, head.seq === 0 ? NO_HASH : head.hash))
+  const whole =
+    seq === head.seq + 1 &&
+    (expected === undefined ? head.seq < fromSeq : equalBytes(expected, head.seq === 0 ? NO_HASH : head.hash))
   return { entries, brokenAtSeq: whole ? undefined : seq }
 }
 

@@ -54,7 +54,9 @@ const convert = (schema: TSchema, json: unknown): unknown => {
     )
     return Object.fromEntries(
       Object.entries(json).map(([name, field]) => {
-        const of = Object.hasOwn(properties, name) ? properties[name] : patterns.find(([pattern]) => pattern.test(name))?.[1]
+        const of = Object.hasOwn(properties, name)
+          ? properties[name]
+          : patterns.find(([pattern]) => pattern.test(name))?.[1]
         return [name, of === undefined ? field : convert(of, field)]
       }),
     )

@@ -3,7 +3,7 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { fromJson, toJson } from './json.ts'
 import { NO_HASH } from './journal.ts'
-import type { NodeDefinition, Reader } from './node.ts'
+import type { AnyNodeDefinition, Reader } from './node.ts'
 import { headTable, journalTable, policyTable, type HeadRow } from './runtime-tables.ts'
 
 /** The ledger is another host's or another network's, or its end does not fit its journal. */
@@ -23,7 +23,9 @@ export const openHead = (read: Reader, host: string, networkId: Uint8Array): Hea
   if (head.seq === 0) return head
   const last = read.get(journalTable, head.seq)
   if (last === undefined || !equalBytes(hash(journalTable.encode(last)), head.hash))
-    throw new LedgerMismatch(`the journal does not end as the ledger says (entry ${head.seq}): restore the ledger from a copy`)
+    throw new LedgerMismatch(
+      `the journal does not end as the ledger says (entry ${head.seq}): restore the ledger from a copy`,
+    )
   return head
 }
 
@@ -42,7 +44,7 @@ export type PolicyState = {
  * The policy in force: what an operator set last, unless the configuration has changed since, which is an operator's act too.
  * @throws TypeError when it does not fit the node's schema
  */
-export const readPolicy = (read: Reader, definition: NodeDefinition<any>, configured: unknown): PolicyState => {
+export const readPolicy = (read: Reader, definition: AnyNodeDefinition, configured: unknown): PolicyState => {
   const text = toJson(configured ?? {})
   const parse = (json: unknown): unknown => {
     const whole = { ...definition.policyDefaults, ...(json as object) }

@@ -49,11 +49,14 @@ export const lmdbStore = (path: string): Store => {
         : { start: low, end: high }
       // A snapshot of its own would be held by an iterator that is left early.
       for (const { key, value } of env.getRange({ ...bounds, snapshot: false }))
-        yield [plain((key as Buffer).subarray(prefix.length)), plain(value as Buffer)]
+        yield [plain(key.subarray(prefix.length)), plain(value)]
     },
     commit: async (mutations) => {
       checkMutations(mutations)
-      const puts = mutations.map(({ table, key, value }) => ({ key: keyOf(table, key), value: value === undefined ? undefined : asBuffer(value) }))
+      const puts = mutations.map(({ table, key, value }) => ({
+        key: keyOf(table, key),
+        value: value === undefined ? undefined : asBuffer(value),
+      }))
       if (puts.length === 0) return
       const committed = env.batch(() => {
         for (const { key, value } of puts) {
@@ -88,9 +91,14 @@ const checkFile = (path: string): void => {
   try {
     const head = Buffer.alloc(2 * MAX_PAGE_BYTES)
     const length = readSync(file, head, 0, head.length, 0)
-    const isMeta = (page: number): boolean => head.subarray(page + MAGIC_AT).subarray(0, MAGIC.length).equals(MAGIC)
+    const isMeta = (page: number): boolean =>
+      head
+        .subarray(page + MAGIC_AT)
+        .subarray(0, MAGIC.length)
+        .equals(MAGIC)
     const pageBytes = head.readUInt32LE(PAGE_SIZE_AT)
-    if (isMeta(0) && pageBytes >= 512 && pageBytes <= MAX_PAGE_BYTES && length >= 2 * pageBytes && isMeta(pageBytes)) return
+    if (isMeta(0) && pageBytes >= 512 && pageBytes <= MAX_PAGE_BYTES && length >= 2 * pageBytes && isMeta(pageBytes))
+      return
     throw new LedgerDamaged(path, new Error('no LMDB meta pages'))
   } finally {
     closeSync(file)
@@ -100,7 +108,15 @@ const checkFile = (path: string): void => {
 const openFile = (path: string) => {
   checkFile(path)
   try {
-    return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', separateFlushed: true, cache: false, maxReaders: 16 })
+    return open<Buffer, Buffer>({
+      path,
+      noSubdir: true,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      separateFlushed: true,
+      cache: false,
+      maxReaders: 16,
+    })
   } catch (cause) {
     throw new LedgerDamaged(path, cause)
   }

@@ -9,7 +9,11 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 export type Log = {
-  readonly write: (level: Exclude<LogLevel, 'silent'>, message: string, fields?: Readonly<Record<string, unknown>>) => void
+  readonly write: (
+    level: Exclude<LogLevel, 'silent'>,
+    message: string,
+    fields?: Readonly<Record<string, unknown>>,
+  ) => void
   readonly unauthenticated: (fields: Readonly<Record<string, unknown>>) => void
 }
 
@@ -39,8 +43,10 @@ export const pinoLog = (
         written = 0
       }
       written += 1
-      if (written <= LIMITS.maxUnauthenticatedLogsPerMinute) logger.warn(plain(fields), 'frame dropped: not authenticated')
-      else if (written === LIMITS.maxUnauthenticatedLogsPerMinute + 1) logger.warn('more frames dropped in this minute; see the counter')
+      if (written <= LIMITS.maxUnauthenticatedLogsPerMinute)
+        logger.warn(plain(fields), 'frame dropped: not authenticated')
+      else if (written === LIMITS.maxUnauthenticatedLogsPerMinute + 1)
+        logger.warn('more frames dropped in this minute; see the counter')
     },
     flush: () => stream.flushSync(),
   }

@@ -98,8 +98,12 @@ export type Relay = {
   readonly delivery: Delivery
 }
 
+/** A table of any row: tables of different rows stand in one list, and a row's type is its table's. */
+// oxlint-disable-next-line typescript/no-explicit-any -- a row type stands on both sides of encode and decode
+export type AnyTable = Table<any>
+
 export type Write = {
-  readonly table: Table<any>
+  readonly table: AnyTable
   readonly key: Uint8Array
   /** undefined deletes. */
   readonly row: object | undefined
@@ -233,9 +237,10 @@ export type Figure = {
   readonly valueMinor: bigint
 }
 
+// oxlint-disable-next-line typescript/no-explicit-any -- a policy stands only where handlers read it: any fits any node
 export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly role: R
-  readonly tables: readonly Table<any>[]
+  readonly tables: readonly AnyTable[]
   /** One handler for each kind this role receives: the compiler demands every one. */
   readonly messages: { readonly [K in HandledKind<R>]: Handler<Incoming<K>, Policy> }
   readonly deadlines: Readonly<Record<string, Handler<DeadlineEvent, Policy>>>
@@ -281,4 +286,10 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   ) => { readonly role: Role; readonly host: string } | undefined
   /** Is the node ready to serve: registered, enrolled? Part of readiness beside ledger and bus. */
   readonly ready: (read: Reader, context: Context<Policy>) => boolean
+}
+
+/** A definition of whatever role and policy, as the runtime takes it. */
+export type AnyNodeDefinition = Omit<NodeDefinition, 'messages'> & {
+  // oxlint-disable-next-line typescript/no-explicit-any -- handlers of different kinds stand in one map
+  readonly messages: { readonly [K in KindName]?: Handler<any, any> }
 }

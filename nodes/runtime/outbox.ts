@@ -93,8 +93,10 @@ export const createOutbox = (random: () => number): Outbox => {
       return undefined
     },
     hasten: (nowMs, withinMs) => {
-      for (const entry of [...entries.values()])
-        if (entry.dueAtMs !== undefined) place({ ...entry, dueAtMs: Math.min(entry.dueAtMs, nowMs + Math.floor(withinMs * random())) })
+      // A copy: placing an entry changes the map.
+      for (const entry of Array.from(entries.values()))
+        if (entry.dueAtMs !== undefined)
+          place({ ...entry, dueAtMs: Math.min(entry.dueAtMs, nowMs + Math.floor(withinMs * random())) })
     },
   }
 }

@@ -36,13 +36,20 @@ const wayOf = (composer: Composer, kind: KindName, from: Role, to: string, nextH
   const known = isGuestToken(to) ? 'guest' : composer.roleOf(to)
   const final = known ?? (new Set(paths.map((path) => path.at(-1))).size === 1 ? paths[0]?.at(-1) : undefined)
   const direct = nextHop === undefined ? undefined : paths.find((path) => path.length === 2 && path[1] === nextHop.role)
-  const path = direct ?? paths.find((one) => one.at(-1) === final) ?? (nextHop === undefined ? undefined : paths.find((one) => one[1] === nextHop.role))
+  const path =
+    direct ??
+    paths.find((one) => one.at(-1) === final) ??
+    (nextHop === undefined ? undefined : paths.find((one) => one[1] === nextHop.role))
   if (path === undefined) {
     if (known !== undefined) throw new InvariantBroken(`${kind} has no way from ${from} to ${known} ${to}`)
     return { toHost: to }
   }
   const routed = path.length > 2 && isDc(path[1])
-  const hop = nextHop ?? (routed ? { role: 'dc' as const, host: dataCenterAddress(composer.self.realm) } : { role: path.at(-1) as Role, host: to })
+  const hop =
+    nextHop ??
+    (routed
+      ? { role: 'dc' as const, host: dataCenterAddress(composer.self.realm) }
+      : { role: path.at(-1) as Role, host: to })
   const responderRole = nextProcessor(path, 0) as Role
   const isFinal = responderRole === path.at(-1)
   const responderId = hop.role !== 'dc' ? hop.host : isFinal && responderRole !== 'dc' ? to : undefined
@@ -80,7 +87,9 @@ export const compose = (composer: Composer, message: Message, nowMs: number): St
     body: content.bodyBytes,
     digest: content.digest,
     ...way,
-    ...(message.beside === undefined ? {} : { beside: encodeBeside(kind, message.beside as NonNullable<Beside<KindName>> as never) }),
+    ...(message.beside === undefined
+      ? {}
+      : { beside: encodeBeside(kind, message.beside as NonNullable<Beside<KindName>> as never) }),
     ...(signer === undefined ? {} : { signer: guest === undefined ? `device ${String(from)}` : `guest ${guest}` }),
     ...(message.sealingKey === undefined ? {} : { sealingKey: message.sealingKey }),
     ...(message.expiresAtMs === undefined ? {} : { expiresAtMs: message.expiresAtMs }),
@@ -92,7 +101,12 @@ export const composeRelay = (self: Self, relay: Relay): StoredSend => {
   const { nextHop } = relay
   const path = (kindRow(relay.relay).paths as readonly Path[]).find((one) => {
     const at = one.indexOf(self.role)
-    return at >= 0 && (one[at + 1] === nextHop.role || (isDc(one[at + 1]) && nextHop.role === 'dc') || (one[at + 1] === 'dc?' && one[at + 2] === nextHop.role))
+    return (
+      at >= 0 &&
+      (one[at + 1] === nextHop.role ||
+        (isDc(one[at + 1]) && nextHop.role === 'dc') ||
+        (one[at + 1] === 'dc?' && one[at + 2] === nextHop.role))
+    )
   })
   if (path === undefined) throw new InvariantBroken(`${self.role} may not relay ${relay.relay} to ${nextHop.role}`)
   const responderRole = nextHop.role === 'dc' ? nextProcessor(path, path.indexOf(self.role)) : nextHop.role

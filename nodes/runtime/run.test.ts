@@ -12,10 +12,10 @@ import { issueProcessor, type ProcessorRole } from '../../protocol/statements.ts
 import { bareDefinition } from './bare-definition.ts'
 import { readHostConfig, readHostCredentials } from './bundle.ts'
 import { ControlError, connectControl } from './control-client.ts'
-import type { NodeServices } from './host.ts'
+import type { NodeServices } from './host-types.ts'
 import { LedgerLocked } from './ledger-lock.ts'
 import { silentLog } from './log.ts'
-import { decision, put, type NodeDefinition } from './node.ts'
+import { decision, put, type AnyNodeDefinition } from './node.ts'
 import { startHost, type RunningHost } from './run.ts'
 import { defineTable, keyOf } from './table.ts'
 import { testBytes, testId } from './testing.ts'
@@ -29,8 +29,19 @@ const bank = () =>
       'hold-order': (_read, event) =>
         decision({
           writes: [put(notes, keyOf(event.message.body.holdId), { text: 'held' })],
-          sends: [{ kind: 'hold-answer', to: event.message.sender.host, body: { holdId: event.message.body.holdId, result: 'held' }, delivery: { answers: event.ref } }],
-          record: { event: 'held', ids: [event.message.body.holdId], fields: { amountMinor: event.message.body.amountMinor } },
+          sends: [
+            {
+              kind: 'hold-answer',
+              to: event.message.sender.host,
+              body: { holdId: event.message.body.holdId, result: 'held' },
+              delivery: { answers: event.ref },
+            },
+          ],
+          record: {
+            event: 'held',
+            ids: [event.message.body.holdId],
+            fields: { amountMinor: event.message.body.amountMinor },
+          },
         }),
     },
     reads: { report: () => ({ role: 'bank', id: 'hu-kh', sum: 12n, bytes: new Uint8Array([1, 255]) }) },
@@ -42,15 +53,31 @@ const cpp = () =>
         decision({
           writes: [put(notes, keyOf(message.body.holdId), { text: message.body.result })],
           forget: [['hold', message.body.holdId]],
-          announce: [{ topic: `hold ${toHex(message.body.holdId)}`, value: { result: message.body.result, amountMinor: 100n } }],
+          announce: [
+            { topic: `hold ${toHex(message.body.holdId)}`, value: { result: message.body.result, amountMinor: 100n } },
+          ],
         }),
     },
     controls: {
       hold: (_read, { args }, { nowMs }) => {
         const holdId = testId(args['id'] as string)
-        const body = { holdId, account: 'hu-kh:alice', amountMinor: 100n, currency: 'EUR', holdExpiresAtMs: nowMs + 600_000 } as const
+        const body = {
+          holdId,
+          account: 'hu-kh:alice',
+          amountMinor: 100n,
+          currency: 'EUR',
+          holdExpiresAtMs: nowMs + 600_000,
+        } as const
         return decision({
-          sends: [{ kind: 'hold-order', to: 'hu-kh', body, delivery: { until: ['hold', holdId] }, expiresAtMs: nowMs + 600_000 }],
+          sends: [
+            {
+              kind: 'hold-order',
+              to: 'hu-kh',
+              body,
+              delivery: { until: ['hold', holdId] },
+              expiresAtMs: nowMs + 600_000,
+            },
+          ],
           replyOn: `hold ${toHex(holdId)}`,
         })
       },
@@ -64,7 +91,16 @@ const dataCenter = (chains: ReadonlyMap<string, readonly Uint8Array[]>) => () =>
       'credential-query': (_read, { message }) => {
         const chain = chains.get(message.body.id)
         if (chain === undefined) return decision({ refuse: { code: 'NOT_FOUND', detail: message.body.id } })
-        return decision({ sends: [{ kind: 'credential-record', to: message.sender.host, body: { chain: [...chain] }, delivery: { once: true } }] })
+        return decision({
+          sends: [
+            {
+              kind: 'credential-record',
+              to: message.sender.host,
+              body: { chain: [...chain] },
+              delivery: { once: true },
+            },
+          ],
+        })
       },
     },
   })
@@ -88,7 +124,10 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
     rmSync(home, { recursive: true, force: true })
   })
 
-  const files = async (id: string, role: ProcessorRole): Promise<{ readonly creds: string; readonly config: string }> => {
+  const files = async (
+    id: string,
+    role: ProcessorRole,
+  ): Promise<{ readonly creds: string; readonly config: string }> => {
     const nowMs = Date.now()
     const signing = signingKeyFromSeed(engine, testBytes(`${id} signing`))
     const sealingKey = engine.sealing.publicKeyOf(testBytes(`${id} sealing`))
@@ -97,8 +136,18 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
       issueProcessor(
         engine,
         {
-          networkId: networkIdOf(root.publicKey), id, role, realm: 'hu', operatorId: id, algorithm: 'ed25519', signingKey: signing.publicKey,
-          sealingKey, notBeforeMs: nowMs - 1_000, notAfterMs: nowMs + 86_400_000, serial: 1, ...(role === 'dc' ? { address: 'hu-dc' } : {}),
+          networkId: networkIdOf(root.publicKey),
+          id,
+          role,
+          realm: 'hu',
+          operatorId: id,
+          algorithm: 'ed25519',
+          signingKey: signing.publicKey,
+          sealingKey,
+          notBeforeMs: nowMs - 1_000,
+          notAfterMs: nowMs + 86_400_000,
+          serial: 1,
+          ...(role === 'dc' ? { address: 'hu-dc' } : {}),
         },
         root,
       )
@@ -124,35 +173,74 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
       realmAddress: 'hu-dc',
       peerRealms: [],
     })
-    writeFileSync(config, JSON.stringify({ version: 1, ledgerDir: join(home, 'ledgers', id), runDir: join(home, 'run'), durability: 'flushed', logLevel: 'silent', policy: {} }))
+    writeFileSync(
+      config,
+      JSON.stringify({
+        version: 1,
+        ledgerDir: join(home, 'ledgers', id),
+        runDir: join(home, 'run'),
+        durability: 'flushed',
+        logLevel: 'silent',
+        policy: {},
+      }),
+    )
     return { creds, config }
   }
-  const start = async (id: string, role: ProcessorRole, define: (services: NodeServices) => NodeDefinition<any>): Promise<RunningHost> => {
+  const start = async (
+    id: string,
+    role: ProcessorRole,
+    define: (services: NodeServices) => AnyNodeDefinition,
+  ): Promise<RunningHost> => {
     const { creds, config } = await files(id, role)
     const started = await startHost(await readHostCredentials(creds), await readHostConfig(config), define, silentLog)
     running.push(started)
     return started
   }
   const threeHosts = async () => {
-    for (const [id, role] of [['hu-dc-1', 'dc'], ['hu-kh', 'bank'], ['hu-otp', 'cpp']] as const) await files(id, role)
+    for (const [id, role] of [
+      ['hu-dc-1', 'dc'],
+      ['hu-kh', 'bank'],
+      ['hu-otp', 'cpp'],
+    ] as const)
+      await files(id, role)
     return {
-    dc: await start('hu-dc-1', 'dc', dataCenter(chains)),
-    bank: await start('hu-kh', 'bank', bank),
-    cpp: await start('hu-otp', 'cpp', cpp),
+      dc: await start('hu-dc-1', 'dc', dataCenter(chains)),
+      bank: await start('hu-kh', 'bank', bank),
+      cpp: await start('hu-otp', 'cpp', cpp),
     }
   }
 
   it('learn each other’s keys and settle orders, told over the control socket', async () => {
     const hosts = await threeHosts()
     await using client = await connectControl(hosts.cpp.socket)
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => client.command('hold', { id: `order ${n}` })))
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => client.command('hold', { id: `order ${n}` })),
+    )
     expect(answers).toEqual(Array.from({ length: 20 }, () => ({ result: 'held', amountMinor: '100' })))
 
     await using atBank = await connectControl(hosts.bank.socket)
     expect(await atBank.builtin('report')).toEqual({ role: 'bank', id: 'hu-kh', sum: '12', bytes: '01ff' })
-    const { hops } = await atBank.builtin<{ hops: { event: string; from: string; sends: { kind: string }[] }[] }>('trace', { ids: [toHex(testId('order 3'))] })
-    expect(hops).toMatchObject([{ node: 'hu-kh', trigger: 'message', name: 'hold-order', event: 'held', from: 'hu-otp', sends: [{ kind: 'hold-answer', to: 'hu-otp' }] }])
-    expect(await client.builtin('status')).toMatchObject({ id: 'hu-otp', state: 'ready', ready: true, inFlight: 0, connected: true })
+    const { hops } = await atBank.builtin<{ hops: { event: string; from: string; sends: { kind: string }[] }[] }>(
+      'trace',
+      { ids: [toHex(testId('order 3'))] },
+    )
+    expect(hops).toMatchObject([
+      {
+        node: 'hu-kh',
+        trigger: 'message',
+        name: 'hold-order',
+        event: 'held',
+        from: 'hu-otp',
+        sends: [{ kind: 'hold-answer', to: 'hu-otp' }],
+      },
+    ])
+    expect(await client.builtin('status')).toMatchObject({
+      id: 'hu-otp',
+      state: 'ready',
+      ready: true,
+      inFlight: 0,
+      connected: true,
+    })
     expect(await client.builtin<object>('metrics')).toMatchObject({ commands: 20 })
     await expect(client.command('no-such')).rejects.toThrow(ControlError)
     await expect(client.builtin('trace', { ids: 3 })).rejects.toThrow('BAD_ARGUMENTS')
@@ -180,7 +268,8 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
     await hosts.bank.stop()
     const second = await connectControl(hosts.cpp.socket)
     const unanswered = second.command('hold', { id: 'kept' })
-    const inOutbox = async (): Promise<number> => (await second.builtin<{ depths: { outbox: number } }>('status')).depths.outbox
+    const inOutbox = async (): Promise<number> =>
+      (await second.builtin<{ depths: { outbox: number } }>('status')).depths.outbox
     while ((await inOutbox()) === 0);
     await expect(Promise.all([unanswered, hosts.cpp.stop()])).rejects.toThrow('DISCONNECTED')
     const again = await start('hu-otp', 'cpp', cpp)
@@ -198,7 +287,17 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
     await chmod(creds, 0o644)
     await expect(readHostCredentials(creds)).rejects.toThrow('chmod 600')
     const other = join(home, 'bad.json')
-    writeFileSync(other, JSON.stringify({ version: 1, ledgerDir: 'x', runDir: 'y', durability: 'sometimes', logLevel: 'info', policy: {} }))
+    writeFileSync(
+      other,
+      JSON.stringify({
+        version: 1,
+        ledgerDir: 'x',
+        runDir: 'y',
+        durability: 'sometimes',
+        logLevel: 'info',
+        policy: {},
+      }),
+    )
     await expect(readHostConfig(other)).rejects.toThrow('/durability')
   })
 })

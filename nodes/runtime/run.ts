@@ -21,11 +21,12 @@ import { createBuiltins } from './builtins.ts'
 import { systemClock } from './clock.ts'
 import { serveControl } from './control.ts'
 import { createDriver } from './drive.ts'
-import { createHost, type Host, type NodeServices } from './host.ts'
+import type { Host, NodeServices } from './host-types.ts'
+import { createHost } from './host.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
-import type { NodeDefinition } from './node.ts'
+import type { AnyNodeDefinition } from './node.ts'
 import { systemRandom } from './random.ts'
 
 export const HOST_VERSION = '0.1.0'
@@ -53,7 +54,7 @@ export class AlreadyRunning extends Error {
 export const startHost = async (
   credentials: HostCredentials,
   config: HostConfig,
-  define: (services: NodeServices) => NodeDefinition<any>,
+  define: (services: NodeServices) => AnyNodeDefinition,
   log: Log,
 ): Promise<RunningHost> => {
   const { host: id, role, login } = credentials
@@ -108,7 +109,14 @@ export const startHost = async (
     delays.enable()
     closers.push(() => void delays.disable())
     const facts = {
-      status: () => ({ pid: process.pid, startedAtMs, connected: bus.connected, version: HOST_VERSION, network: credentials.networkName, durability: config.durability }),
+      status: () => ({
+        pid: process.pid,
+        startedAtMs,
+        connected: bus.connected,
+        version: HOST_VERSION,
+        network: credentials.networkName,
+        durability: config.durability,
+      }),
       metrics: () => ({
         bus: bus.stats(),
         eventLoopDelayMs: { p50: delays.percentile(50) / 1e6, p99: delays.percentile(99) / 1e6, max: delays.max / 1e6 },
@@ -118,7 +126,13 @@ export const startHost = async (
     }
     const { service } = login
     if (service !== undefined) {
-      const discovery = await discoverable({ ...credentials, login: { ...login, service } }, host, facts, startedAtMs, log)
+      const discovery = await discoverable(
+        { ...credentials, login: { ...login, service } },
+        host,
+        facts,
+        startedAtMs,
+        log,
+      )
       closers.push(() => discovery.close())
     }
     await host.start()
@@ -147,7 +161,7 @@ export const startHost = async (
     const ended = Promise.race([failed, inOrder]).then(async (error) => {
       if (error === undefined) return
       await close()
-      throw error
+      throw error instanceof Error ? error : new Error(String(error))
     })
     return { host, socket: control.path, stop, ended }
   } catch (error) {
@@ -163,7 +177,8 @@ const untilQuiet = async (host: Host): Promise<void> => {
     const { completions, admissions, overflow, commits, jobs } = host.depths()
     return (completions ?? 0) + (admissions ?? 0) + (overflow ?? 0) + (commits ?? 0) + (jobs ?? 0) > 0
   }
-  while (busy() && !host.stopped() && performance.now() < deadline) await new Promise((resolve) => void setTimeout(resolve, 10))
+  while (busy() && !host.stopped() && performance.now() < deadline)
+    await new Promise((resolve) => void setTimeout(resolve, 10))
 }
 
 /** Answers `$SRV`, after making sure that nobody else answers for this id. @throws AlreadyRunning */
@@ -175,7 +190,12 @@ const discoverable = async (
   log: Log,
 ): Promise<RequestReply> => {
   const { servers, caFile, service: serviceLogin } = login
-  const connection = await openRequestReply({ servers, ...(caFile === undefined ? {} : { caFile }), login: serviceLogin, label: `${id} $SRV` })
+  const connection = await openRequestReply({
+    servers,
+    ...(caFile === undefined ? {} : { caFile }),
+    login: serviceLogin,
+    label: `${id} $SRV`,
+  })
   try {
     const others = await discover(connection, 'ping', { name: serviceName(role), id, timeoutMs: PING_MS, expected: 1 })
     if (others.length > 0) throw new AlreadyRunning(id)
@@ -201,10 +221,16 @@ const discoverable = async (
  * A `main.ts` in one call: reads `--creds FILE --config FILE`, runs the host until SIGTERM or SIGINT, and sets the exit code: 0
  * after a stop in order, 1 otherwise. Says that it is ready as one JSON line on standard output, and over IPC to a parent.
  */
-export const runNode = async (define: (services: NodeServices) => NodeDefinition<any>, argv: readonly string[] = process.argv.slice(2)): Promise<void> => {
+export const runNode = async (
+  define: (services: NodeServices) => AnyNodeDefinition,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> => {
   const startedAt = performance.now()
   try {
-    const { values } = parseArgs({ args: [...argv], options: { creds: { type: 'string' }, config: { type: 'string' } } })
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { creds: { type: 'string' }, config: { type: 'string' } },
+    })
     if (values.creds === undefined || values.config === undefined) throw new Error('usage: --creds FILE --config FILE')
     const credentials = await readHostCredentials(values.creds)
     const config = await readHostConfig(values.config)
@@ -213,7 +239,14 @@ export const runNode = async (define: (services: NodeServices) => NodeDefinition
     const stop = (): void => void running.stop()
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)
-    const ready = { type: 'ready', host: credentials.host, role: credentials.role, pid: process.pid, socket: running.socket, readyMs: Math.round(performance.now() - startedAt) }
+    const ready = {
+      type: 'ready',
+      host: credentials.host,
+      role: credentials.role,
+      pid: process.pid,
+      socket: running.socket,
+      readyMs: Math.round(performance.now() - startedAt),
+    }
     process.stdout.write(`${JSON.stringify(ready)}\n`)
     process.send?.(ready)
     try {
@@ -224,7 +257,9 @@ export const runNode = async (define: (services: NodeServices) => NodeDefinition
     }
   } catch (error) {
     process.exitCode = 1
-    process.stderr.write(`${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`)
+    process.stderr.write(
+      `${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`,
+    )
     if (process.connected) process.disconnect()
   }
 }

@@ -31,8 +31,19 @@ export type StoredSend = {
   readonly responderId?: string
 }
 const SEND_FIELDS = [
-  'kind', 'relay', 'header', 'body', 'digest', 'beside', 'toRole', 'toHost', 'signer', 'sealingKey', 'expiresAtMs',
-  'responderRole', 'responderId',
+  'kind',
+  'relay',
+  'header',
+  'body',
+  'digest',
+  'beside',
+  'toRole',
+  'toHost',
+  'signer',
+  'sealingKey',
+  'expiresAtMs',
+  'responderRole',
+  'responderId',
 ] as const
 
 /** Key: the sender's `until` key. */
@@ -43,7 +54,11 @@ export type SeenRow = { readonly digest: Uint8Array; readonly seenAtMs: number; 
 /** `answer` is a row of {@link outboxTable}'s form, encoded. */
 export const seenTable = defineTable<SeenRow>({ name: '~seen', version: 1, fields: ['digest', 'seenAtMs', 'answer'] })
 /** Requests whose id is only a transport id, to be forgotten. Key: time, ref. */
-export const seenPruneTable = defineTable<{ readonly ref: Uint8Array }>({ name: '~seen-prune', version: 1, fields: ['ref'] })
+export const seenPruneTable = defineTable<{ readonly ref: Uint8Array }>({
+  name: '~seen-prune',
+  version: 1,
+  fields: ['ref'],
+})
 
 /** Key: time, name, key. */
 export type DeadlineRow = { readonly name: string; readonly key: Uint8Array }
@@ -51,9 +66,17 @@ export const deadlineTable = defineTable<DeadlineRow>({ name: '~deadlines', vers
 
 /** Chains learned from others. Key: keyId. `learnedAtMs`: the chain was valid then. */
 export type CredentialRow = { readonly id: string; readonly chain: readonly Uint8Array[]; readonly learnedAtMs: number }
-export const credentialTable = defineTable<CredentialRow>({ name: '~credentials', version: 1, fields: ['id', 'chain', 'learnedAtMs'] })
+export const credentialTable = defineTable<CredentialRow>({
+  name: '~credentials',
+  version: 1,
+  fields: ['id', 'chain', 'learnedAtMs'],
+})
 /** The newest key of an id. Key: id. */
-export const credentialIdTable = defineTable<{ readonly keyId: Uint8Array }>({ name: '~credential-ids', version: 1, fields: ['keyId'] })
+export const credentialIdTable = defineTable<{ readonly keyId: Uint8Array }>({
+  name: '~credential-ids',
+  version: 1,
+  fields: ['keyId'],
+})
 
 /** One event and everything it did. Key: seq, from 1 without gaps. `prevHash`: H of the bytes of the row before. */
 export type JournalRow = {
@@ -81,10 +104,28 @@ export type JournalRow = {
 export const journalTable = defineTable<JournalRow>({
   name: '~journal',
   version: 1,
-  fields: ['seq', 'atMs', 'prevHash', 'trigger', 'name', 'event', 'from', 'digest', 'ids', 'sends', 'postings', 'refused', 'fields'],
+  fields: [
+    'seq',
+    'atMs',
+    'prevHash',
+    'trigger',
+    'name',
+    'event',
+    'from',
+    'digest',
+    'ids',
+    'sends',
+    'postings',
+    'refused',
+    'fields',
+  ],
 })
 /** Frames of the messages that the journal speaks of: evidence. Key: seq. */
-export const frameTable = defineTable<{ readonly frame: Uint8Array }>({ name: '~frames', version: 1, fields: ['frame'] })
+export const frameTable = defineTable<{ readonly frame: Uint8Array }>({
+  name: '~frames',
+  version: 1,
+  fields: ['frame'],
+})
 
 /** `head`: the ledger's owner, the last journal entry, and the highest time it has seen. */
 export type HeadRow = {
@@ -94,7 +135,11 @@ export type HeadRow = {
   readonly hash: Uint8Array
   readonly highestNowMs: number
 }
-export const headTable = defineTable<HeadRow>({ name: '~head', version: 1, fields: ['host', 'networkId', 'seq', 'hash', 'highestNowMs'] })
+export const headTable = defineTable<HeadRow>({
+  name: '~head',
+  version: 1,
+  fields: ['host', 'networkId', 'seq', 'hash', 'highestNowMs'],
+})
 /** JSON text of the policy in force, and of the configuration it came from. Key: `current`. */
 export type PolicyRow = { readonly policy: string; readonly configured: string }
 export const policyTable = defineTable<PolicyRow>({ name: '~policy', version: 1, fields: ['policy', 'configured'] })

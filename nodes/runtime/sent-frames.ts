@@ -35,7 +35,11 @@ export const framesOf = (
     }
   })
   for (const members of classes.values())
-    sealBatch(members.map(({ content }) => content), key, random).forEach((frame, index) => {
+    sealBatch(
+      members.map(({ content }) => content),
+      key,
+      random,
+    ).forEach((frame, index) => {
       frames[(members[index] as { readonly at: number }).at] = frame
     })
   return frames

@@ -11,10 +11,11 @@ import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
-import { createHost, type Host, type NodeServices } from './host.ts'
+import type { Answer, Host, NodeServices } from './host-types.ts'
+import { createHost } from './host.ts'
 import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
-import type { NodeDefinition } from './node.ts'
+import type { AnyNodeDefinition } from './node.ts'
 import type { Random } from './random.ts'
 
 export const SIM_START_MS = 1_800_000_000_000
@@ -27,7 +28,8 @@ export const seededRandom = (name: string): Random => {
   return {
     bytes: (length) => {
       const bytes = new Uint8Array(length)
-      for (let at = 0; at < length; at += 32) bytes.set(hash(utf8(`sim ${name}`), u32be(block++)).subarray(0, length - at), at)
+      for (let at = 0; at < length; at += 32)
+        bytes.set(hash(utf8(`sim ${name}`), u32be(block++)).subarray(0, length - at), at)
       return bytes
     },
   }
@@ -36,7 +38,7 @@ export const seededRandom = (name: string): Random => {
 type ProcessorRole = 'cpp' | 'mpp' | 'bank' | 'dc'
 export type SimSpec = {
   readonly id: string
-  readonly define: (services: NodeServices) => NodeDefinition<any>
+  readonly define: (services: NodeServices) => AnyNodeDefinition
   readonly policy?: unknown
   readonly durability?: 'flushed' | 'committed'
   readonly maxAdmissions?: number
@@ -71,7 +73,9 @@ export type SimIdentity = {
 
 export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>
 
-export const createSimNetwork = (options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {}) => {
+export const createSimNetwork = (
+  options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {},
+) => {
   const { seed = 'sim' } = options
   const engine = loadEngine()
   const root = signingKeyFromSeed(engine, hash(utf8(`${seed} root`)))
@@ -87,7 +91,14 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     const signing = signingKeyFromSeed(engine, hash(utf8(`${seed} ${id} signing`)))
     const secretKey = hash(utf8(`${seed} ${id} sealing`))
     const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
-    const common = { networkId, id, algorithm: 'ed25519' as const, signingKey: signing.publicKey, sealingKey: sealing.publicKey, ...validity }
+    const common = {
+      networkId,
+      id,
+      algorithm: 'ed25519' as const,
+      signingKey: signing.publicKey,
+      sealingKey: sealing.publicKey,
+      ...validity,
+    }
     if ('certifiedBy' in spec) {
       const chains = spec.certifiedBy.map((by) => {
         const issuer = hosts.get(by)?.identity
@@ -98,7 +109,11 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     }
     const realm = realmOf(id)
     const address = role === 'dc' ? { address: dataCenterAddress(realm) } : {}
-    const credential = issueProcessor(engine, { ...common, ...address, role: spec.role, realm, operatorId: spec.operatorId ?? id }, root)
+    const credential = issueProcessor(
+      engine,
+      { ...common, ...address, role: spec.role, realm, operatorId: spec.operatorId ?? id },
+      root,
+    )
     return { id, role, signing, sealing, chains: [[credential]] }
   }
 
@@ -107,8 +122,9 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     const identity = identify(spec)
     const { id, role } = spec
     const realm = realmOf(id)
-    const centers = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc' && realmOf(one.id) === realm)
-    if (role === 'dc') centers.push(identity)
+    // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
+    const directories = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
+    if (role === 'dc') directories.push(identity)
     let store = memoryStore()
     let running: Host | undefined
     let fatal: unknown
@@ -133,8 +149,8 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
         sealing: identity.sealing,
         localKey: hash(utf8(`${seed} ${id} local`)),
         chains: identity.chains,
-        trusted: centers.flatMap((one) => one.chains),
-        dataCenters: centers.map((one) => one.id),
+        trusted: directories.flatMap((one) => one.chains),
+        dataCenters: directories.filter((one) => realmOf(one.id) === realm).map((one) => one.id),
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
@@ -227,11 +243,25 @@ export const createSimNetwork = (options: { readonly seed?: string; readonly log
     setOnSend: (next: OnSend | undefined): void => {
       onSend = next ?? (() => DELIVERED_AT_ONCE)
     },
-    /** A command of a host's control socket, run to rest. */
-    command: async (id: string, name: string, args: Readonly<Record<string, unknown>> = {}) => {
-      const answer = (hosts.get(id) as SimHost).host().command(name, args)
+    /** A command of a host's control socket: runs, and lets time pass, until it is answered. @throws Error after `withinMs` */
+    command: async (
+      id: string,
+      name: string,
+      args: Readonly<Record<string, unknown>> = {},
+      withinMs = 120_000,
+    ): Promise<Answer> => {
+      const end = time + withinMs
+      let answer: Answer | undefined
+      void (hosts.get(id) as SimHost)
+        .host()
+        .command(name, args)
+        .then((given) => {
+          answer = given
+        })
       await run()
-      return await answer
+      for (; answer === undefined && time < end; await run()) time += 250
+      if (answer === undefined) throw new Error(`${id} did not answer ${name} within ${withinMs} ms`)
+      return answer
     },
   }
 }

@@ -36,11 +36,16 @@ export const createStaged = (store: Pick<Store, 'get' | 'range'>): Staged => {
   }
 
   /** Staged rows of the range over all layers, newest winning, in the order asked for. */
-  const stagedIn = (table: string, from: string, before: string | undefined, reverse: boolean): [string, StagedRow][] => {
+  const stagedIn = (
+    table: string,
+    from: string,
+    before: string | undefined,
+    reverse: boolean,
+  ): [string, StagedRow][] => {
     const found = new Map<string, StagedRow>()
     for (const layer of layers)
       for (const [key, staged] of layer.get(table)?.range({ from, before }) ?? []) found.set(key, staged)
-    const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : 1))
+    const sorted = [...found].toSorted(([a], [b]) => (a < b ? -1 : 1))
     return reverse ? sorted.toReversed() : sorted
   }
 
@@ -107,7 +112,7 @@ export const createStaged = (store: Pick<Store, 'get' | 'range'>): Staged => {
       const layer = current()
       layers.push(new Map())
       const mutations: Mutation[] = []
-      for (const table of [...layer.keys()].sort())
+      for (const table of [...layer.keys()].toSorted())
         for (const [key, { bytes }] of (layer.get(table) as SortedMap<StagedRow>).range())
           mutations.push({ table, key: keyBytes(key), value: bytes })
       return { mutations, settle: () => void layers.splice(layers.indexOf(layer), 1) }

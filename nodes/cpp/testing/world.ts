@@ -28,7 +28,13 @@ import { cppDefinition } from '../definition.ts'
 import type { FramesOf } from '../decide-settlement.ts'
 import { createPinVault } from '../pin-vault.ts'
 import { DEFAULT_CPP_POLICY, type CppPolicy } from '../policy.ts'
-import { customers, ledger as ledgerTable, notices as noticesTable, payments as paymentsTable, type CustomerRow } from '../state.ts'
+import {
+  customers,
+  ledger as ledgerTable,
+  notices as noticesTable,
+  payments as paymentsTable,
+  type CustomerRow,
+} from '../state.ts'
 
 const nothing = decision()
 
@@ -48,7 +54,9 @@ export const testPolicy = (changes: Partial<CppPolicy> = {}): CppPolicy => ({
   ...changes,
 })
 
-export const merchantChain = (changes: { readonly mpp?: string; readonly mppOperator?: string; readonly payee?: string } = {}): MerchantChain => {
+export const merchantChain = (
+  changes: { readonly mpp?: string; readonly mppOperator?: string; readonly payee?: string } = {},
+): MerchantChain => {
   const { mpp = MPP, mppOperator = mpp, payee = 'hu-bakery' } = changes
   return {
     mpp: { id: mpp, role: 'mpp', realm: 'hu', operatorId: mppOperator },
@@ -65,7 +73,13 @@ export type Invoice = {
   readonly expiresAtMs?: number
   readonly merchant?: MerchantChain
 }
-export const invoice = ({ tx = 'tx', amountMinor = 120n, currency = 'EUR', payee = 'hu-bakery', ...rest }: Invoice = {}) =>
+export const invoice = ({
+  tx = 'tx',
+  amountMinor = 120n,
+  currency = 'EUR',
+  payee = 'hu-bakery',
+  ...rest
+}: Invoice = {}) =>
   incoming(
     'transaction-details',
     {
@@ -96,7 +110,8 @@ export const createWorld = (options: WorldOptions = {}) => {
   const definition = cppDefinition({
     vault,
     chain: () => chain,
-    issueEnrolment: async ({ customer, deviceKey }) => (equalBytes(deviceKey, UNSOUND_KEY) ? undefined : testBytes(`record ${customer}`)),
+    issueEnrolment: async ({ customer, deviceKey }) =>
+      equalBytes(deviceKey, UNSOUND_KEY) ? undefined : testBytes(`record ${customer}`),
     framesOf: options.framesOf ?? (async (sent) => sent.map(() => testBytes('frame'))),
   })
   const policy = testPolicy(options.policy)
@@ -122,8 +137,11 @@ export const createWorld = (options: WorldOptions = {}) => {
   }
 
   /** A message arrives, new and verified. */
-  const receive = <K extends HandledKind<'cpp'> & KindName>(kind: K, body: TestBody<K>, opts: IncomingOptions<K> = {}): Decision =>
-    run(definition.messages[kind], incoming(kind, body, opts))
+  const receive = <K extends HandledKind<'cpp'> & KindName>(
+    kind: K,
+    body: TestBody<K>,
+    opts: IncomingOptions<K> = {},
+  ): Decision => run((definition.messages as Readonly<Record<string, unknown>>)[kind], incoming(kind, body, opts))
 
   const pinKeyOf = (customer: string): Uint8Array => testBytes(`pin key ${customer}`)
 
@@ -169,7 +187,12 @@ export const createWorld = (options: WorldOptions = {}) => {
     return receive(
       'payment-request',
       { prId, pinProof: proof },
-      { from: customer, host: WALLET_HOST, nested: { trans: nested }, header: { expiresAtMs: trans.header.expiresAtMs } },
+      {
+        from: customer,
+        host: WALLET_HOST,
+        nested: { trans: nested },
+        header: { expiresAtMs: trans.header.expiresAtMs },
+      },
     )
   }
 
@@ -204,14 +227,16 @@ export const createWorld = (options: WorldOptions = {}) => {
       },
       { from: merchantHost },
     ).message
-    const nested = given.badMerchant === undefined ? own : { ok: false, failure: { code: given.badMerchant, detail: '' } }
+    const nested =
+      given.badMerchant === undefined ? own : { ok: false, failure: { code: given.badMerchant, detail: '' } }
     return receive(
       'countersigned-decision',
       { pnId, payee: given.payee ?? payee, noticeDigest: testBytes('notice'), decision: verdict, ...code },
       { from, nested: given.merchant === null ? {} : { merchantDecision: nested } },
     )
   }
-  const paymentOf = (pnId: Uint8Array) => [paymentsTable, ledger.get(noticesTable, pnId)?.prId ?? testId('none')] as const
+  const paymentOf = (pnId: Uint8Array) =>
+    [paymentsTable, ledger.get(noticesTable, pnId)?.prId ?? testId('none')] as const
 
   /** The bank answers an order. */
   const answer = (
@@ -224,7 +249,11 @@ export const createWorld = (options: WorldOptions = {}) => {
     const done = result === 'done'
     switch (order?.kind) {
       case 'hold-order':
-        return receive('hold-answer', { holdId: order.body.holdId, result: done ? 'held' : 'refused', ...why }, { from })
+        return receive(
+          'hold-answer',
+          { holdId: order.body.holdId, result: done ? 'held' : 'refused', ...why },
+          { from },
+        )
       case 'post-order': {
         const { orderId, holdId } = order.body
         return receive('post-answer', { orderId, holdId, result: done ? 'booked' : 'refused', ...why }, { from })
@@ -234,7 +263,11 @@ export const createWorld = (options: WorldOptions = {}) => {
         return receive('void-answer', { orderId, holdId, result: done ? 'voided' : 'posted', ...why }, { from })
       }
       case 'transfer-order':
-        return receive('transfer-answer', { orderId: order.body.orderId, result: done ? 'booked' : 'refused', ...why }, { from })
+        return receive(
+          'transfer-answer',
+          { orderId: order.body.orderId, result: done ? 'booked' : 'refused', ...why },
+          { from },
+        )
       default:
         throw new Error(`no bank answers ${order?.kind}`)
     }
@@ -258,8 +291,8 @@ export const createWorld = (options: WorldOptions = {}) => {
     start: (): Decision => run(definition.started, {}),
     control: (command: string, args: Record<string, unknown> = {}): Decision =>
       run(definition.controls[command], { command, args }),
-    read: <T = any>(name: string, args: Record<string, unknown> = {}): T =>
-      definition.reads[name]?.(ledger, args, here()) as T,
+    // What a read gives is plain data that each test looks into.
+    read: (name: string, args: Record<string, unknown> = {}): any => definition.reads[name]?.(ledger, args, here()),
     refused: (key: Uint8Array, kind: KindName, code: FailureCode): Decision =>
       run(definition.refused, { kind, key, code, detail: '', by: 'hu-peer' }),
     receipted: (key: Uint8Array, kind: KindName): Decision => run(definition.receipted, { kind, key }),
@@ -289,7 +322,6 @@ export const createWorld = (options: WorldOptions = {}) => {
 export type World = ReturnType<typeof createWorld>
 
 export const UNSOUND_KEY = new Uint8Array(32)
-
 
 /** The only message of this kind that a decision sends. @throws Error when it sends none or several */
 export const sent = <K extends KindName>(decided: Decision, kind: K): Sent<K> => {

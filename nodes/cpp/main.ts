@@ -1,0 +1,5 @@
+/** A CPP as one process. */
+import { runNode } from '../runtime/run.ts'
+import { defineCpp } from './define.ts'
+
+await runNode(defineCpp)

@@ -1,0 +1,112 @@
+/**
+ * What a host is made of and what it offers: the seam between the runtime and whoever starts a host, `run.ts` with LMDB and
+ * NATS, a test or the simulator with their twins in memory.
+ */
+import type { Broker, Bus } from '../../bus/bus.ts'
+import type { Trust } from '../../protocol/credentials.ts'
+import type { KeyPair } from '../../protocol/engines/engine.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import type { Gate } from './admission.ts'
+import type { Passing } from './apply.ts'
+import type { Clock } from './clock.ts'
+import type { Faults } from './faults.ts'
+import type { GuestLogins } from './guests.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import type { AnyNodeDefinition, Delivery, Reader, Self } from './node.ts'
+import type { Random } from './random.ts'
+import type { Store } from './store.ts'
+
+/** What a node's definition may be built from, beside its policy. */
+export type NodeServices = {
+  readonly self: Self
+  readonly trust: Trust
+  /** The host's message key: processors sign statements with it. */
+  readonly signing: SigningKey
+  /** Guest logins of a wallet host. */
+  readonly guests: GuestLogins
+  /** 32 bytes that never leave this host: what a ledger keeps secret is encrypted under it. */
+  readonly localKey: Uint8Array
+  /** The host's own chains, from the root down. */
+  readonly chains: readonly (readonly Uint8Array[])[]
+  /** Data-center hosts of the own realm. */
+  readonly dataCenters: readonly string[]
+  readonly peerRealms: readonly string[]
+  /**
+   * This host's own committed messages, sealed again, by how they were delivered: evidence for who asks for it. Undefined for
+   * what is not there, is confidential or was not sealed by the host's own key.
+   */
+  readonly framesOf: (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
+}
+
+export type HostDeps = {
+  readonly self: Self
+  readonly define: (services: NodeServices) => AnyNodeDefinition
+  readonly store: Store
+  readonly broker: Broker
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly random: Random
+  readonly trust: Trust
+  readonly signing: SigningKey
+  readonly sealing: KeyPair
+  readonly localKey: Uint8Array
+  readonly chains: readonly (readonly Uint8Array[])[]
+  /** Chains believed from the start: the own realm's data centers. */
+  readonly trusted: readonly (readonly Uint8Array[])[]
+  readonly dataCenters: readonly string[]
+  readonly peerRealms: readonly string[]
+  /** Parsed JSON: what the operator configured. */
+  readonly policy: unknown
+  /** `flushed`: published once it is on disk. `committed`: once it is committed, and a power cut may contradict it. */
+  readonly durability: 'flushed' | 'committed'
+  readonly log: Log
+  /** There is something to do. May be called often, and from within `step`. */
+  readonly onWork: () => void
+  /** The host has stopped itself; nothing was published that the ledger does not hold. */
+  readonly onFatal: (error: unknown) => void
+  readonly die?: () => void
+  /** Admissions that wait at most. Default: maxAdmissionQueue. */
+  readonly maxAdmissions?: number
+}
+
+export type Answer =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: { readonly code: string; readonly detail: string } }
+
+export type Host = {
+  readonly self: Self
+  /** Opens the ledger's state, subscribes, and queues the `started` event. @throws LedgerMismatch, or Error for a bad policy */
+  readonly start: () => Promise<void>
+  /** One batch. False when there was nothing to do or too much is being committed. */
+  readonly step: () => boolean
+  /** When a step is due though nothing has come: the next resend, and a sweep. Milliseconds of the host's clock. */
+  readonly nextDueAtMs: () => number
+  readonly nowMs: () => number
+  /** A command of the control socket, decided by the node. */
+  readonly command: (name: string, args: Readonly<Record<string, unknown>>) => Promise<Answer>
+  /** A question, answered from what is committed. */
+  readonly ask: (name: string, args: Readonly<Record<string, unknown>>) => Answer
+  readonly setGate: (gate: Gate) => void
+  readonly gate: () => Gate
+  /** Accepts the wall clock after a jump. */
+  readonly acceptClock: () => void
+  /** Replaces the policy: a journalled row. */
+  readonly setPolicy: (json: unknown) => Promise<Answer>
+  readonly policyJson: () => string
+  /** What is under way: events, outbox entries, commits, jobs. */
+  readonly inFlight: () => number
+  readonly ready: () => boolean
+  readonly stopped: () => boolean
+  readonly metrics: Metrics
+  readonly faults: Faults
+  /** Committed state only. */
+  readonly read: Reader
+  readonly lastSeq: () => number
+  readonly passing: () => readonly Passing[]
+  readonly depths: () => Readonly<Record<string, number>>
+  /** Resolves when every batch so far is committed, flushed and published. */
+  readonly settled: () => Promise<void>
+  /** Unsubscribes and takes nothing more. Does not close store and bus, which are the caller's. */
+  readonly stop: () => Promise<void>
+}

@@ -1,0 +1,111 @@
+/**
+ * What follows the flush: the batch is sealed and published, and what is in the outbox is sent again until it needs it no more.
+ * A message that lacks somebody's credential waits while the realm's data center is asked for it.
+ */
+import type { Bus } from '../../bus/bus.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import type { Batch, Out } from './apply.ts'
+import { createCredentialQueries, type Missing } from './credential-store.ts'
+import type { Dispatcher } from './dispatch.ts'
+import type { Metrics } from './metrics.ts'
+import { remove, type Self } from './node.ts'
+import type { Outbox } from './outbox.ts'
+import { compose, type Composer } from './outgoing.ts'
+import { outboxTable, type StoredSend } from './runtime-tables.ts'
+import { keyBytes } from './sorted-map.ts'
+import type { Staged } from './staged.ts'
+
+export type PublisherDeps = {
+  readonly self: Self
+  /** The host's own chain: who asks for a credential shows it. */
+  readonly chain: readonly Uint8Array[]
+  readonly bus: Bus
+  readonly staged: Staged
+  readonly outbox: Outbox
+  readonly composer: Composer
+  readonly dispatcher: Dispatcher
+  readonly metrics: Metrics
+  /** The key that an outbox entry is sealed with is no more: the entry is to be dropped in the next step. */
+  readonly onGone: (outboxKey: string) => void
+}
+
+export type Publisher = {
+  readonly publish: (outs: readonly Out[], nowMs: number) => void
+  /** Sends again what has waited long enough. Stages the end of what has expired. */
+  readonly resend: (nowMs: number) => void
+  /** Asks for a credential with the batch, unless that was done a moment ago. */
+  readonly ask: (batch: Batch, missing: Missing, nowMs: number) => void
+  /** Stages the end of an outbox entry. */
+  readonly dropEntry: (outboxKey: string) => void
+}
+
+export const createPublisher = (deps: PublisherDeps): Publisher => {
+  const { self, bus, staged, outbox, composer, dispatcher, metrics } = deps
+  const queries = createCredentialQueries()
+
+  /** A data center asks the other realm's; everybody else their own. */
+  const queryFor = (missing: Missing, nowMs: number): StoredSend | undefined => {
+    const realm = self.role === 'dc' ? realmOf(missing.id) : self.realm
+    if ((self.role === 'dc' && realm === self.realm) || !queries.shouldAsk(missing, nowMs)) return undefined
+    metrics.count('credentialQueries')
+    const body = {
+      id: missing.id,
+      chain: [...deps.chain],
+      ...(missing.keyId === undefined ? {} : { keyId: missing.keyId }),
+    }
+    const to = dataCenterAddress(realm)
+    return compose(composer, { kind: 'credential-query', to, body, delivery: { once: true } }, nowMs)
+  }
+
+  const publish = (outs: readonly Out[], nowMs: number): void => {
+    if (outs.length === 0) return
+    const sends = outs.map(({ send }) => send)
+    const results = dispatcher.dispatch(sends, nowMs)
+    const asks: StoredSend[] = []
+    results.forEach((sent, at) => {
+      const { send, outboxKey } = outs[at] as Out
+      metrics.count(sent.result === 'sent' ? 'published' : 'notSent')
+      if (sent.result === 'waits' && sent.needs !== undefined) {
+        const ask = queryFor({ id: sent.needs }, nowMs)
+        if (ask !== undefined) asks.push(ask)
+      }
+      if (outboxKey === undefined) return
+      const digest = toHex(send.digest)
+      if (sent.result === 'sent') outbox.sent(outboxKey, digest, nowMs)
+      else if (sent.result === 'waits') outbox.postpone(outboxKey, digest, nowMs)
+      else if (outbox.get(outboxKey)?.digest === digest) deps.onGone(outboxKey)
+    })
+    if (asks.length > 0) dispatcher.dispatch(asks, nowMs)
+  }
+
+  const dropEntry = (outboxKey: string): void => {
+    outbox.forget(outboxKey)
+    staged.write(remove(outboxTable, keyBytes(outboxKey)))
+  }
+
+  return {
+    publish,
+    dropEntry,
+    resend: (nowMs) => {
+      if (!bus.connected) return
+      const outs: Out[] = []
+      for (const { key } of outbox.due(nowMs, LIMITS.maxOutboxResendsPerStep)) {
+        const row = staged.get(outboxTable, keyBytes(key))
+        if (row !== undefined && (row.expiresAtMs === undefined || row.expiresAtMs > nowMs)) {
+          outs.push({ send: row, outboxKey: key })
+          continue
+        }
+        if (row !== undefined) metrics.count('expiredInOutbox')
+        dropEntry(key)
+      }
+      metrics.count('resent', outs.length)
+      publish(outs, nowMs)
+    },
+    ask: (batch, missing, nowMs) => {
+      const send = queryFor(missing, nowMs)
+      if (send !== undefined) batch.outs.push({ send, outboxKey: undefined })
+    },
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Payments across nodes: design §8.9, and the parts of §8.2, §8.4 and §8.5 that single payments show. The customer's side is
+ * joined by prId, the payee's side by pnId; only the CPP's lines bear both.
+ */
+import { isFinalState, type PaymentLine } from '../runtime/reports.ts'
+import { countOf, equal, sumOf, type Check, type Network } from './check.ts'
+
+const MAX_SHOWN = 5
+
+type Held = { readonly node: string; readonly line: PaymentLine }
+/** One payment as every node that knows it holds it. */
+export type Joined = { readonly id: string; readonly held: readonly Held[] }
+
+/** @param payments by node id */
+export const joinPayments = (payments: Network['payments']): readonly Joined[] => {
+  const groups = new Map<string, Held[]>()
+  const byPn = new Map<string, Held[]>()
+  const add = (map: Map<string, Held[]>, id: string, one: Held): Held[] => {
+    const group = map.get(id) ?? []
+    group.push(one)
+    map.set(id, group)
+    return group
+  }
+  // The lines with both ids first: they say which prId a pnId belongs to.
+  const all = [...payments].flatMap(([node, lines]) => lines.map((line) => ({ node, line })))
+  for (const one of all.filter(({ line }) => line.prId !== undefined)) {
+    const group = add(groups, `pr ${one.line.prId}`, one)
+    if (one.line.pnId !== undefined) byPn.set(one.line.pnId, group)
+  }
+  for (const one of all.filter(({ line }) => line.prId === undefined)) {
+    const group = byPn.get(one.line.pnId ?? '')
+    if (group !== undefined) group.push(one)
+    else add(groups, `pn ${one.line.pnId ?? ''}`, one)
+  }
+  return [...groups].map(([id, held]) => ({ id, held }))
+}
+
+const show = (found: readonly Joined[], what: (one: Joined) => string): string | undefined =>
+  found.length === 0
+    ? undefined
+    : [
+        ...found.slice(0, MAX_SHOWN).map((one) => `${one.id}: ${what(one)}`),
+        ...(found.length > MAX_SHOWN ? [`and ${found.length - MAX_SHOWN} more`] : []),
+      ].join('; ')
+const statesOf = ({ held }: Joined): string => held.map(({ node, line }) => `${node} ${line.state}`).join(', ')
+const amountsOf = ({ held }: Joined): string =>
+  held.map(({ node, line }) => `${node} ${line.amountMinor} ${line.currency}`).join(', ')
+const isConfirmed = ({ line }: Held): boolean => line.state === 'confirmed'
+
+/** Finals never change, so these hold at any time, whatever was read first. */
+const always = (joined: readonly Joined[]): readonly Check[] => {
+  const none = (rule: Check['rule'], name: string, found: readonly Joined[], what: (one: Joined) => string): Check =>
+    equal(rule, name, BigInt(found.length), 0n, show(found, what))
+  const finals = ({ held }: Joined): ReadonlySet<string> =>
+    new Set(held.map(({ line }) => line.state).filter(isFinalState))
+  const terms = ({ held }: Joined): ReadonlySet<string> =>
+    new Set(held.map(({ line }) => [line.payee, line.txId, line.amountMinor, line.currency, line.mode].join(' ')))
+  const invoices = new Map<string, Joined[]>()
+  for (const one of joined) {
+    const [confirmed] = one.held.filter(isConfirmed)
+    if (confirmed === undefined) continue
+    const invoice = `${confirmed.line.payee} ${confirmed.line.txId}`
+    invoices.set(invoice, [...(invoices.get(invoice) ?? []), one])
+  }
+  return [
+    none(
+      '§8.9',
+      'payments with different final states',
+      joined.filter((one) => finals(one).size > 1),
+      statesOf,
+    ),
+    none(
+      '§8.5',
+      'payments whose nodes differ on payee, invoice, amount or mode',
+      joined.filter((one) => terms(one).size > 1),
+      amountsOf,
+    ),
+    none(
+      '§8.5',
+      'invoices paid more than once',
+      [...invoices.values()].filter((paid) => paid.length > 1).flat(),
+      statesOf,
+    ),
+  ]
+}
+
+/** At rest every node that knows a payment holds the same final state, and every node that a confirmation is for has it. */
+const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: readonly Joined[]): readonly Check[] => {
+  const undecided = joined.filter(({ held }) => held.some(({ line }) => !isFinalState(line.state)))
+  const roleOf = new Map<string, string>([...cpps, ...mpps, ...merchants, ...wallets].map(({ id, role }) => [id, role]))
+  const asked = (['customer', 'cpp', 'mpp', 'merchant'] as const).filter((role) =>
+    [...payments.keys()].some((node) => roleOf.get(node) === role),
+  )
+  const partial = joined.filter(({ held }) => {
+    if (!held.some(isConfirmed)) return false
+    const holding = new Set(held.map(({ node }) => roleOf.get(node)))
+    return asked.some((role) => !holding.has(role))
+  })
+  const open = [...cpps, ...mpps, ...merchants, ...wallets].map(({ id, undecided: states }) => ({
+    id,
+    count: sumOf(Object.values(states), BigInt),
+  }))
+  return [
+    equal('§8.9', 'payments undecided at some node', BigInt(undecided.length), 0n, show(undecided, statesOf)),
+    equal(
+      '§8.9',
+      'confirmed payments that a party to them does not hold',
+      BigInt(partial.length),
+      0n,
+      show(partial, statesOf),
+    ),
+    equal(
+      '§8.9',
+      'payments undecided by the reports',
+      sumOf(open, ({ count }) => count),
+      0n,
+      open
+        .filter(({ count }) => count > 0n)
+        .map(({ id, count }) => `${id} ${count}`)
+        .join(', ') || undefined,
+    ),
+  ]
+}
+
+/** At rest the sums of the reports are the sums of the payments: what was confirmed is what was entered and credited. */
+const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] => {
+  const confirmed = (node: string, is: (line: PaymentLine) => boolean): bigint =>
+    sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? line.amountMinor : 0n))
+  const known = <T extends { readonly id: string }>(reports: readonly T[]): readonly T[] =>
+    reports.filter(({ id }) => payments.has(id))
+  return [
+    ...known(cpps).flatMap(({ id, totals }) =>
+      totals.flatMap(({ currency, confirmedMicroMinor, confirmedMacroMinor }) => [
+        equal(
+          '§8.2',
+          `entries are the confirmed micropayments: ${id} ${currency}`,
+          confirmedMicroMinor,
+          confirmed(id, (line) => line.mode === 'micro' && line.currency === currency),
+        ),
+        equal(
+          '§8.2',
+          `macro sum is that of the confirmed payments: ${id} ${currency}`,
+          confirmedMacroMinor,
+          confirmed(id, (line) => line.mode === 'macro' && line.currency === currency),
+        ),
+      ]),
+    ),
+    ...known(mpps).flatMap(({ id, payees }) =>
+      payees.map(({ payee, currency, confirmedMicroMinor }) =>
+        equal(
+          '§8.4',
+          `credits are the confirmed micropayments: ${payee} at ${id} ${currency}`,
+          confirmedMicroMinor,
+          confirmed(id, (line) => line.mode === 'micro' && line.payee === payee && line.currency === currency),
+        ),
+      ),
+    ),
+    ...known(merchants).flatMap(({ id, payees }) =>
+      payees.flatMap(({ payee, currency, confirmedMicroMinor, confirmedMacroMinor }) => {
+        const of = (mode: string) =>
+          confirmed(id, (line) => line.mode === mode && line.payee === payee && line.currency === currency)
+        return [
+          equal(
+            '§8.5',
+            `sums are those of the confirmed payments: ${payee} at ${id} ${currency}`,
+            confirmedMicroMinor + confirmedMacroMinor,
+            of('micro') + of('macro'),
+          ),
+        ]
+      }),
+    ),
+  ]
+}
+
+export const checkPayments = (network: Network): readonly Check[] => {
+  const joined = joinPayments(network.payments)
+  const count = countOf(joined, () => true)
+  return [
+    ...always(joined).map((check) => ({ ...check, detail: check.detail ?? `${count} payments compared` })),
+    ...(network.quiet ? [...atRest(network, joined), ...sums(network)] : []),
+  ]
+}
