@@ -380,7 +380,12 @@ describe('a question for a credential', () => {
   test('of a peer realm is asked there, and answered from what came back', () => {
     const on = world()
     expect(on.take(ask('at-otp')).sends).toEqual([
-      { kind: 'credential-query', to: 'at-dc', body: { id: 'at-otp', chain: sample.dc.chain }, delivery: { once: true } },
+      {
+        kind: 'credential-query',
+        to: 'at-dc',
+        body: { id: 'at-otp', chain: sample.dc.chain },
+        delivery: { once: true },
+      },
     ])
     // What the runtime does when the peer's record comes.
     on.ledger.put(credentialTable, testId('key'), { id: 'at-otp', chain: [new Uint8Array([7])], learnedAtMs: 0 })

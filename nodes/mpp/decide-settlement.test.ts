@@ -262,6 +262,20 @@ describe('entries that are lacking', () => {
     expect(pair(on)).toMatchObject({ receivableMinor: 0n, held: 3 })
   })
 
+  test('that the CPP has taken back since are not credited when they come after all', () => {
+    const on = world()
+    const pn = notice({ txId: 'a', amountMinor: 200n })
+    on.take(pn)
+    on.take(paymentDecision(pn))
+    const { requestId } = bodyOf(on.take(batch([dtEntry(pn, 1)]).message), 'missing-entries-request')
+    on.take(missingEntries(requestId, []))
+    on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: -200n }))
+    on.take(delayed(pn, { pairSeq: 1 }))
+    expect(payee(on)?.accruedMinor).toBe(0n)
+    expect(pair(on)).toMatchObject({ receivableMinor: 0n, held: 2 })
+    expect(entry(on, 1)?.code).toBeUndefined()
+  })
+
   test('are as good as missing when the CPP refuses to show them', () => {
     const on = world()
     const pns = approvedThree(on)
