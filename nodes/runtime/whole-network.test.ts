@@ -10,18 +10,19 @@ import { defineWallet } from '../customer/define.ts'
 import { dataCenter } from '../data-center/definition.ts'
 import { defineMerchant } from '../merchant/define.ts'
 import { mpp as defineMpp } from '../mpp/definition.ts'
-import { toJson } from './json.ts'
-import { checkChain } from './journal.ts'
-import type { BankReport, CppReport, MppReport } from './reports.ts'
-import { headTable } from './runtime-tables.ts'
-import { createSimNetwork, SIM_START_MS } from './sim-network.ts'
-import type { Log } from './log.ts'
+import { parseFrame } from '../../protocol/seals.ts'
+import { decodeBody } from '../../protocol/codec.ts'
+import { checkChain, traceJournal } from './journal.ts'
+import { randomBelow } from './random.ts'
+import { isFinalState, type BankReport, type CppReport, type MppReport, type PaymentsPage } from './reports.ts'
+import { credentialTable, headTable, journalTable, outboxTable } from './runtime-tables.ts'
+import { createSimNetwork, seededRandom, SIM_START_MS } from './sim-network.ts'
 
 const REALMS = ['hu', 'ro'] as const
 const other = (realm: string) => (realm === 'hu' ? 'ro' : 'hu')
 
-const build = async (log?: (host: string) => Log) => {
-  const sim = createSimNetwork(log === undefined ? {} : { log })
+const build = async (seed = 'whole') => {
+  const sim = createSimNetwork({ seed })
   const holder = (account: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${account}`)))
   const mandate = (account: string, operatorId: string) =>
     toHex(
@@ -97,24 +98,101 @@ const build = async (log?: (host: string) => Log) => {
   return { sim, ok, pay, report }
 }
 
-describe('the whole network in one process', { timeout: 60_000 }, () => {
+type Network = Awaited<ReturnType<typeof build>>
+
+/** At rest: nothing under way anywhere, every journal whole, the books of each bank balanced, and what is owed is owed. */
+const expectAtRest = ({ sim, report }: Network): void => {
+  for (const { id, host, fatal } of sim.hosts()) {
+    expect([id, fatal(), host().inFlight()]).toEqual([id, undefined, 0])
+    const head = host().read.get(headTable, 'head')
+    if (head !== undefined) expect([id, checkChain(host().read, head).brokenAtSeq]).toEqual([id, undefined])
+  }
+  for (const bank of ['hu-bank', 'ro-bank', 'ro-reserve'])
+    for (const total of report<BankReport>(bank).totals)
+      expect([bank, total.sumMinor, total.negativeHolderAccounts, total.unbalancedEntries]).toEqual([bank, 0n, 0, 0])
+  for (const realm of REALMS) {
+    const cpp = report<CppReport>(`${realm}-cpp`)
+    expect(cpp.undecided).toEqual({})
+    for (const pair of cpp.pairs) {
+      const there = report<MppReport>(pair.mpp).pairs.find((one) => one.cpp === `${realm}-cpp`)
+      expect([pair.mpp, there?.entriesMinor, there?.receivableMinor]).toEqual([pair.mpp, pair.entriesMinor, pair.payableMinor])
+    }
+  }
+}
+
+/** Final states of every payment, by who holds them: pnId or prId → state, each host agreeing with the others. */
+const expectOneTruth = ({ sim }: Network): number => {
+  const states = new Map<string, string>()
+  for (const { id, host } of sim.hosts()) {
+    if (!/-(cpp|mpp|shop-1|wallet-1)$/.test(id)) continue
+    const answer = host().ask('payments', {})
+    if (!answer.ok) throw new Error(answer.error.code)
+    for (const line of (answer.value as PaymentsPage).payments) {
+      const name = `${line.payee} ${line.txId}`
+      if (!isFinalState(line.state)) throw new Error(`${id}: ${name} is ${line.state}`)
+      const before = states.get(name) ?? line.state
+      // A payment that nobody beyond the wallet has heard of ends there alone.
+      expect([id, name, line.state]).toEqual([id, name, before])
+      states.set(name, before)
+    }
+  }
+  return states.size
+}
+
+describe('the whole network in one process', { timeout: 120_000 }, () => {
   it('pays, at home and abroad, small and large, and settles', async () => {
-    const { sim, pay, report } = await build(process.env['TRACE'] === undefined ? undefined : (host) => ({ write: (level, message, fields) => console.log(host, level, message, toJson(fields)), unauthenticated: (fields) => console.log(host, 'UNAUTH', toJson(fields)) }))
+    const network = await build()
+    const { pay, report } = network
     for (const [to, amountMinor] of [['hu-bakery', '120'], ['ro-bakery', '90'], ['hu-bakery', '5000'], ['ro-bakery', '7000'], ['hu-bakery', '950']] as const) {
       const answer = await pay('hu', to, amountMinor)
       expect(answer).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
     }
-    await sim.advance(60_000)
-    for (const { id, host, fatal } of sim.hosts()) {
-      expect([id, fatal(), host().inFlight()]).toEqual([id, undefined, 0])
-      const head = host().read.get(headTable, 'head')
-      if (head !== undefined) expect(checkChain(host().read, head).brokenAtSeq).toBeUndefined()
-    }
-    const cpp = report<CppReport>('hu-cpp')
-    expect(cpp.undecided).toEqual({})
-    expect(cpp.pairs.every(({ payableMinor }) => payableMinor === 0n)).toBe(true)
+    await network.sim.advance(60_000)
+    expectAtRest(network)
+    expect(expectOneTruth(network)).toBe(5)
     expect(report<MppReport>('ro-mpp').payees).toMatchObject([{ confirmedMicroMinor: 90n }])
-    for (const bank of ['hu-bank', 'ro-bank', 'ro-reserve'])
-      for (const total of report<BankReport>(bank).totals) expect([bank, total.sumMinor, total.negativeHolderAccounts]).toEqual([bank, 0n, 0])
+  })
+
+  it('survives loss, duplication, reordering and power cuts, and everybody agrees in the end', async () => {
+    const network = await build('storm')
+    const { sim, pay } = network
+    const random = seededRandom('storm')
+    const chance = (): number => randomBelow(random, 1_000) / 1_000
+    const settledBy: Promise<unknown>[] = []
+    sim.setOnSend(() => {
+      const luck = chance()
+      if (luck < 0.12) return { delaysMs: [] }
+      if (luck < 0.22) return { delaysMs: [0, 400], overtake: true }
+      return { delaysMs: [Math.floor(chance() * 300)], overtake: luck < 0.4 }
+    })
+    const victims = sim.hosts().filter(({ id }) => !id.includes('wallet'))
+    for (let round = 0; round < 24; round++) {
+      const realm = REALMS[round % 2] as string
+      const payee = `${chance() < 0.5 ? 'hu' : 'ro'}-bakery`
+      const amountMinor = String(chance() < 0.3 ? 2_500 : 40 + Math.floor(chance() * 900))
+      settledBy.push(sim.host(`${realm}-wallet-1`).host().command('pay', { customer: `${realm}-alice`, payee, amountMinor, currency: 'EUR' }))
+      await sim.advance(200 + Math.floor(chance() * 600), 50)
+      if (round % 3 !== 1) continue
+      const victim = victims[randomBelow(random, victims.length)] as (typeof victims)[number]
+      await victim.crash()
+      await sim.advance(Math.floor(chance() * 1_000), 50)
+      await victim.restart()
+    }
+    sim.setOnSend(undefined)
+    await sim.advance(240_000, 500)
+    sim.setOnSend((m) => { console.log('WIRE', m.subject); if (m.subject.includes('refusal.ro-dc')) { const f = parseFrame(m.data); if (f.ok) console.log('BODY', decodeBody('refusal', 1, f.value.bodyBytes)) } if (m.subject.includes('credential-query')) { const f = parseFrame(m.data); if (f.ok) console.log('BODY', decodeBody('credential-query', 1, f.value.bodyBytes)) } return { delaysMs: [0] } })
+    const before = sim.hosts().map(({ host }) => host().metrics.snapshot())
+    await sim.advance(20_000)
+    sim.hosts().forEach(({ id, host }, at) => console.log('DIFF', id, Object.entries(host().metrics.snapshot()).filter(([k, v]) => typeof v === 'number' && v !== before[at]?.[k]).map(([k, v]) => `${k}+${Number(v) - Number(before[at]?.[k])}`).join(' ')))
+    for (const [key, row] of sim.host('ro-dc-1').host().read.scan(credentialTable, [])) console.log('CRED', toHex(key), row.id, row.chain.length)
+    for (const [, row] of sim.host('ro-dc-1').host().read.scan(journalTable, [])) if (row.from?.includes('mpp')) console.log('JRN', row.seq, row.atMs - SIM_START_MS, row.name, row.event, row.from)
+    const stuck = new Set<string>()
+    for (const { host } of sim.hosts()) for (const [key, row] of host().read.scan(outboxTable, [])) if (row.kind === 'countersigned-decision') stuck.add(toHex(key.slice(-16)))
+    for (const { id, host } of sim.hosts()) for (const row of traceJournal(host().read, host().lastSeq(), { ids: [...stuck], fromMs: 0, toMs: 9e15 })) console.log('HOP', row.atMs - SIM_START_MS, id, row.trigger, row.name, row.event, row.refused, row.from, row.sends.map(([k, t]) => `${k}>${t}`).join(' '), row.fields ?? '')
+    await Promise.all(settledBy)
+    expectAtRest(network)
+    expect(expectOneTruth(network)).toBeGreaterThan(10)
+    // And it still pays.
+    expect(await pay('hu', 'ro-bakery', '100')).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
   })
 })
