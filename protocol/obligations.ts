@@ -237,8 +237,8 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: ['MUST verify the chain; the record alone proves nothing.'],
   },
   'credential-query': {
-    purpose: 'Asks for the credential of a processor or bank.',
-    sender: ['MUST ask a data center of its own realm.'],
+    purpose: 'Asks for the credential of a processor, bank or merchant host.',
+    sender: ['MUST ask a data center of its own realm, and show its own chain.'],
     receiver: [
       "MUST answer from its rows, or ask the peer of the id's realm and answer when its record comes; UNKNOWN_DESTINATION otherwise.",
     ],

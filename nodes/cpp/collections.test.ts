@@ -130,6 +130,18 @@ describe('the crossing of θ', () => {
     expect(one.ledger.rows(orders)).toEqual([])
   })
 
+  it('nobody overtakes: a small payment behind a large one waits with it', () => {
+    const one = world()
+    confirm(one, 'a', 100n)
+    const inFlight = sent(one.pay({ tx: 'b', amountMinor: 800n }), 'payment-notice')
+    one.pay({ tx: 'large', amountMinor: 200n })
+    one.pay({ tx: 'small', amountMinor: 50n })
+    const order = sent(one.decide(inFlight), 'transfer-order')
+    expect([state(one, 'large'), state(one, 'small')]).toEqual(['waiting', 'waiting'])
+    one.answer(order, 'done')
+    expect([state(one, 'large'), state(one, 'small')]).toEqual(['notified', 'notified'])
+  })
+
   it('who waited too long expires, and the next in line is served', () => {
     const one = world()
     confirm(one, 'a', 100n)
@@ -290,9 +302,35 @@ describe('debt that never crosses θ', () => {
     expect(one.advance(TEST_NOW_MS + AGE).flatMap(kindsOf)).toEqual([])
   })
 
+  it('of payments confirmed while a collection ran begins to age when that was booked', () => {
+    const one = aging()
+    confirm(one, 'a', 10n)
+    const order = sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order')
+    confirm(one, 'b', 10n)
+    one.nowMs = TEST_NOW_MS + 500_000
+    one.answer(order, 'done')
+    expect(total(one)).toMatchObject({ outstandingMinor: 10n, debtSinceMs: TEST_NOW_MS + 500_000 })
+    expect(one.advance(TEST_NOW_MS + 500_000 + AGE - 1).flatMap(kindsOf)).toEqual([])
+    expect(one.advance(TEST_NOW_MS + 500_000 + AGE).flatMap(kindsOf)).toEqual(['transfer-order'])
+  })
+
+  it('that is being collected when its age comes is not collected twice', () => {
+    const one = aging()
+    confirm(one, 'a', 10n)
+    const order = sent(one.control('collect-customer', { customer: 'hu-alice' }), 'transfer-order')
+    expect(one.advance(TEST_NOW_MS + AGE).flatMap(kindsOf)).toEqual([])
+    confirm(one, 'b', 20n)
+    one.answer(order, 'done')
+    const [decided] = one.advance(one.nowMs + AGE).filter((one) => one.sends.length > 0) as [Decision]
+    expect(sent(decided, 'transfer-order').body.amountMinor).toBe(20n)
+  })
+
   it('arms one deadline a customer, however many payments', () => {
     const one = aging()
-    for (const tx of ['a', 'b', 'c']) confirm(one, tx, 10n)
+    const armed = ['a', 'b', 'c'].map(
+      (tx) => confirm(one, tx, 10n).set.filter(({ name }) => name === 'debt-age').length,
+    )
+    expect(armed).toEqual([1, 0, 0])
     expect(one.ledger.deadlines().filter(({ name }) => name === 'debt-age')).toHaveLength(1)
   })
 })

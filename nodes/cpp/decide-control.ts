@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
 import { CurrencyCode, NodeId, Optional, Sequence, Type } from '../../protocol/fields.ts'
+import type { Currency } from '../../protocol/amount.ts'
 import { decision, on, put, type Context, type ControlEvent, type Decision, type Reader } from '../runtime/node.ts'
 import { account, collect, combineParts, putCustomer, writeOff, type Account, type Part } from './account.ts'
 import { disputedEntry, retrySettlement } from './decide-settlement.ts'
@@ -127,14 +128,14 @@ export const settleNow = (read: Reader, event: ControlEvent, context: Ctx): Deci
   let retried = 0
   for (const pair of asked) {
     if (!pair.open) {
-      const step = openBatch(pair, context, true)
+      const step = openBatch(pair, context, { force: true })
       if (step.pair.open) {
         opened += 1
         parts.push(...putPair(step))
       }
       continue
     }
-    const slice = loadBatch(read, { mpp: pair.mpp, currency: pair.currency, seq: pair.batchSeq })
+    const slice = loadBatch(read, { mpp: pair.mpp, currency: pair.currency, seq: pair.sentSeq })
     if (slice?.batch.state !== 'failed' && slice?.batch.state !== 'unpayable') continue
     retried += 1
     parts.push(retrySettlement(slice, context))
@@ -162,8 +163,46 @@ export const resolveDispute = (read: Reader, event: ControlEvent, context: Ctx):
   const written: Part = { writes: [put(batches, batchKey(batch), batch)], reply }
   if (!accept || amountMinor === 0n) return combineParts([written])
   const step = adjust(slice.pair, batch, disputedEntry(pairSeq, found), amountMinor, context)
-  const opened = openBatch(step.pair, context)
+  const opened = openBatch(step.pair, context, { next: step.cut })
   return combineParts([written, ...step.parts, ...putPair(opened)])
+}
+
+const CorrectArgs = Type.Object(
+  {
+    mpp: NodeId,
+    currency: CurrencyCode,
+    pairSeq: Sequence,
+    amountMinor: Type.String({ pattern: '^-?[1-9][0-9]{0,17}$' }),
+  },
+  strict,
+)
+
+/** The batch of a pair that holds this entry, cut or older. */
+const batchOf = (read: Reader, mpp: string, currency: Currency, pairSeq: number): BatchRow | undefined => {
+  for (const [, batch] of read.scan(batches, [mpp, currency], { reverse: true }))
+    if (batch.fromSeq <= pairSeq && pairSeq <= batch.toSeq) return batch
+  return undefined
+}
+
+/**
+ * Corrects an entry that the operator found to be wrong before the MPP did, by an adjustment (±). The MPP may dispute it like any
+ * other entry; then `resolve-dispute` takes it back or lets it stand.
+ */
+export const correctEntry = (read: Reader, event: ControlEvent, context: Ctx): Decision => {
+  const given = args(CorrectArgs, event)
+  if (!given.ok) return given.refusal
+  const { mpp, currency, pairSeq } = given.value
+  const amountMinor = BigInt(given.value.amountMinor)
+  const pair = read.get(pairs, mpp, currency)
+  const batch = batchOf(read, mpp, currency, pairSeq)
+  if (pair === undefined || batch === undefined) return no('NOT_FOUND', 'no batch of this pair holds this entry')
+  const step = adjust(pair, batch, disputedEntry(pairSeq, loadEntry(read, pair, pairSeq)), amountMinor, context)
+  const opened = openBatch(step.pair, context, { next: step.cut })
+  return combineParts([
+    { reply: { ok: true, mpp, currency, correctedSeq: pairSeq, pairSeq: step.pair.lastSeq, amountMinor } },
+    ...step.parts,
+    ...putPair(opened),
+  ])
 }
 
 const QueryArgs = Type.Object({ orderId: hexId }, strict)

@@ -23,6 +23,7 @@ const total = (one: World, customer = 'hu-alice') => one.ledger.get(ledger, cust
 describe('a countersigned decision: one row for each check, in their order', () => {
   const rows: readonly (readonly [string, FailureCode, Parameters<World['decide']>[1]])[] = [
     ['another MPP than the TRANS names', 'NOT_FOUND', { from: 'hu-liar', payee: 'hu-other' }],
+    ['another MPP, all else right', 'NOT_FOUND', { from: 'hu-liar' }],
     ['another payee', 'NOT_FOUND', { payee: 'hu-other', merchant: null }],
     ["approve without the merchant's own", 'SCHEMA_VIOLATION', { merchant: null }],
     ["the merchant's frame does not open", 'SCHEMA_VIOLATION', { badMerchant: 'BAD_SIGNATURE' }],

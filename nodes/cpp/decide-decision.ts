@@ -97,7 +97,7 @@ const confirmMicro = (slice: PaymentSlice, ref: RequestRef, context: Ctx): Decis
     { kind: 'delayed-transfer-confirmation', amountMinor, id: pnId, atMs: context.nowMs, pnId, payee },
     context,
   )
-  const batched = openBatch(appended.pair, context)
+  const batched = openBatch(appended.pair, context, { next: appended.cut })
   const done: PaymentRow = {
     ...payment,
     state: 'confirmed',

@@ -30,13 +30,22 @@ import {
   loadBatchById,
   loadEntry,
   loadTransfer,
-  type BatchSlice,
   type DisputedEntry,
   type TransferSlice,
 } from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
-import { adjust, agePair, batchAnswered, batchKey, pay, putPair, retryLater, settledByBank } from './pair.ts'
+import {
+  adjust,
+  agePair,
+  batchAnswered,
+  batchKey,
+  pay,
+  putPair,
+  retryLater,
+  settledByBank,
+  type BatchSlice,
+} from './pair.ts'
 import type { CppPolicy } from './policy.ts'
 import {
   batches,
@@ -85,10 +94,9 @@ export const transferred = (
     return combineParts([answered, account(before.customer.customer, step)])
   }
   if (settlement === undefined) throw new Error('a settlement order without its batch')
-  const { pair, batch } = settlement
   const step = booked
-    ? settledByBank(pair, batch, order.operatorAccount, context)
-    : retryLater(pair, batch, 'failed', code, context)
+    ? settledByBank(settlement, order.operatorAccount, context)
+    : retryLater(settlement, 'failed', code, context)
   return combineParts([answered, ...putPair(step)])
 }
 
@@ -122,10 +130,11 @@ export const settlementRetry = on(
 )
 
 /** Only what was refused, or had no account to go to, is ordered again. */
-export const retrySettlement = ({ pair, batch }: BatchSlice, context: Ctx): Decision => {
+export const retrySettlement = (slice: BatchSlice, context: Ctx): Decision => {
+  const { batch } = slice
   if (batch.state !== 'failed' && batch.state !== 'unpayable') return decision()
   const clear = batch.retryAtMs === 0 ? [] : [{ name: 'settlement-retry', key: batchKey(batch), atMs: batch.retryAtMs }]
-  return combineParts([{ clear }, ...putPair(pay(pair, { ...batch, retryAtMs: 0 }, context))])
+  return combineParts([{ clear }, ...putPair(pay({ ...slice, batch: { ...batch, retryAtMs: 0 } }, context))])
 }
 
 const isAnswerTo = (
@@ -153,7 +162,7 @@ export const settlementAcceptance = on(
           fields: { mpp: batch.mpp, currency: batch.currency, seq: batch.seq, totalMinor: batch.totalMinor },
         },
       },
-      ...putPair(pay(slice.pair, batch, context)),
+      ...putPair(pay({ ...slice, batch }, context)),
     ])
   },
 )
@@ -168,7 +177,7 @@ export const settlementDispute = on(
   ({ slice, entries }, { message }, context: Ctx): Decision => {
     if (!isAnswerTo(slice, message.sender.id, message.body)) return refuse('SETTLEMENT_UNKNOWN', 'batch')
     const parts: Part[] = []
-    let { pair } = slice
+    let { pair, next } = slice
     const seen = new Set<number>()
     const disputes = message.body.items.map((item, i): DisputeItem => {
       const found = entries[i] ?? { entry: undefined, payment: undefined }
@@ -184,6 +193,7 @@ export const settlementDispute = on(
           context,
         )
         pair = step.pair
+        next ??= step.cut
         parts.push(...step.parts)
       }
       return { ...item, state }
@@ -200,7 +210,7 @@ export const settlementDispute = on(
         },
       },
       ...parts,
-      ...putPair(pay(pair, batch, context)),
+      ...putPair(pay({ batch, pair, next }, context)),
     ])
   },
 )
@@ -221,10 +231,12 @@ const rightAmount = (pairSeq: number, { entry, payment }: DisputedEntry): bigint
 
 const judgeItem = (
   { fromSeq, toSeq }: BatchRow,
-  item: { readonly pairSeq: number; readonly amountMinor: bigint },
+  item: { readonly pairSeq: number; readonly code: number; readonly amountMinor: bigint },
   found: DisputedEntry,
 ): DisputeItem['state'] => {
   if (item.pairSeq < fromSeq || item.pairSeq > toSeq) return 'dismissed'
+  // It speaks of the whole range, and its amount is the range's.
+  if (item.code === failureNumber('ROOT_MISMATCH')) return 'unresolved'
   const right = rightAmount(item.pairSeq, found)
   if (right === undefined || item.amountMinor !== right) return 'unresolved'
   return right === amountOf(found.entry) ? 'dismissed' : 'adjusted'
@@ -340,7 +352,7 @@ export const accountNotice = on(
       context.policy.operatorAccounts[currency] === credited &&
       bankOf(credited) === bank
     if (slice === undefined || !settles) return decision({ sends: [received] })
-    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice.pair, slice.batch, credited, context))])
+    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
   },
 )
 

@@ -3,6 +3,7 @@ import type { NodeDefinition } from '../runtime/node.ts'
 import { combineParts } from './account.ts'
 import {
   collectCustomer,
+  correctEntry,
   queryOrder,
   register,
   resolveDispute,
@@ -95,6 +96,7 @@ export const cppDefinition = ({
     'write-off-customer': writeOffCustomer,
     'settle-now': settleNow,
     'resolve-dispute': resolveDispute,
+    'correct-entry': correctEntry,
     'query-order': queryOrder,
     register: register(chain),
   },

@@ -3,6 +3,7 @@ import type { Currency } from '../../protocol/amount.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Reader } from '../runtime/node.ts'
 import type { Account, Queued } from './account.ts'
+import type { BatchSlice } from './pair.ts'
 import {
   aliases,
   batchIds,
@@ -20,7 +21,6 @@ import {
   transLocks,
   waiting,
   type AliasRow,
-  type BatchRow,
   type CustomerRow,
   type HostRow,
   type OrderRow,
@@ -101,7 +101,6 @@ export const loadOrder = (read: Reader, id: Uint8Array): OrderSlice | undefined 
   return order === undefined ? undefined : { order, paid: loadPayment(read, order.prId) }
 }
 
-export type BatchSlice = { readonly batch: BatchRow; readonly pair: PairRow }
 /** @throws Error when a batch has no pair. */
 export const loadBatch = (
   read: Reader,
@@ -111,7 +110,7 @@ export const loadBatch = (
   const batch = read.get(batches, at.mpp, at.currency, at.seq)
   const pair = read.get(pairs, at.mpp, at.currency)
   if (batch === undefined || pair === undefined) throw new Error('a batch without its row or pair')
-  return { batch, pair }
+  return { batch, pair, next: read.get(batches, at.mpp, at.currency, pair.sentSeq + 1) }
 }
 export const loadBatchById = (read: Reader, batchId: Uint8Array): BatchSlice | undefined =>
   loadBatch(read, read.get(batchIds, batchId))

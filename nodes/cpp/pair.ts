@@ -3,7 +3,7 @@
  * at a time.
  *
  * Invariants: payable = Σ entries − Σ settled batches; an entry is in exactly one batch or in the open range; a batch, once
- * made, is never made again; at most one batch of a pair is not settled.
+ * cut, is never made again; of the batches that were sent at most one is not settled.
  */
 import type { Currency } from '../../protocol/amount.ts'
 import { bankOf } from '../../protocol/ids.ts'
@@ -36,7 +36,14 @@ import {
 } from './state.ts'
 
 type Ctx = Context<CppPolicy>
-export type PairStep = { readonly pair: PairRow; readonly parts: readonly Part[] }
+export type PairStep = {
+  readonly pair: PairRow
+  readonly parts: readonly Part[]
+  /** A batch that became full and waits to be sent. */
+  readonly cut?: BatchRow
+}
+/** A batch that is to be paid, its pair, and the batch after it where that is cut already. */
+export type BatchSlice = { readonly batch: BatchRow; readonly pair: PairRow; readonly next: BatchRow | undefined }
 
 export const newPair = (mpp: string, currency: Currency, operatorId: string): PairRow => ({
   mpp,
@@ -51,6 +58,7 @@ export const newPair = (mpp: string, currency: Currency, operatorId: string): Pa
   range: encodeRange(EMPTY_RANGE),
   batchSeq: 0,
   batchHash: NO_PREVIOUS_BATCH,
+  sentSeq: 0,
   open: false,
 })
 
@@ -85,18 +93,21 @@ export const append = (
   const pairSeq = before.lastSeq + 1
   const { kind, amountMinor, id, atMs, pnId, payee } = entry
   const leaf = pairEntryLeaf({ pairSeq, type: LEAF_TYPE[kind], pnId, payee, amountMinor, currency: before.currency })
-  const first = before.rangeSinceMs === 0
-  const rangeSinceMs = first ? context.nowMs : before.rangeSinceMs
   const pair: PairRow = {
     ...before,
     lastSeq: pairSeq,
     payableMinor: before.payableMinor + amountMinor,
     rangeMinor: before.rangeMinor + amountMinor,
-    rangeSinceMs,
+    rangeSinceMs: before.rangeSinceMs === 0 ? context.nowMs : before.rangeSinceMs,
     range: encodeRange(appendLeaf(decodeRange(before.range), leaf)),
   }
   const written: Part = {
     writes: [put(pairEntries, keyOf(pair.mpp, pair.currency, pairSeq), { kind, amountMinor, id, atMs })],
+  }
+  // An MPP takes no longer range: what comes while an earlier batch is open goes to the one after.
+  if (pairSeq - pair.fromSeq + 1 >= LIMITS.maxEntriesPerBatch) {
+    const full = cut(pair, context)
+    return { ...full, parts: [written, ...full.parts] }
   }
   const armed = armAge(pair, context)
   return { pair: armed.pair, parts: [written, ...armed.parts] }
@@ -109,38 +120,30 @@ const armAge = (pair: PairRow, context: Ctx): PairStep => {
   return { pair: { ...pair, ageAtMs: atMs }, parts: [{ set: [{ name: 'pair-age', key: pairKey(pair), atMs }] }] }
 }
 
-const isDue = (pair: PairRow, { policy, nowMs }: Ctx): boolean => {
-  const { rangeMinor, rangeSinceMs, lastSeq, fromSeq, currency } = pair
+const isDue = ({ rangeMinor, rangeSinceMs, currency }: PairRow, { policy, nowMs }: Ctx): boolean => {
   const magnitude = rangeMinor < 0n ? -rangeMinor : rangeMinor
-  return (
-    magnitude >= settlementThreshold(policy, currency) ||
-    lastSeq - fromSeq + 1 >= LIMITS.maxEntriesPerBatch ||
-    rangeSinceMs + policy.settlement.maxAgeMs <= nowMs
-  )
+  return magnitude >= settlementThreshold(policy, currency) || rangeSinceMs + policy.settlement.maxAgeMs <= nowMs
 }
 
-/** Closes the open range into a batch where that is due; `force` is the operator's. */
-export const openBatch = (before: PairRow, context: Ctx, force = false): PairStep => {
-  if (before.open || before.rangeSinceMs === 0) return { pair: before, parts: [] }
-  if (!force && !isDue(before, context)) return armAge(before, context)
+/** Closes the open range into a batch that is fixed from here on, and begins the next range. */
+const cut = (before: PairRow, context: Ctx): PairStep & { readonly cut: BatchRow } => {
   const { mpp, currency, fromSeq, lastSeq: toSeq, rangeMinor: totalMinor, batchHash: prevHash } = before
   const seq = before.batchSeq + 1
   const root = rangeRoot(decodeRange(before.range))
   const hash = batchHash(prevHash, { cpp: context.self.id, mpp, currency, seq, fromSeq, toSeq, root, totalMinor })
-  const batchId = context.freshId()
   const batch: BatchRow = {
-    batchId,
+    batchId: context.freshId(),
     mpp,
     currency,
     seq,
-    state: 'open',
+    state: 'cut',
     prevHash,
     hash,
     fromSeq,
     toSeq,
     root,
     totalMinor,
-    openedAtMs: context.nowMs,
+    openedAtMs: 0,
     answeredAtMs: 0,
     settledAtMs: 0,
     retryAtMs: 0,
@@ -154,13 +157,19 @@ export const openBatch = (before: PairRow, context: Ctx, force = false): PairSte
     range: encodeRange(EMPTY_RANGE),
     batchSeq: seq,
     batchHash: hash,
-    open: true,
   }
+  const rows = [put(batches, batchKey(batch), batch), put(batchIds, keyOf(batch.batchId), { mpp, currency, seq })]
+  return { pair, parts: [{ writes: rows }], cut: batch }
+}
+
+const send = (before: PairRow, batch: BatchRow, { nowMs }: Ctx): PairStep => {
+  const { batchId, mpp, currency, seq, prevHash, fromSeq, toSeq, root, totalMinor } = batch
+  const open: BatchRow = { ...batch, state: 'open', openedAtMs: nowMs }
   return {
-    pair,
+    pair: { ...before, sentSeq: seq, open: true },
     parts: [
       {
-        writes: [put(batches, batchKey(batch), batch), put(batchIds, keyOf(batchId), { mpp, currency, seq })],
+        writes: [put(batches, batchKey(batch), open)],
         sends: [
           {
             kind: 'settlement-batch',
@@ -175,6 +184,24 @@ export const openBatch = (before: PairRow, context: Ctx, force = false): PairSte
   }
 }
 
+/**
+ * Sends the next batch, unless one is open: one that was cut already, else the open range where it is due.
+ * @param options `next` the batch after the last one sent, where it is cut; `force` the operator's word that it is due
+ */
+export const openBatch = (
+  before: PairRow,
+  context: Ctx,
+  { next, force = false }: { readonly next?: BatchRow | undefined; readonly force?: boolean } = {},
+): PairStep => {
+  if (before.open) return { pair: before, parts: [] }
+  if (next !== undefined) return send(before, next, context)
+  if (before.rangeSinceMs === 0) return { pair: before, parts: [] }
+  if (!force && !isDue(before, context)) return armAge(before, context)
+  const step = cut(before, context)
+  const sent = send(step.pair, step.cut, context)
+  return { pair: sent.pair, parts: [...step.parts, ...sent.parts] }
+}
+
 /** The `pair-age` deadline fired. */
 export const agePair = (before: PairRow, context: Ctx): PairStep => openBatch({ ...before, ageAtMs: 0 }, context)
 
@@ -182,11 +209,12 @@ export const agePair = (before: PairRow, context: Ctx): PairStep => openBatch({ 
  * The MPP has answered a batch, or an earlier transfer for it failed: the full total is paid now. Between hosts of one operator
  * it is a book transfer; a negative sum the MPP pays; nothing at all is settled at once.
  */
-export const pay = (pair: PairRow, batch: BatchRow, context: Ctx): PairStep => {
+export const pay = (slice: BatchSlice, context: Ctx): PairStep => {
+  const { pair, batch } = slice
   const { mpp, currency, totalMinor } = batch
-  if (totalMinor === 0n) return settled(pair, batch, [], context)
+  if (totalMinor === 0n) return settled(slice, [], context)
   if (pair.operatorId === context.self.operatorId)
-    return settled(pair, batch, settlementPostings(batch, `operator:${pair.operatorId}`), context)
+    return settled(slice, settlementPostings(batch, `operator:${pair.operatorId}`), context)
   if (totalMinor < 0n) {
     const owed: BatchRow = { ...batch, state: 'owed' }
     return { pair, parts: [{ writes: [put(batches, batchKey(batch), owed)] }] }
@@ -194,7 +222,7 @@ export const pay = (pair: PairRow, batch: BatchRow, context: Ctx): PairStep => {
   const debitAccount = context.policy.operatorAccounts[currency]
   const creditAccount = settlementAccount(context.policy, mpp, currency)
   if (debitAccount === undefined || creditAccount === undefined)
-    return retryLater(pair, batch, 'unpayable', undefined, context)
+    return retryLater(slice, 'unpayable', undefined, context)
   const orderId = context.freshId()
   const bank = bankOf(debitAccount)
   const paying: BatchRow = { ...batch, state: 'ordered', orderId, retryAtMs: 0 }
@@ -244,8 +272,7 @@ export const pay = (pair: PairRow, batch: BatchRow, context: Ctx): PairStep => {
 
 /** The transfer did not happen, and is tried again after the retry delay or on the operator's word. */
 export const retryLater = (
-  pair: PairRow,
-  batch: BatchRow,
+  { pair, batch }: BatchSlice,
   state: 'failed' | 'unpayable',
   code: number | undefined,
   context: Ctx,
@@ -276,12 +303,16 @@ export const settlementPostings = ({ mpp, currency, totalMinor }: BatchRow, cont
 ]
 
 /** The batch is paid; the next one opens at once where it is due. */
-export const settled = (before: PairRow, batch: BatchRow, postings: readonly Posting[], context: Ctx): PairStep => {
+export const settled = (
+  { pair: before, batch, next }: BatchSlice,
+  postings: readonly Posting[],
+  context: Ctx,
+): PairStep => {
   const pair: PairRow = { ...before, payableMinor: before.payableMinor - batch.totalMinor, open: false }
   const done: BatchRow = { ...batch, state: 'settled', settledAtMs: context.nowMs, retryAtMs: 0 }
-  const next = openBatch(pair, context)
+  const following = openBatch(pair, context, { next })
   return {
-    pair: next.pair,
+    pair: following.pair,
     parts: [
       {
         writes: [put(batches, batchKey(batch), done)],
@@ -292,14 +323,14 @@ export const settled = (before: PairRow, batch: BatchRow, postings: readonly Pos
           fields: { mpp: batch.mpp, currency: batch.currency, seq: batch.seq, totalMinor: batch.totalMinor },
         },
       },
-      ...next.parts,
+      ...following.parts,
     ],
   }
 }
 
 /** {@link settled} by a transfer of the CPP's own bank account, of either direction. */
-export const settledByBank = (pair: PairRow, batch: BatchRow, operatorAccount: string, context: Ctx): PairStep =>
-  settled(pair, batch, settlementPostings(batch, cash(operatorAccount)), context)
+export const settledByBank = (slice: BatchSlice, operatorAccount: string, context: Ctx): PairStep =>
+  settled(slice, settlementPostings(slice.batch, cash(operatorAccount)), context)
 
 /** An entry (±) that puts a disputed one right; it is settled with the next batch. */
 export const adjust = (
@@ -326,7 +357,7 @@ export const adjust = (
   )
   const pairSeq = appended.pair.lastSeq
   return {
-    pair: appended.pair,
+    ...appended,
     parts: [
       ...appended.parts,
       {

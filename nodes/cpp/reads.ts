@@ -134,7 +134,7 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   let openBatches = 0
   for (const [, { state, totalMinor }] of read.scan(batches, [mpp, currency]))
     if (state === 'settled') settledMinor += totalMinor
-    else openBatches += 1
+    else if (state !== 'cut') openBatches += 1
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 

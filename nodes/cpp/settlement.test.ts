@@ -117,13 +117,45 @@ describe('a batch', () => {
     expect(sent(decided[0], 'settlement-batch').body).toMatchObject({ fromSeq: 1, toSeq: 2, totalMinor: 20n })
   })
 
+  /** The next entry is the last that one batch may hold. */
+  const almostFull = (one: World): void => {
+    const row = pair(one)
+    if (row === undefined) throw new Error('no pair')
+    one.ledger.put(pairs, keyOf(MPP, 'EUR'), { ...row, lastSeq: row.fromSeq + LIMITS.maxEntriesPerBatch - 2 })
+  }
+
   it('opens at the largest number of entries', () => {
     const one = world()
     confirm(one, 'a', 1n)
-    const row = pair(one)
-    if (row === undefined) throw new Error('no pair')
-    one.ledger.put(pairs, keyOf(MPP, 'EUR'), { ...row, lastSeq: LIMITS.maxEntriesPerBatch - 1 })
+    almostFull(one)
     expect(sent(confirm(one, 'b', 1n), 'settlement-batch').body.toSeq).toBe(LIMITS.maxEntriesPerBatch)
+  })
+
+  it('never holds more: while one is open the next are cut off, and sent one after the other', () => {
+    const { one, message } = opened()
+    const bodies = [message.body]
+    for (const tx of ['c', 'd']) {
+      confirm(one, `${tx}1`, 1n)
+      almostFull(one)
+      expect(kindsOf(confirm(one, `${tx}2`, 1n))).not.toContain('settlement-batch')
+    }
+    confirm(one, 'e', 1n)
+    expect(batch(one, 2)?.state).toBe('cut')
+    expect(one.read('report').pairs[0].openBatches).toBe(1)
+    let current = message
+    for (const seq of [2, 3]) {
+      const next = sent(one.answer(sent(accept(one, current), 'transfer-order'), 'done'), 'settlement-batch')
+      expect(next.body).toMatchObject({ seq, totalMinor: 2n, prevHash: batch(one, seq - 1)?.hash })
+      expect(next.body.toSeq - next.body.fromSeq + 1).toBe(LIMITS.maxEntriesPerBatch)
+      expect(next.body.fromSeq).toBe((bodies.at(-1)?.toSeq ?? 0) + 1)
+      expect(pair(one)).toMatchObject({ sentSeq: seq, open: true })
+      bodies.push(next.body)
+      current = next
+    }
+    // What is left is below the threshold, and waits for its age.
+    expect(kindsOf(one.answer(sent(accept(one, current), 'transfer-order'), 'done'))).toEqual([])
+    expect(pair(one)).toMatchObject({ open: false, rangeMinor: 1n })
+    expect(one.advance(one.nowMs + HOUR).flatMap(kindsOf)).toContain('settlement-batch')
   })
 
   it("opens on the operator's word, of the pairs asked for", () => {
@@ -322,6 +354,42 @@ describe('a dispute', () => {
     one.ledger.put<PaymentRow>(payments, keyOf(testId('a')), { ...row, state: 'expired' })
     const decided = dispute(one, message, [{ pairSeq: 1, code: 'ENTRY_MISMATCH', amountMinor: 0n }])
     expect(sent(decided, 'pair-adjustment').body.amountMinor).toBe(-650n)
+  })
+
+  it('over the whole range, whose amount says nothing of an entry, is left to people', () => {
+    const { one, message } = wrong()
+    expect(
+      sentAll(dispute(one, message, [{ pairSeq: 1, code: 'ROOT_MISMATCH', amountMinor: 600n }]), 'pair-adjustment'),
+    ).toEqual([])
+    expect(batch(one)?.disputes).toMatchObject([{ pairSeq: 1, state: 'unresolved' }])
+  })
+
+  it('over a correction of the operator that the MPP does not hold to be right, takes it back', () => {
+    const { one, message } = opened()
+    one.answer(sent(accept(one, message), 'transfer-order'), 'done')
+    const correct = (args: Record<string, unknown>) =>
+      one.control('correct-entry', { mpp: MPP, currency: 'EUR', pairSeq: 1, amountMinor: '50', ...args })
+    for (const args of [{ amountMinor: '0' }, { amountMinor: 50 }, { pairSeq: 0 }, { mpp: 'x' }])
+      expect(correct(args).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
+    expect(correct({ pairSeq: 3 }).reply).toMatchObject({ ok: false, code: 'NOT_FOUND' })
+    const corrected = correct({})
+    expect(corrected.reply).toMatchObject({ ok: true, pairSeq: 3, amountMinor: 50n })
+    expect(sent(corrected, 'pair-adjustment').body).toMatchObject({
+      disputedSeq: 1,
+      amountMinor: 50n,
+      batchId: message.body.batchId,
+    })
+    const second = sent(one.control('settle-now'), 'settlement-batch')
+    expect(second.body.totalMinor).toBe(50n)
+    one.answer(
+      sent(dispute(one, second, [{ pairSeq: 3, code: 'ENTRY_MISMATCH', amountMinor: 0n }]), 'transfer-order'),
+      'done',
+    )
+    expect(batch(one, 2)?.disputes).toMatchObject([{ pairSeq: 3, state: 'unresolved' }])
+    const batchId = textOf(second.body.batchId).slice(1, -1)
+    const taken = one.control('resolve-dispute', { batchId, pairSeq: 3, accept: true })
+    expect(sent(taken, 'pair-adjustment').body).toMatchObject({ disputedSeq: 3, amountMinor: -50n })
+    expect(pair(one)?.payableMinor).toBe(-50n)
   })
 
   it("left unresolved is a person's to judge, once", () => {

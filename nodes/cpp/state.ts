@@ -15,6 +15,7 @@
  *
  * A batch's states:
  *
+ *   cut        full while an earlier one is open     → open
  *   open       sent, the MPP has not answered        → ordered | owed | unpayable | settled | broken
  *   ordered    answered, transfer ordered            → settled | failed
  *   owed       answered, the MPP is to pay           → settled
@@ -301,9 +302,12 @@ export type PairRow = {
   readonly ageAtMs: number
   /** Mountain range over the range's entries, encoded. */
   readonly range: Uint8Array
+  /** The last batch cut off the sequence, and its hash. */
   readonly batchSeq: number
   readonly batchHash: Uint8Array
-  /** Is batch `batchSeq` not yet settled? At most one is. */
+  /** The last batch sent. */
+  readonly sentSeq: number
+  /** Is batch `sentSeq` not yet settled? */
   readonly open: boolean
 }
 export const pairs: Table<PairRow> = defineTable<PairRow>({
@@ -322,6 +326,7 @@ export const pairs: Table<PairRow> = defineTable<PairRow>({
     'range',
     'batchSeq',
     'batchHash',
+    'sentSeq',
     'open',
   ],
 })
@@ -354,13 +359,14 @@ export type BatchRow = {
   readonly mpp: string
   readonly currency: Currency
   readonly seq: number
-  readonly state: 'open' | 'ordered' | 'owed' | 'failed' | 'unpayable' | 'broken' | 'settled'
+  readonly state: 'cut' | 'open' | 'ordered' | 'owed' | 'failed' | 'unpayable' | 'broken' | 'settled'
   readonly prevHash: Uint8Array
   readonly hash: Uint8Array
   readonly fromSeq: number
   readonly toSeq: number
   readonly root: Uint8Array
   readonly totalMinor: bigint
+  /** 0 before it is sent. */
   readonly openedAtMs: number
   /** 0 before the MPP answered, and before it is settled. */
   readonly answeredAtMs: number
