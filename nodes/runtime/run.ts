@@ -239,6 +239,8 @@ export const runNode = async (
     const stop = (): void => void running.stop()
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)
+    // A parent that is gone can not ask any more: a host of a fleet does not outlive its supervisor.
+    process.once('disconnect', stop)
     const ready = {
       type: 'ready',
       host: credentials.host,

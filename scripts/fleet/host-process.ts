@@ -6,8 +6,10 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
 import { TimeLimitError, within } from './concurrency.ts'
 import type { FleetDirectory } from './directory.ts'
+import { connectHost } from './host-client.ts'
 import type { HostPlan, HostRole } from './plan.ts'
 import type { HostState, HostStatus } from './state.ts'
 
@@ -34,6 +36,22 @@ export type HostProcess = {
   readonly stop: () => Promise<void>
   /** SIGKILL: what a power cut does. Resolves when the process is gone. */
   readonly kill: () => Promise<void>
+}
+
+const SERVING_POLL_MS = 50
+
+/** A host that runs serves once its processors and data centers know it. Resolves with nothing. */
+const untilServing = async (directory: FleetDirectory, id: string): Promise<undefined> => {
+  const client = await connectHost(directory, id)
+  try {
+    for (;;) {
+      const { ready } = await client.builtin<{ readonly ready: boolean }>('status')
+      if (ready) return undefined
+      await delay(SERVING_POLL_MS)
+    }
+  } finally {
+    client.close()
+  }
 }
 
 const lastLines = async (file: string, count: number): Promise<string> => {
@@ -84,7 +102,7 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
         if (message.type === 'ready') resolve()
       })
     })
-    const said = Promise.race([ready.then(() => undefined), exit])
+    const said = Promise.race([ready.then(() => untilServing(directory, plan.id)), exit])
     const how = await within(START_TIMEOUT_MS, 'not ready in time', said).catch(async (error: unknown) => {
       if (!(error instanceof TimeLimitError)) throw error
       started.kill('SIGKILL')
