@@ -17,7 +17,6 @@ export const LOGIN_ROLES = [...ROLES, 'service'] as const
 export type LoginRole = (typeof LOGIN_ROLES)[number]
 
 export type Permissions = {
-  /** Empty only for `service`, which publishes answers and nothing else. */
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
   /** May answer a delivered request where its reply subject says: `max` times, within `ttlMs`. */
@@ -64,12 +63,16 @@ const permissionsOfRole = (role: Role): Permissions => {
 export const serviceName = (role: Role): string => `semops-${role}`
 
 const service: Permissions = {
-  publish: [],
-  subscribe: ['PING', 'INFO', 'STATS'].flatMap((kind) => [
-    `$SRV.${kind}`,
-    `$SRV.${kind}.${SERVICE}`,
-    `$SRV.${kind}.${SERVICE}.${NAME}`,
-  ]),
+  /** Before it serves, a host asks whether its own id answers already: two hosts of one id would split its messages. */
+  publish: [`$SRV.PING.${SERVICE}.${NAME}`],
+  subscribe: [
+    ...['PING', 'INFO', 'STATS'].flatMap((kind) => [
+      `$SRV.${kind}`,
+      `$SRV.${kind}.${SERVICE}`,
+      `$SRV.${kind}.${SERVICE}.${NAME}`,
+    ]),
+    `${TOOL_INBOX_PREFIX}.${NAME}.>`,
+  ],
   responses: { max: 1, ttlMs: 10_000 },
   maxSubscriptions: 16,
   maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,

@@ -92,7 +92,7 @@ export const KINDS = {
   'alias-registration': { ...plain, ...network, number: 42, paths: [['cpp', 'dc']], answeredBy: ['receipt', 'refusal'], id: 'registrationId', bodies: { 1: directory.AliasRegistration } },
   'payee-lookup': { ...query, ...guest, number: 43, paths: [['guest', 'dc']], answeredBy: ['payee-record', 'refusal'], bodies: { 1: directory.PayeeLookup } },
   'payee-record': { ...query, ...guest, number: 44, paths: [['dc', 'guest']], answeredBy: [], bodies: { 1: directory.PayeeRecord } },
-  'credential-query': { ...query, ...network, number: 45, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['credential-record', 'refusal'], bodies: { 1: directory.CredentialQuery } },
+  'credential-query': { ...query, ...network, introduces: true, number: 45, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['credential-record', 'refusal'], bodies: { 1: directory.CredentialQuery } },
   'credential-record': { ...query, ...network, number: 46, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.CredentialRecord } },
   'revocation-query': { ...query, ...network, ...later, number: 47, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['revocation-record', 'refusal'], bodies: { 1: directory.RevocationQuery } },
   'revocation-record': { ...query, ...network, ...later, number: 48, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.RevocationRecord } },

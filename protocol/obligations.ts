@@ -229,7 +229,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   'payee-lookup': {
     purpose: 'A guest asks where a payee is.',
     sender: ['MUST send it under a guest login.'],
-    receiver: ['MUST refuse an unknown or retired payee with UNKNOWN_DESTINATION.'],
+    receiver: ['MUST refuse an unknown or retired payee with NOT_FOUND.'],
   },
   'payee-record': {
     purpose: 'MPP, merchant host and chain of a payee.',
@@ -237,8 +237,8 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: ['MUST verify the chain; the record alone proves nothing.'],
   },
   'credential-query': {
-    purpose: 'Asks for the credential of a processor or bank.',
-    sender: ['MUST ask a data center of its own realm.'],
+    purpose: 'Asks for the credential of a processor, bank or merchant host.',
+    sender: ['MUST ask a data center of its own realm, and show its own chain.'],
     receiver: [
       "MUST answer from its rows, or ask the peer of the id's realm and answer when its record comes; UNKNOWN_DESTINATION otherwise.",
     ],

@@ -326,7 +326,8 @@ const introducedKey = ({ header, bodyBytes }: ParsedFrame, kind: Introducing, tr
   if (!body.ok) return body
   const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
   if (!chain.ok) return chain
-  const record = kind === 'processor-registration' ? chain.value.processorKey : chain.value.hostKey
+  const { processorKey, hostKey } = chain.value
+  const record = kind === 'host-registration' ? hostKey : kind === 'processor-registration' ? processorKey : (hostKey ?? processorKey)
   return record === undefined
     ? fail('BROKEN_CHAIN', 'the host credential is missing')
     : ok({ record, chain: chain.value })

@@ -30,10 +30,17 @@ const world = () => {
     nowMs: TEST_NOW_MS,
     context: () =>
       context({
-        self: { id: 'hu-dc-1', role: 'dc' as const }, policy: { peerRealms: ['at', 'ro'] }, nowMs: self.nowMs, seed: `event ${(events += 1)}`,
+        self: { id: 'hu-dc-1', role: 'dc' as const },
+        policy: { peerRealms: ['at', 'ro'] },
+        nowMs: self.nowMs,
+        seed: `event ${(events += 1)}`,
       }),
     take: <K extends KindName>(message: Incoming<K>): Decision => {
-      const made = (definition.messages[message.message.kind as keyof typeof definition.messages] as Handler)(ledger, message, self.context())
+      const made = (definition.messages[message.message.kind as keyof typeof definition.messages] as Handler)(
+        ledger,
+        message,
+        self.context(),
+      )
       ledger.apply(made)
       return made
     },
@@ -58,7 +65,12 @@ const processor = (
   showing(
     incoming(
       'processor-registration',
-      { registrationId: testId(`registration ${(registrations += 1)}`), version, chain: [...host.chain], accepts: [{ kind: 11, versions: [1] }] },
+      {
+        registrationId: testId(`registration ${(registrations += 1)}`),
+        version,
+        chain: [...host.chain],
+        accepts: [{ kind: 11, versions: [1] }],
+      },
       { role: host.role as 'cpp', from: host.id },
     ),
     chain,
@@ -68,14 +80,29 @@ const payee = (version: number, parts: Partial<Body<'payee-registration'>> = {},
   incoming(
     'payee-registration',
     {
-      registrationId: testId(`registration ${(registrations += 1)}`), payee: 'hu-bakery', version, state: 'active', host: sample.merchant.id,
-      chain: [...sample.merchantChain], ...parts,
+      registrationId: testId(`registration ${(registrations += 1)}`),
+      payee: 'hu-bakery',
+      version,
+      state: 'active',
+      host: sample.merchant.id,
+      chain: [...sample.merchantChain],
+      ...parts,
     },
     { from },
   )
 
 const alias = (version: number, parts: Partial<Body<'alias-registration'>> = {}, from = 'hu-otp') =>
-  incoming('alias-registration', { registrationId: testId(`registration ${(registrations += 1)}`), alias: 'hu-anna-pays', version, state: 'active', ...parts }, { from })
+  incoming(
+    'alias-registration',
+    {
+      registrationId: testId(`registration ${(registrations += 1)}`),
+      alias: 'hu-anna-pays',
+      version,
+      state: 'active',
+      ...parts,
+    },
+    { from },
+  )
 
 const codeOf = (made: Decision): FailureCode | undefined => made.refuse?.code
 const unchanged = (made: Decision) => expect([made.writes, made.sends]).toEqual([[], []])
@@ -97,7 +124,12 @@ describe('a processor', () => {
   }
   test.each([
     ['without a chain', 'BROKEN_CHAIN', () => showing(processor(sample.cpp, 6), undefined), old()],
-    ['that is a host', 'BROKEN_CHAIN', () => processor({ ...sample.cpp, chain: sample.wallet.chain }, 6, verified(sample.wallet.chain)), old()],
+    [
+      'that is a host',
+      'BROKEN_CHAIN',
+      () => processor({ ...sample.cpp, chain: sample.wallet.chain }, 6, verified(sample.wallet.chain)),
+      old(),
+    ],
     ['with the chain of another', 'BROKEN_CHAIN', () => processor(sample.cpp, 6, verified(sample.mpp.chain)), old()],
     ['of an older version', 'REGISTRATION_STALE', () => processor(sample.cpp, 4), old()],
   ] as const)('%s is refused with %s', (_, code, make, on) => {
@@ -118,7 +150,9 @@ describe('a processor', () => {
   test('may not take the name of a processor of another role', () => {
     const on = old()
     const chain = verified(sample.cpp.chain)
-    expect(codeOf(on.take(processor(sample.cpp, 9, { ...chain, processor: { ...chain.processor, role: 'mpp' } })))).toBe('NAME_TAKEN')
+    expect(
+      codeOf(on.take(processor(sample.cpp, 9, { ...chain, processor: { ...chain.processor, role: 'mpp' } }))),
+    ).toBe('NAME_TAKEN')
   })
 
   test.each([
@@ -141,7 +175,12 @@ describe('a payee', () => {
     expect(on.take(message).sends).toEqual([
       { kind: 'receipt', to: 'hu-cosmo', body: { digest: message.message.digest }, delivery: { answers: message.ref } },
     ])
-    expect(on.ledger.get(PAYEES, 'hu-bakery')).toMatchObject({ mpp: 'hu-cosmo', host: 'hu-shop-1', version: 3, state: 'active' })
+    expect(on.ledger.get(PAYEES, 'hu-bakery')).toMatchObject({
+      mpp: 'hu-cosmo',
+      host: 'hu-shop-1',
+      version: 3,
+      state: 'active',
+    })
     // The runtime can verify what this host seals.
     const key = on.ledger.get(credentialIdTable, 'hu-shop-1')?.keyId as Uint8Array
     expect(key).toEqual(sample.merchant.record.keyId)
@@ -150,7 +189,16 @@ describe('a payee', () => {
 
   const forged = issuePayee(
     sample.engine,
-    { networkId: sample.networkId, payee: 'hu-bakery', host: 'hu-shop-1', account: 'hu-kh:thief', currency: 'EUR', payeeKind: 'shop', displayName: 'Bakery', serial: 2 },
+    {
+      networkId: sample.networkId,
+      payee: 'hu-bakery',
+      host: 'hu-shop-1',
+      account: 'hu-kh:thief',
+      currency: 'EUR',
+      payeeKind: 'shop',
+      displayName: 'Bakery',
+      serial: 2,
+    },
     sample.cpp.signing,
   )
   const rows: readonly (readonly [string, FailureCode, Incoming<'payee-registration'>])[] = [
@@ -190,11 +238,17 @@ describe('a payee', () => {
       peerRealms: [],
       verifyPayeeChain: (_, name) => {
         const chain = verifyMerchantChain(sample.trust, sample.merchantChain, name, SAMPLE_NOW)
-        return chain.ok ? { ok: true, value: { ...chain.value, mpp: { ...chain.value.mpp, id: 'hu-second' } } } : { ok: false, failure: failure('BROKEN_CHAIN') }
+        return chain.ok
+          ? { ok: true, value: { ...chain.value, mpp: { ...chain.value.mpp, id: 'hu-second' } } }
+          : { ok: false, failure: failure('BROKEN_CHAIN') }
       },
     })
     const second = (on: ReturnType<typeof world>, version: number, state: 'active' | 'retired' = 'active') => {
-      const made = (two.messages['payee-registration'] as Handler)(on.ledger, payee(version, { state }, 'hu-second'), on.context())
+      const made = (two.messages['payee-registration'] as Handler)(
+        on.ledger,
+        payee(version, { state }, 'hu-second'),
+        on.context(),
+      )
       on.ledger.apply(made)
       return made
     }
@@ -255,7 +309,8 @@ describe('an alias', () => {
 })
 
 describe('a guest', () => {
-  const lookup = (name: string) => incoming('payee-lookup', { payee: name }, { role: 'guest', host: 'abcdefghijklmnopqrstuvwxyz' })
+  const lookup = (name: string) =>
+    incoming('payee-lookup', { payee: name }, { role: 'guest', host: 'abcdefghijklmnopqrstuvwxyz' })
   test('who looks a payee up gets its whole chain, under its token', () => {
     const on = world()
     on.take(payee(3))
@@ -269,17 +324,30 @@ describe('a guest', () => {
       },
     ])
   })
-  test.each(['hu-nobody', 'hu-left', 'ro-bakery'])('gets no answer but UNKNOWN_DESTINATION for %s', (name) => {
+  test.each(['hu-nobody', 'hu-left', 'ro-bakery'])('gets no answer but NOT_FOUND for %s', (name) => {
     const on = world()
-    on.ledger.put(PAYEES, keyOf('hu-left'), { payee: 'hu-left', mpp: 'hu-cosmo', host: 'hu-shop-1', version: 1, state: 'retired', chain: [], changedAtMs: 0 })
-    expect(codeOf(on.take(lookup(name)))).toBe('UNKNOWN_DESTINATION')
+    on.ledger.put(PAYEES, keyOf('hu-left'), {
+      payee: 'hu-left',
+      mpp: 'hu-cosmo',
+      host: 'hu-shop-1',
+      version: 1,
+      state: 'retired',
+      chain: [],
+      changedAtMs: 0,
+    })
+    expect(codeOf(on.take(lookup(name)))).toBe('NOT_FOUND')
   })
 })
 
 describe('a question for a credential', () => {
   const ask = (id: string, parts: { keyId?: Uint8Array; from?: string; role?: 'cpp' | 'dc' } = {}) =>
-    incoming('credential-query', parts.keyId === undefined ? { id } : { id, keyId: parts.keyId }, { role: parts.role ?? 'cpp', from: parts.from ?? 'hu-otp' })
-  const chainOf = (made: Decision) => made.sends.map((send) => ('kind' in send && send.kind === 'credential-record' ? send.body.chain : undefined))
+    incoming(
+      'credential-query',
+      { id, chain: [...sample.cpp.chain], ...(parts.keyId === undefined ? {} : { keyId: parts.keyId }) },
+      { role: parts.role ?? 'cpp', from: parts.from ?? 'hu-otp' },
+    )
+  const chainOf = (made: Decision) =>
+    made.sends.map((send) => ('kind' in send && send.kind === 'credential-record' ? send.body.chain : undefined))
 
   test('is answered for what was shown here: processors and merchant hosts, by id or by key', () => {
     const on = world()
@@ -313,7 +381,7 @@ describe('a question for a credential', () => {
   test('of a peer realm is asked there, and answered from what came back', () => {
     const on = world()
     expect(on.take(ask('at-otp')).sends).toEqual([
-      { kind: 'credential-query', to: 'at-dc', body: { id: 'at-otp' }, delivery: { once: true } },
+      { kind: 'credential-query', to: 'at-dc', body: { id: 'at-otp', chain: sample.dc.chain }, delivery: { once: true } },
     ])
     // What the runtime does when the peer's record comes.
     on.ledger.put(credentialTable, testId('key'), { id: 'at-otp', chain: [new Uint8Array([7])], learnedAtMs: 0 })
@@ -330,13 +398,23 @@ describe('at its start a data center', () => {
     const start = () => {
       const made = definition.started(on.ledger, {}, on.context())
       on.ledger.apply(made)
-      return made.sends.map((send) => ('kind' in send && send.kind === 'processor-registration' ? [send.to, send.body.version, send.delivery] : undefined))
+      return made.sends.map((send) =>
+        'kind' in send && send.kind === 'processor-registration'
+          ? [send.to, send.body.version, send.delivery]
+          : undefined,
+      )
     }
     expect(start()).toEqual([
       ['at-dc', TEST_NOW_MS, { until: ['registration', 'at'] }],
       ['ro-dc', TEST_NOW_MS, { until: ['registration', 'ro'] }],
     ])
-    on.ledger.apply(definition.receipted(on.ledger, { kind: 'processor-registration', key: keyOf('registration', 'at') }, on.context()))
+    on.ledger.apply(
+      definition.receipted(
+        on.ledger,
+        { kind: 'processor-registration', key: keyOf('registration', 'at') },
+        on.context(),
+      ),
+    )
     expect(on.ledger.get(PEERS, 'at')?.receiptedAtMs).toBe(TEST_NOW_MS)
     expect(on.ledger.get(PEERS, 'ro')?.receiptedAtMs).toBeUndefined()
     expect(start().map((sent) => sent?.[1])).toEqual([TEST_NOW_MS + 1, TEST_NOW_MS + 1])
@@ -345,12 +423,27 @@ describe('at its start a data center', () => {
 
 test('the report counts what is active; the directory lists every row, page by page', () => {
   const on = world()
-  const row = (name: string, state: 'active' | 'retired') => ({ payee: name, mpp: 'hu-cosmo', host: 'hu-shop-1', version: 1, state, chain: [], changedAtMs: 0 })
+  const row = (name: string, state: 'active' | 'retired') => ({
+    payee: name,
+    mpp: 'hu-cosmo',
+    host: 'hu-shop-1',
+    version: 1,
+    state,
+    chain: [],
+    changedAtMs: 0,
+  })
   for (let i = 0; i < 7; i++) on.ledger.put(PAYEES, keyOf(`hu-p${i}`), row(`hu-p${i}`, i === 3 ? 'retired' : 'active'))
   on.take(alias(1))
   on.take(processor(sample.cpp, 1))
-  expect(definition.reads['report']?.(on.ledger, {}, on.context())).toEqual({ role: 'dc', id: 'hu-dc-1', payees: 6, aliases: 1, processors: 1 })
-  const page = (args: Record<string, unknown>) => definition.reads['directory']?.(on.ledger, args, on.context()) as DirectoryRows
+  expect(definition.reads['report']?.(on.ledger, {}, on.context())).toEqual({
+    role: 'dc',
+    id: 'hu-dc-1',
+    payees: 6,
+    aliases: 1,
+    processors: 1,
+  })
+  const page = (args: Record<string, unknown>) =>
+    definition.reads['directory']?.(on.ledger, args, on.context()) as DirectoryRows
   const names: string[] = []
   let after: string | undefined
   do {

@@ -9,20 +9,45 @@ import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
 import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
 import type { HostStatement, PayeeStatement, ProcessorStatement } from '../../protocol/statements.ts'
 import {
-  combine, decision, on, put, refuse, type Context, type Decision, type Incoming, type Message, type Reader, type Write,
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  type Context,
+  type Decision,
+  type Incoming,
+  type Message,
+  type Reader,
+  type Write,
 } from '../runtime/node.ts'
 import { credentialIdTable, credentialTable } from '../runtime/runtime-tables.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { DataCenterPolicy } from './policy.ts'
 import {
-  ALIASES, CREDENTIALS, CURRENT, PAYEES, PEERS, PROCESSORS, VERSIONS,
-  type AliasRow, type CredentialRow, type CurrentRow, type PayeeRow, type PeerRow, type ProcessorRow, type VersionRow,
+  ALIASES,
+  CREDENTIALS,
+  CURRENT,
+  PAYEES,
+  PEERS,
+  PROCESSORS,
+  VERSIONS,
+  type AliasRow,
+  type CredentialRow,
+  type CurrentRow,
+  type PayeeRow,
+  type PeerRow,
+  type ProcessorRow,
+  type VersionRow,
 } from './state.ts'
 
 type Context_ = Context<DataCenterPolicy>
 
 const receipt = (to: string, digest: Uint8Array, ref: Uint8Array): Message<'receipt'> => ({
-  kind: 'receipt', to, body: { digest }, delivery: { answers: ref },
+  kind: 'receipt',
+  to,
+  body: { digest },
+  delivery: { answers: ref },
 })
 
 /** The chain of a key: what a query gets, and what the runtime verifies with from now on. */
@@ -38,26 +63,41 @@ const loadProcessor = (read: Reader, { message }: Incoming<'processor-registrati
  * In this order: the chain is a processor's alone; of this realm (a data center or a bank may be of another, since banks
  * serve realms that have no bank); its role is what it was; its version is higher, or the same with the same key.
  */
-const decideProcessor = (known: ProcessorRow | undefined, { message, ref }: Incoming<'processor-registration'>, { self, nowMs }: Context_): Decision => {
+const decideProcessor = (
+  known: ProcessorRow | undefined,
+  { message, ref }: Incoming<'processor-registration'>,
+  { self, nowMs }: Context_,
+): Decision => {
   const { sender, chain, body, digest } = message
-  if (chain === undefined || chain.host !== undefined || chain.processor.id !== sender.id) return refuse('BROKEN_CHAIN', 'not the chain of a processor')
+  if (chain === undefined || chain.host !== undefined || chain.processor.id !== sender.id)
+    return refuse('BROKEN_CHAIN', 'not the chain of a processor')
   const { id, role, realm, operatorId } = chain.processor
-  if (realm !== self.realm && role !== 'dc' && role !== 'bank') return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
+  if (realm !== self.realm && role !== 'dc' && role !== 'bank')
+    return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
   if (known !== undefined && known.role !== role) return refuse('NAME_TAKEN', `${id} is registered as ${known.role}`)
   const { keyId } = chain.processorKey
   const isSame = known?.version === body.version && equalBytes(known.keyId, keyId)
-  if (known !== undefined && known.version >= body.version && !isSame) return refuse('REGISTRATION_STALE', `version ${known.version} is registered`)
+  if (known !== undefined && known.version >= body.version && !isSame)
+    return refuse('REGISTRATION_STALE', `version ${known.version} is registered`)
   return decision({
     writes: [
       put<ProcessorRow>(PROCESSORS, keyOf(id), {
-        id, role, operatorId, version: body.version, keyId,
+        id,
+        role,
+        operatorId,
+        version: body.version,
+        keyId,
         accepts: body.accepts.map(({ kind, versions }) => [kind, versions] as const),
         registeredAtMs: nowMs,
       }),
       ...shown(id, keyId, body.chain, nowMs),
     ],
     sends: [receipt(sender.id, digest, ref)],
-    record: { event: 'processor-registered', ids: [body.registrationId], fields: { processor: id, role, version: body.version } },
+    record: {
+      event: 'processor-registered',
+      ids: [body.registrationId],
+      fields: { processor: id, role, version: body.version },
+    },
   })
 }
 
@@ -88,8 +128,10 @@ const nameProblem = (
   seen: VersionRow | undefined,
   version: number,
 ): { readonly code: FailureCode; readonly detail: string } | undefined => {
-  if (owner !== undefined && owner.id !== sender && owner.state === 'active') return { code: 'NAME_TAKEN', detail: name }
-  if (seen !== undefined && seen.version >= version) return { code: 'REGISTRATION_STALE', detail: `version ${seen.version} was registered` }
+  if (owner !== undefined && owner.id !== sender && owner.state === 'active')
+    return { code: 'NAME_TAKEN', detail: name }
+  if (seen !== undefined && seen.version >= version)
+    return { code: 'REGISTRATION_STALE', detail: `version ${seen.version} was registered` }
   return undefined
 }
 
@@ -98,34 +140,57 @@ const nameProblem = (
  * name is free or this MPP's; the version is new. `verify` checks signatures, and is pure but for its cache.
  */
 export const onPayeeRegistration = (verify: VerifyPayeeChain) =>
-  on(loadPayee, ({ row, seen }: NameSlice<PayeeRow>, { message, ref }: Incoming<'payee-registration'>, { self, nowMs }: Context_): Decision => {
-    const { body, sender, header, digest } = message
-    const { payee, host, version, state, chain } = body
-    if (realmOf(payee) !== self.realm) return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
-    const verified = verify(chain, payee, header.sentAtMs)
-    if (!verified.ok) return refuse('BROKEN_CHAIN', `${verified.failure.code} ${verified.failure.detail}`)
-    const { mpp, host: certified, mppKey, hostKey } = verified.value
-    if (mpp.id !== sender.id || certified.id !== host) return refuse('BROKEN_CHAIN', 'the chain is of another MPP or host')
-    const problem = nameProblem(payee, row && { id: row.mpp, state: row.state }, sender.id, seen, version)
-    if (problem !== undefined) return refuse(problem.code, problem.detail)
-    const hostChain = chain.slice(0, 2)
-    return decision({
-      writes: [
-        // A name that another MPP has taken over stays there, whatever the former one says of it.
-        ...(row !== undefined && row.mpp !== sender.id && state === 'retired'
-          ? []
-          : [put<PayeeRow>(PAYEES, keyOf(payee), { payee, mpp: mpp.id, host, version, state, chain, changedAtMs: nowMs })]),
-        put<VersionRow>(VERSIONS, keyOf('payee', payee, sender.id), { version }),
-        ...shown(mpp.id, mppKey.keyId, chain.slice(0, 1), nowMs),
-        ...shown(host, hostKey.keyId, hostChain, nowMs),
-        // The runtime verifies requests to pay on their way with this key.
-        put(credentialTable, hostKey.keyId, { id: host, chain: hostChain, learnedAtMs: header.sentAtMs }),
-        put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId }),
-      ],
-      sends: [receipt(sender.id, digest, ref)],
-      record: { event: state === 'active' ? 'payee-registered' : 'payee-retired', ids: [body.registrationId], fields: { payee, mpp: mpp.id, version } },
-    })
-  })
+  on(
+    loadPayee,
+    (
+      { row, seen }: NameSlice<PayeeRow>,
+      { message, ref }: Incoming<'payee-registration'>,
+      { self, nowMs }: Context_,
+    ): Decision => {
+      const { body, sender, header, digest } = message
+      const { payee, host, version, state, chain } = body
+      if (realmOf(payee) !== self.realm)
+        return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
+      const verified = verify(chain, payee, header.sentAtMs)
+      if (!verified.ok) return refuse('BROKEN_CHAIN', `${verified.failure.code} ${verified.failure.detail}`)
+      const { mpp, host: certified, mppKey, hostKey } = verified.value
+      if (mpp.id !== sender.id || certified.id !== host)
+        return refuse('BROKEN_CHAIN', 'the chain is of another MPP or host')
+      const problem = nameProblem(payee, row && { id: row.mpp, state: row.state }, sender.id, seen, version)
+      if (problem !== undefined) return refuse(problem.code, problem.detail)
+      const hostChain = chain.slice(0, 2)
+      return decision({
+        writes: [
+          // A name that another MPP has taken over stays there, whatever the former one says of it.
+          ...(row !== undefined && row.mpp !== sender.id && state === 'retired'
+            ? []
+            : [
+                put<PayeeRow>(PAYEES, keyOf(payee), {
+                  payee,
+                  mpp: mpp.id,
+                  host,
+                  version,
+                  state,
+                  chain,
+                  changedAtMs: nowMs,
+                }),
+              ]),
+          put<VersionRow>(VERSIONS, keyOf('payee', payee, sender.id), { version }),
+          ...shown(mpp.id, mppKey.keyId, chain.slice(0, 1), nowMs),
+          ...shown(host, hostKey.keyId, hostChain, nowMs),
+          // The runtime verifies requests to pay on their way with this key.
+          put(credentialTable, hostKey.keyId, { id: host, chain: hostChain, learnedAtMs: header.sentAtMs }),
+          put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId }),
+        ],
+        sends: [receipt(sender.id, digest, ref)],
+        record: {
+          event: state === 'active' ? 'payee-registered' : 'payee-retired',
+          ids: [body.registrationId],
+          fields: { payee, mpp: mpp.id, version },
+        },
+      })
+    },
+  )
 
 const loadAlias = (read: Reader, { message }: Incoming<'alias-registration'>): NameSlice<AliasRow> => ({
   row: read.get(ALIASES, message.body.alias),
@@ -133,10 +198,15 @@ const loadAlias = (read: Reader, { message }: Incoming<'alias-registration'>): N
 })
 
 /** In this order: alias and CPP are of this realm; the name is free or this CPP's; the version is new. */
-const decideAlias = ({ row, seen }: NameSlice<AliasRow>, { message, ref }: Incoming<'alias-registration'>, { self, nowMs }: Context_): Decision => {
+const decideAlias = (
+  { row, seen }: NameSlice<AliasRow>,
+  { message, ref }: Incoming<'alias-registration'>,
+  { self, nowMs }: Context_,
+): Decision => {
   const { body, sender, digest } = message
   const { alias, version, state } = body
-  if (realmOf(alias) !== self.realm || realmOf(sender.id) !== self.realm) return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
+  if (realmOf(alias) !== self.realm || realmOf(sender.id) !== self.realm)
+    return refuse('ENROLMENT_REFUSED', `this is the directory of realm ${self.realm}`)
   const problem = nameProblem(alias, row && { id: row.cpp, state: row.state }, sender.id, seen, version)
   if (problem !== undefined) return refuse(problem.code, problem.detail)
   return decision({
@@ -147,7 +217,11 @@ const decideAlias = ({ row, seen }: NameSlice<AliasRow>, { message, ref }: Incom
       put<VersionRow>(VERSIONS, keyOf('alias', alias, sender.id), { version }),
     ],
     sends: [receipt(sender.id, digest, ref)],
-    record: { event: state === 'active' ? 'alias-registered' : 'alias-retired', ids: [body.registrationId], fields: { alias, cpp: sender.id, version } },
+    record: {
+      event: state === 'active' ? 'alias-registered' : 'alias-retired',
+      ids: [body.registrationId],
+      fields: { alias, cpp: sender.id, version },
+    },
   })
 }
 
@@ -157,11 +231,16 @@ export const onAliasRegistration = on(loadAlias, decideAlias)
 export const onPayeeLookup = on(
   (read: Reader, { message }: Incoming<'payee-lookup'>) => read.get(PAYEES, message.body.payee),
   (row, { message, ref }: Incoming<'payee-lookup'>): Decision => {
-    if (row === undefined || row.state === 'retired') return refuse('UNKNOWN_DESTINATION', 'no such payee')
+    if (row === undefined || row.state === 'retired') return refuse('NOT_FOUND', 'no such payee')
     const { payee, mpp, host, version, chain } = row
     return decision({
       sends: [
-        { kind: 'payee-record', to: message.sender.host, body: { payee, mpp, host, version, chain: [...chain] }, delivery: { answers: ref } },
+        {
+          kind: 'payee-record',
+          to: message.sender.host,
+          body: { payee, mpp, host, version, chain: [...chain] },
+          delivery: { answers: ref },
+        },
       ],
     })
   },
@@ -183,53 +262,79 @@ const loadCredential = (read: Reader, { message }: Incoming<'credential-query'>)
  * asker, who asks again with back-off, gets it then: nothing is kept for the question, so there is nothing to bound. What
  * another data center asks is answered from here alone, or a question could go round.
  */
-const decideCredential = (chain: readonly Uint8Array[] | undefined, { message, ref }: Incoming<'credential-query'>, { self, policy }: Context_): Decision => {
-  const { body, sender } = message
-  if (chain !== undefined)
-    return decision({ sends: [{ kind: 'credential-record', to: sender.host, body: { chain: [...chain] }, delivery: { answers: ref } }] })
-  const realm = realmOf(body.id)
-  if (realm === self.realm || sender.role === 'dc' || !policy.peerRealms.includes(realm)) return refuse('UNKNOWN_DESTINATION', 'no such credential')
-  return decision({
-    sends: [{ kind: 'credential-query', to: dataCenterAddress(realm), body, delivery: { once: true } }],
-    record: { event: 'credential-asked-abroad', ids: [], level: 'debug', fields: { id: body.id } },
-  })
-}
+const decideCredential =
+  (own: readonly Uint8Array[]) =>
+  (
+    found: readonly Uint8Array[] | undefined,
+    { message, ref }: Incoming<'credential-query'>,
+    { self, policy }: Context_,
+  ): Decision => {
+    const { body, sender } = message
+    if (found !== undefined)
+      return decision({
+        sends: [
+          { kind: 'credential-record', to: sender.host, body: { chain: [...found] }, delivery: { answers: ref } },
+        ],
+      })
+    const realm = realmOf(body.id)
+    if (realm === self.realm || sender.role === 'dc' || !policy.peerRealms.includes(realm))
+      return refuse('UNKNOWN_DESTINATION', 'no such credential')
+    return decision({
+      sends: [
+        {
+          kind: 'credential-query',
+          to: dataCenterAddress(realm),
+          body: { ...body, chain: [...own] },
+          delivery: { once: true },
+        },
+      ],
+      record: { event: 'credential-asked-abroad', ids: [], level: 'debug', fields: { id: body.id } },
+    })
+  }
 
-export const onCredentialQuery = on(loadCredential, decideCredential)
+/** @param own this data center's chain, which it shows to a peer that it asks */
+export const onCredentialQuery = (own: readonly Uint8Array[]) => on(loadCredential, decideCredential(own))
 
 const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
   kind: KINDS[name].number,
   versions: [...KINDS[name].accepts],
 })).filter(({ versions }) => versions.length > 0)
 
-const loadPeers = (read: Reader): ReadonlyMap<string, PeerRow> => new Map([...read.scan(PEERS, [])].map(([, row]) => [row.realm, row]))
+const loadPeers = (read: Reader): ReadonlyMap<string, PeerRow> =>
+  new Map([...read.scan(PEERS, [])].map(([, row]) => [row.realm, row]))
 
 const registrationKey = (realm: string) => ['registration', realm] as const
 
 /** Shows this data center's credential to each peer realm, anew after each start. @param chain its own chain */
 export const onStarted = (chain: readonly Uint8Array[]) =>
-  on(loadPeers, (peers: ReadonlyMap<string, PeerRow>, _: Record<string, never>, { policy, nowMs, freshId, self }: Context_): Decision =>
-    combine(
-      ...policy.peerRealms
-        .filter((realm) => realm !== self.realm)
-        .map((realm) => {
-          const registrationId = freshId()
-          // At least the clock: newer than what a lost ledger had said.
-          const version = Math.max((peers.get(realm)?.version ?? 0) + 1, nowMs)
-          return decision({
-            writes: [put<PeerRow>(PEERS, keyOf(realm), { realm, version, registrationId })],
-            sends: [
-              {
-                kind: 'processor-registration',
-                to: dataCenterAddress(realm),
-                body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
-                delivery: { until: registrationKey(realm) },
-              },
-            ],
-          })
-        }),
-      { record: { event: 'started', ids: [] } },
-    ),
+  on(
+    loadPeers,
+    (
+      peers: ReadonlyMap<string, PeerRow>,
+      _: Record<string, never>,
+      { policy, nowMs, freshId, self }: Context_,
+    ): Decision =>
+      combine(
+        ...policy.peerRealms
+          .filter((realm) => realm !== self.realm)
+          .map((realm) => {
+            const registrationId = freshId()
+            // At least the clock: newer than what a lost ledger had said.
+            const version = Math.max((peers.get(realm)?.version ?? 0) + 1, nowMs)
+            return decision({
+              writes: [put<PeerRow>(PEERS, keyOf(realm), { realm, version, registrationId })],
+              sends: [
+                {
+                  kind: 'processor-registration',
+                  to: dataCenterAddress(realm),
+                  body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+                  delivery: { until: registrationKey(realm) },
+                },
+              ],
+            })
+          }),
+        { record: { event: 'started', ids: [] } },
+      ),
   )
 
 const peerOf = (read: Reader, { key }: { readonly key: Uint8Array }): PeerRow | undefined => {
@@ -237,15 +342,24 @@ const peerOf = (read: Reader, { key }: { readonly key: Uint8Array }): PeerRow | 
   return undefined
 }
 
-export const onReceipted = on(peerOf, (peer: PeerRow | undefined, _: { readonly key: Uint8Array }, { nowMs }: Context_): Decision =>
-  peer === undefined
-    ? decision()
-    : decision({
-        writes: [put<PeerRow>(PEERS, keyOf(peer.realm), { ...peer, receiptedAtMs: nowMs })],
-        record: { event: 'registration-receipted', ids: [peer.registrationId], fields: { realm: peer.realm } },
-      }),
+export const onReceipted = on(
+  peerOf,
+  (peer: PeerRow | undefined, _: { readonly key: Uint8Array }, { nowMs }: Context_): Decision =>
+    peer === undefined
+      ? decision()
+      : decision({
+          writes: [put<PeerRow>(PEERS, keyOf(peer.realm), { ...peer, receiptedAtMs: nowMs })],
+          record: { event: 'registration-receipted', ids: [peer.registrationId], fields: { realm: peer.realm } },
+        }),
 )
 
-export const onRefused = on(peerOf, (peer: PeerRow | undefined, { code, by }: { readonly key: Uint8Array; readonly code: FailureCode; readonly by: string }): Decision =>
-  decision({ record: { event: 'registration-refused', ids: [], level: 'warn', fields: { realm: peer?.realm, code, by } } }),
+export const onRefused = on(
+  peerOf,
+  (
+    peer: PeerRow | undefined,
+    { code, by }: { readonly key: Uint8Array; readonly code: FailureCode; readonly by: string },
+  ): Decision =>
+    decision({
+      record: { event: 'registration-refused', ids: [], level: 'warn', fields: { realm: peer?.realm, code, by } },
+    }),
 )

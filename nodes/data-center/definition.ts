@@ -3,7 +3,14 @@ import { verifyMerchantChain } from '../../protocol/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import {
-  onAliasRegistration, onCredentialQuery, onPayeeLookup, onPayeeRegistration, onProcessorRegistration, onReceipted, onRefused, onStarted,
+  onAliasRegistration,
+  onCredentialQuery,
+  onPayeeLookup,
+  onPayeeRegistration,
+  onProcessorRegistration,
+  onReceipted,
+  onRefused,
+  onStarted,
   type VerifyPayeeChain,
 } from './decide.ts'
 import { DataCenterPolicySchema, type DataCenterPolicy } from './policy.ts'
@@ -18,7 +25,11 @@ export type DataCenterDependencies = {
   readonly peerRealms: readonly string[]
 }
 
-export const dataCenterDefinition = ({ chain, verifyPayeeChain, peerRealms }: DataCenterDependencies): NodeDefinition<'dc', DataCenterPolicy> => ({
+export const dataCenterDefinition = ({
+  chain,
+  verifyPayeeChain,
+  peerRealms,
+}: DataCenterDependencies): NodeDefinition<'dc', DataCenterPolicy> => ({
   role: 'dc',
   tables: DATA_CENTER_TABLES,
   messages: {
@@ -26,7 +37,7 @@ export const dataCenterDefinition = ({ chain, verifyPayeeChain, peerRealms }: Da
     'payee-registration': onPayeeRegistration(verifyPayeeChain),
     'alias-registration': onAliasRegistration,
     'payee-lookup': onPayeeLookup,
-    'credential-query': onCredentialQuery,
+    'credential-query': onCredentialQuery(chain),
   },
   deadlines: {},
   controls: {},

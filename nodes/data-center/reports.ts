@@ -33,11 +33,27 @@ const tableOf = (of: unknown, read: Reader, from: readonly string[]): Iterable<D
   const options = { from }
   switch (of) {
     case 'aliases':
-      return mapped(read.scan(ALIASES, [], options), ({ alias, version, state, cpp }) => ({ name: alias, version, state, at: cpp }))
+      return mapped(read.scan(ALIASES, [], options), ({ alias, version, state, cpp }) => ({
+        name: alias,
+        version,
+        state,
+        at: cpp,
+      }))
     case 'processors':
-      return mapped(read.scan(PROCESSORS, [], options), ({ id, version, role }) => ({ name: id, version, state: 'active', at: role }))
+      return mapped(read.scan(PROCESSORS, [], options), ({ id, version, role }) => ({
+        name: id,
+        version,
+        state: 'active',
+        at: role,
+      }))
     default:
-      return mapped(read.scan(PAYEES, [], options), ({ payee, version, state, mpp, host }) => ({ name: payee, version, state, at: mpp, host }))
+      return mapped(read.scan(PAYEES, [], options), ({ payee, version, state, mpp, host }) => ({
+        name: payee,
+        version,
+        state,
+        at: mpp,
+        host,
+      }))
   }
 }
 
@@ -48,7 +64,8 @@ const mapped = function* <Row, Out>(rows: Iterable<readonly [Uint8Array, Row]>, 
 /** `{of: 'payees' | 'aliases' | 'processors', after?, limit?}` → rows by name. */
 export const directoryOf = (read: Reader, args: Readonly<Record<string, unknown>>): DirectoryRows => {
   const after = typeof args['after'] === 'string' && isNodeId(args['after']) ? args['after'] : undefined
-  const limit = typeof args['limit'] === 'number' && args['limit'] >= 1 && args['limit'] <= MAX_PAGE ? args['limit'] : MAX_PAGE
+  const limit =
+    typeof args['limit'] === 'number' && args['limit'] >= 1 && args['limit'] <= MAX_PAGE ? args['limit'] : MAX_PAGE
   const rows: DirectoryRow[] = []
   for (const row of tableOf(args['of'], read, after === undefined ? [] : [after])) {
     if (row.name === after) continue

@@ -10,11 +10,27 @@ import { route } from './routing.ts'
 import { ALIASES, PAYEES, PROCESSORS, type AliasRow, type PayeeRow, type ProcessorRow } from './state.ts'
 
 const payee = (name: string, mpp: string, state: 'active' | 'retired' = 'active') =>
-  put<PayeeRow>(PAYEES, keyOf(name), { payee: name, mpp, host: `${realmOf(name)}-shops`, version: 1, state, chain: [], changedAtMs: 0 })
+  put<PayeeRow>(PAYEES, keyOf(name), {
+    payee: name,
+    mpp,
+    host: `${realmOf(name)}-shops`,
+    version: 1,
+    state,
+    chain: [],
+    changedAtMs: 0,
+  })
 const alias = (name: string, cpp: string, state: 'active' | 'retired' = 'active') =>
   put<AliasRow>(ALIASES, keyOf(name), { alias: name, cpp, version: 1, state, changedAtMs: 0 })
 const processor = (id: string, role: ProcessorRow['role']) =>
-  put<ProcessorRow>(PROCESSORS, keyOf(id), { id, role, operatorId: id, version: 1, keyId: testId(id), accepts: [], registeredAtMs: 0 })
+  put<ProcessorRow>(PROCESSORS, keyOf(id), {
+    id,
+    role,
+    operatorId: id,
+    version: 1,
+    keyId: testId(id),
+    accepts: [],
+    registeredAtMs: 0,
+  })
 
 const directory = (realm: string) =>
   testLedger(
@@ -53,7 +69,11 @@ describe('a message is routed', () => {
     ['by payee, to its MPP', outcome('hu-bakery'), { role: 'mpp', host: 'hu-cosmo' }],
     ['by a payee who has left, too: its payments end', outcome('hu-left'), { role: 'mpp', host: 'hu-cosmo' }],
     ['by payee, to the data center of a peer realm', outcome('ro-bakery'), { role: 'dc', host: 'ro-dc' }],
-    ['by payee from a peer realm, to its MPP', outcome('hu-bakery', 'ro-otp', 'ro-dc-1'), { role: 'mpp', host: 'hu-cosmo' }],
+    [
+      'by payee from a peer realm, to its MPP',
+      outcome('hu-bakery', 'ro-otp', 'ro-dc-1'),
+      { role: 'mpp', host: 'hu-cosmo' },
+    ],
     ['by alias, to its CPP', asked('hu-anna'), { role: 'cpp', host: 'hu-otp' }],
     ['by alias, to the data center of a peer realm', asked('ro-anna'), { role: 'dc', host: 'ro-dc' }],
     ['by addressee', decided('hu-otp'), { role: 'cpp', host: 'hu-otp' }],
@@ -79,20 +99,30 @@ describe('a message is routed', () => {
     const realms = ['hu', 'ro', 'at', 'xx'] as const
     const names = ['bakery', 'left', 'nobody'] as const
     fc.assert(
-      fc.property(fc.constantFrom(...realms), fc.constantFrom(...realms), fc.constantFrom(...names), fc.array(fc.constantFrom(...realms)), (start, target, name, peers) => {
-        let here: string = start
-        let previousHop = `${start}-otp`
-        for (let centers = 1; ; centers++) {
-          expect(centers).toBeLessThanOrEqual(2)
-          const hop = route(directory(here), outcome(`${target}-${name}`, `${start}-otp`, previousHop), at(here, peers))
-          if (hop === undefined || hop.role !== 'dc') {
-            if (hop !== undefined) expect([here, hop.host]).toEqual([target, `${target}-cosmo`])
-            return
+      fc.property(
+        fc.constantFrom(...realms),
+        fc.constantFrom(...realms),
+        fc.constantFrom(...names),
+        fc.array(fc.constantFrom(...realms)),
+        (start, target, name, peers) => {
+          let here: string = start
+          let previousHop = `${start}-otp`
+          for (let centers = 1; ; centers++) {
+            expect(centers).toBeLessThanOrEqual(2)
+            const hop = route(
+              directory(here),
+              outcome(`${target}-${name}`, `${start}-otp`, previousHop),
+              at(here, peers),
+            )
+            if (hop === undefined || hop.role !== 'dc') {
+              if (hop !== undefined) expect([here, hop.host]).toEqual([target, `${target}-cosmo`])
+              return
+            }
+            previousHop = `${here}-dc-1`
+            here = realmOf(hop.host)
           }
-          previousHop = `${here}-dc-1`
-          here = realmOf(hop.host)
-        }
-      }),
+        },
+      ),
       { seed: 20_261_122 },
     )
   })
@@ -102,6 +132,7 @@ test('every kind that passes a data center has what it is routed by in its body'
   for (const name of KIND_NAMES) {
     const { routeBy, paths, bodies } = kindRow(name)
     const passes = paths.some((path) => path.slice(1, -1).some((hop) => hop === 'dc' || hop === 'dc?'))
-    if (passes && routeBy !== 'to') expect(Object.keys((bodies[1] as unknown as { properties: object }).properties)).toContain(routeBy)
+    if (passes && routeBy !== 'to')
+      expect(Object.keys((bodies[1] as unknown as { properties: object }).properties)).toContain(routeBy)
   }
 })

@@ -21,11 +21,16 @@ export const destinationOf = ({ kind, header, body }: Verified): string | undefi
 }
 
 /** The next hop; undefined when the directory knows none. */
-export const route = (read: Reader, message: Verified, { self, policy }: Context<DataCenterPolicy>): Hop | undefined => {
+export const route = (
+  read: Reader,
+  message: Verified,
+  { self, policy }: Context<DataCenterPolicy>,
+): Hop | undefined => {
   const destination = destinationOf(message)
   if (destination === undefined) return undefined
   const realm = realmOf(destination)
-  const hop = realm === self.realm ? local(read, message, destination) : abroad(message, realm, self.realm, policy.peerRealms)
+  const hop =
+    realm === self.realm ? local(read, message, destination) : abroad(message, realm, self.realm, policy.peerRealms)
   return hop !== undefined && isHopAllowed(message.kind, message.sender.role, 'dc', hop.role) ? hop : undefined
 }
 
@@ -47,5 +52,12 @@ const local = (read: Reader, { kind }: Verified, destination: string): Hop | und
   }
 }
 
-const abroad = ({ previousHop }: Verified, realm: string, own: string, peerRealms: readonly string[]): Hop | undefined =>
-  realmOf(previousHop) === own && peerRealms.includes(realm) ? { role: 'dc', host: dataCenterAddress(realm) } : undefined
+const abroad = (
+  { previousHop }: Verified,
+  realm: string,
+  own: string,
+  peerRealms: readonly string[],
+): Hop | undefined =>
+  realmOf(previousHop) === own && peerRealms.includes(realm)
+    ? { role: 'dc', host: dataCenterAddress(realm) }
+    : undefined

@@ -51,7 +51,11 @@ export type AliasRow = {
   readonly state: 'active' | 'retired'
   readonly changedAtMs: number
 }
-export const ALIASES = defineTable<AliasRow>({ name: 'aliases', version: 1, fields: ['alias', 'cpp', 'version', 'state', 'changedAtMs'] })
+export const ALIASES = defineTable<AliasRow>({
+  name: 'aliases',
+  version: 1,
+  fields: ['alias', 'cpp', 'version', 'state', 'changedAtMs'],
+})
 
 /** The highest version seen of a name from one owner. Key ['payee' | 'alias', name, owner]. */
 export type VersionRow = { readonly version: number }
@@ -59,7 +63,11 @@ export const VERSIONS = defineTable<VersionRow>({ name: 'versions', version: 1, 
 
 /** The chain of every key that was shown here, current or not. Key [id, keyId]. */
 export type CredentialRow = { readonly chain: readonly Uint8Array[]; readonly shownAtMs: number }
-export const CREDENTIALS = defineTable<CredentialRow>({ name: 'credentials', version: 1, fields: ['chain', 'shownAtMs'] })
+export const CREDENTIALS = defineTable<CredentialRow>({
+  name: 'credentials',
+  version: 1,
+  fields: ['chain', 'shownAtMs'],
+})
 /** The current key of a processor, data center or merchant host. Key [id]. */
 export type CurrentRow = { readonly keyId: Uint8Array }
 export const CURRENT = defineTable<CurrentRow>({ name: 'current', version: 1, fields: ['keyId'] })
@@ -71,6 +79,10 @@ export type PeerRow = {
   readonly registrationId: Uint8Array
   readonly receiptedAtMs?: number
 }
-export const PEERS = defineTable<PeerRow>({ name: 'peers', version: 1, fields: ['realm', 'version', 'registrationId', 'receiptedAtMs'] })
+export const PEERS = defineTable<PeerRow>({
+  name: 'peers',
+  version: 1,
+  fields: ['realm', 'version', 'registrationId', 'receiptedAtMs'],
+})
 
 export const DATA_CENTER_TABLES = [PROCESSORS, PAYEES, ALIASES, VERSIONS, CREDENTIALS, CURRENT, PEERS] as const

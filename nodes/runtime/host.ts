@@ -190,6 +190,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
+    chain: deps.chains[0] ?? [],
     bus,
     staged,
     outbox,

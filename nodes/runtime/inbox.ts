@@ -109,6 +109,8 @@ export const createInbox = (deps: InboxDeps) => {
         if (deps.parking.park(missing.keyId === undefined ? missing.id : toHex(missing.keyId), frame))
           metrics.count('parked')
         deps.missing(batch, missing, nowMs)
+        log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: missing.id })
+        return
       }
     }
     if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {

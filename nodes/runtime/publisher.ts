@@ -19,6 +19,8 @@ import type { Staged } from './staged.ts'
 
 export type PublisherDeps = {
   readonly self: Self
+  /** The host's own chain: who asks for a credential shows it. */
+  readonly chain: readonly Uint8Array[]
   readonly bus: Bus
   readonly staged: Staged
   readonly outbox: Outbox
@@ -48,7 +50,11 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
     const realm = self.role === 'dc' ? realmOf(missing.id) : self.realm
     if ((self.role === 'dc' && realm === self.realm) || !queries.shouldAsk(missing, nowMs)) return undefined
     metrics.count('credentialQueries')
-    const body = missing.keyId === undefined ? { id: missing.id } : { id: missing.id, keyId: missing.keyId }
+    const body = {
+      id: missing.id,
+      chain: [...deps.chain],
+      ...(missing.keyId === undefined ? {} : { keyId: missing.keyId }),
+    }
     const to = dataCenterAddress(realm)
     return compose(composer, { kind: 'credential-query', to, body, delivery: { once: true } }, nowMs)
   }

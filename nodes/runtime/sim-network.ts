@@ -11,7 +11,7 @@ import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
-import type { Host, NodeServices } from './host-types.ts'
+import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
 import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
@@ -122,10 +122,9 @@ export const createSimNetwork = (
     const identity = identify(spec)
     const { id, role } = spec
     const realm = realmOf(id)
-    const centers = [...hosts.values()]
-      .map((one) => one.identity)
-      .filter((one) => one.role === 'dc' && realmOf(one.id) === realm)
-    if (role === 'dc') centers.push(identity)
+    // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
+    const directories = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
+    if (role === 'dc') directories.push(identity)
     let store = memoryStore()
     let running: Host | undefined
     let fatal: unknown
@@ -150,8 +149,8 @@ export const createSimNetwork = (
         sealing: identity.sealing,
         localKey: hash(utf8(`${seed} ${id} local`)),
         chains: identity.chains,
-        trusted: centers.flatMap((one) => one.chains),
-        dataCenters: centers.map((one) => one.id),
+        trusted: directories.flatMap((one) => one.chains),
+        dataCenters: directories.filter((one) => realmOf(one.id) === realm).map((one) => one.id),
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
@@ -244,11 +243,25 @@ export const createSimNetwork = (
     setOnSend: (next: OnSend | undefined): void => {
       onSend = next ?? (() => DELIVERED_AT_ONCE)
     },
-    /** A command of a host's control socket, run to rest. */
-    command: async (id: string, name: string, args: Readonly<Record<string, unknown>> = {}) => {
-      const answer = (hosts.get(id) as SimHost).host().command(name, args)
+    /** A command of a host's control socket: runs, and lets time pass, until it is answered. @throws Error after `withinMs` */
+    command: async (
+      id: string,
+      name: string,
+      args: Readonly<Record<string, unknown>> = {},
+      withinMs = 120_000,
+    ): Promise<Answer> => {
+      const end = time + withinMs
+      let answer: Answer | undefined
+      void (hosts.get(id) as SimHost)
+        .host()
+        .command(name, args)
+        .then((given) => {
+          answer = given
+        })
       await run()
-      return await answer
+      for (; answer === undefined && time < end; await run()) time += 250
+      if (answer === undefined) throw new Error(`${id} did not answer ${name} within ${withinMs} ms`)
+      return answer
     },
   }
 }

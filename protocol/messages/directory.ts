@@ -17,8 +17,11 @@ export const PayeeRegistration = Fields({
 export const AliasRegistration = Fields({ registrationId: Id, alias: NodeId, version: Sequence, state: Word('active', 'retired') })
 export const PayeeLookup = Fields({ payee: NodeId })
 export const PayeeRecord = Fields({ payee: NodeId, mpp: NodeId, host: NodeId, version: Sequence, chain: Chain })
-/** The credential of `id`; with `keyId` the one of that key, current or not. The realm of `id` says which directory knows. */
-export const CredentialQuery = Fields({ id: NodeId, keyId: Optional(Id) })
+/**
+ * The credential of `id`; with `keyId` the one of that key, current or not. The realm of `id` says which directory knows. The
+ * asker shows its own chain: wallet and merchant hosts are in no directory.
+ */
+export const CredentialQuery = Fields({ id: NodeId, keyId: Optional(Id), chain: Chain })
 export const CredentialRecord = Fields({ chain: Chain })
 export const RevocationQuery = Fields({ haveVersion: Count })
 /** The revocation list is a statement signed by the root. */

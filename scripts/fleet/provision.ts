@@ -96,10 +96,9 @@ export const provision = async (
     const before = known?.chains.map((chain) => chain.map(fromHex)) ?? []
     chains.set(host.id, issuer.complete(host, own, before, chains, keys))
   }
+  const directories = plan.hosts.filter(({ role }) => role === 'dc')
   for (const host of plan.hosts) {
-    const dataCenters = plan.hosts
-      .filter((other) => other.role === 'dc' && other.realm === host.realm)
-      .map((other) => other.id)
+    const dataCenters = directories.filter(({ realm }) => realm === host.realm).map(({ id }) => id)
     const old = await readJson<{ login?: object }>(directory.credentials(host.id))
     const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, servers }))
     await writeJson(directory.credentials(host.id), {
@@ -113,7 +112,8 @@ export const provision = async (
       login: { ...login, servers },
       ...(keys.get(host.id) as HostKeys),
       chains: (chains.get(host.id) as readonly (readonly Uint8Array[])[]).map((chain) => chain.map(toHex)),
-      trusted: dataCenters.flatMap((id) => chains.get(id) ?? []).map((chain) => chain.map(toHex)),
+      // A guest looks a payee up in the payee's realm, so the directories of all realms are known from the start.
+      trusted: directories.flatMap(({ id }) => chains.get(id) ?? []).map((chain) => chain.map(toHex)),
       dataCenters,
       realmAddress: dataCenterAddress(host.realm),
       peerRealms: plan.realms.filter((realm) => realm !== host.realm),
