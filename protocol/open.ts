@@ -284,6 +284,7 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
   if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
   if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind))
     return shownKey(parsed, header.kind, context)
+  if (header.kind === 'request-to-pay' && header.bodyForm === 'plain') return requesterKey(parsed, context)
   const record = context.lookupKey(seal.keyId, header.from)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
@@ -320,6 +321,22 @@ const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext)
   if (!found.ok) return found
   if (!equalBytes(found.value.record.keyId, seal.keyId)) return fail('KEY_NOT_OF_SENDER', String(header.from))
   return found
+}
+
+/** A wallet host knows no merchant host and no directory knows a wallet host: the invoice inside shows the asker's chain. */
+const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+  const versions = checkKind(parsed)
+  if (!versions.ok) return versions
+  const body = decodeBody('request-to-pay', parsed.header.bodyVersion, parsed.bodyBytes)
+  if (!body.ok) return body
+  const invoice = parseFrame(body.value.trans)
+  if (!invoice.ok) return invoice
+  if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
+  const found = invoiceKey(invoice.value, trust)
+  if (!found.ok) return found
+  return equalBytes(found.value.record.keyId, parsed.seal.keyId)
+    ? ok({ record: found.value.record, chain: undefined })
+    : fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
 }
 
 const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Authenticated> => {
