@@ -229,7 +229,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   'payee-lookup': {
     purpose: 'A guest asks where a payee is.',
     sender: ['MUST send it under a guest login.'],
-    receiver: ['MUST refuse an unknown or retired payee with UNKNOWN_DESTINATION.'],
+    receiver: ['MUST refuse an unknown or retired payee with NOT_FOUND.'],
   },
   'payee-record': {
     purpose: 'MPP, merchant host and chain of a payee.',

@@ -171,6 +171,22 @@ describe('a batch', () => {
     expect(one.control('settle-now', { currency: 'XXX' }).reply).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
   })
 
+  it('holds its own range alone: the next root begins anew', () => {
+    const { one, message } = opened()
+    one.answer(sent(accept(one, message), 'transfer-order'), 'done')
+    confirm(one, 'c', 7n)
+    const leaf = pairEntryLeaf({
+      pairSeq: 3,
+      type: 'dt',
+      pnId: one.ledger.get(payments, testId('c'))?.pnId ?? testId('none'),
+      payee: 'hu-bakery',
+      amountMinor: 7n,
+      currency: 'EUR',
+    })
+    const { body } = sent(one.control('settle-now'), 'settlement-batch')
+    expect(body).toMatchObject({ fromSeq: 3, toSeq: 3, totalMinor: 7n, root: rangeRoot(rangeOf([leaf])) })
+  })
+
   it('stays the only open one of its pair; the next continues its chain', () => {
     const { one, message } = opened()
     expect(kindsOf(confirm(one, 'c', 900n))).not.toContain('settlement-batch')
@@ -469,6 +485,9 @@ describe('a negative sum', () => {
     expect(batch(one, 2)?.state).toBe('settled')
     expect(pair(one)).toMatchObject({ payableMinor: 0n, open: false })
     expect(one.books.get(`payable:${MPP} EUR`)).toBe(0n)
+    // Once: another notice of the same booking books nothing.
+    const again = booked(one, second.body.batchId)
+    expect([kindsOf(again), again.writes, again.postings]).toEqual([['receipt'], [], []])
   })
 
   it('between hosts of one operator is a book transfer too', () => {

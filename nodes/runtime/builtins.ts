@@ -7,6 +7,7 @@ import type { ControlRequest } from './control.ts'
 import { isDeath } from './faults.ts'
 import type { Answer, Host } from './host-types.ts'
 import { traceJournal } from './journal.ts'
+import type { Self } from './node.ts'
 
 const MAX_DRAIN_MS = 600_000
 const DRAIN_POLL_MS = 20
@@ -32,9 +33,10 @@ export type Hop = {
   readonly seq: number | undefined
 }
 
-const hopOf = (host: Host, entry: Passing & { readonly seq?: number }): Hop => ({
-  node: host.self.id,
-  role: host.self.role,
+/** An event of this host's journal, or of those that it only passed on, as `trace` gives it. */
+export const hopOf = (self: Pick<Self, 'id' | 'role'>, entry: Passing & { readonly seq?: number }): Hop => ({
+  node: self.id,
+  role: self.role,
   atMs: entry.atMs,
   trigger: entry.trigger,
   name: entry.name,
@@ -53,12 +55,12 @@ const trace = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
   if (typeof fromMs !== 'number' || typeof toMs !== 'number') return bad('fromMs and toMs: milliseconds')
   const wanted = new Set<string>(ids)
   const journalled = traceJournal(host.read, host.lastSeq(), { ids: [...wanted], fromMs, toMs }).map((row) =>
-    hopOf(host, row),
+    hopOf(host.self, row),
   )
   const passed = host
     .passing()
     .filter((entry) => entry.atMs >= fromMs && entry.atMs <= toMs && entry.ids.some((id) => wanted.has(toHex(id))))
-    .map((entry) => hopOf(host, entry))
+    .map((entry) => hopOf(host.self, entry))
   return ok({ hops: [...journalled, ...passed].toSorted((a, b) => a.atMs - b.atMs) })
 }
 

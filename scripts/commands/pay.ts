@@ -1,6 +1,6 @@
 /** `semops pay`: one payment, as the customer's wallet makes it. */
 import type { Command } from 'commander'
-import { formatAmount, parseAmount, type Currency } from '../../protocol/amount.ts'
+import { formatAmount, parseAmount } from '../../protocol/amount.ts'
 import { contextOf } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
@@ -108,7 +108,7 @@ const refusedOrder = ({ code, detail }: HostRefusal): CliError =>
 
 const toldOf = (result: PayResult): string => {
   const { outcome, confirmation, payee, paymentId, code, detail, ms } = result
-  const money = `${formatAmount(result.amountMinor, result.currency as Currency)} ${result.currency}`
+  const money = `${formatAmount(result.amountMinor, result.currency)} ${result.currency}`
   const how = outcome === 'confirmed' ? (confirmation === 'T' ? ' (booked)' : ' (guaranteed)') : ''
   const why = code === undefined ? '' : `: ${code}${detail === undefined || detail === '' ? '' : `, ${detail}`}`
   return `${outcome}${how}${why}: ${money} to ${payee} in ${ms} ms; semops trace ${paymentId}`

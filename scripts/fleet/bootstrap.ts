@@ -7,12 +7,12 @@ import { CURRENCIES } from '../../protocol/amount.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import type { BankReport } from '../../nodes/runtime/reports.ts'
+import { reportFromJson } from '../../nodes/verify/from-json.ts'
 import { eachBounded } from './concurrency.ts'
 import type { FleetDirectory } from './directory.ts'
 import { connectHost, type HostClient } from './host-client.ts'
 import type { AccountPlan, CustomerPlan, PayeePlan, Plan } from './plan.ts'
 import type { Provisioned } from './provision.ts'
-import { reviveMoney } from './revive.ts'
 import { customerMark, payeeMark } from './status.ts'
 import type { Steps } from './state.ts'
 
@@ -61,7 +61,7 @@ export const bootstrap = (
 
   const openAccounts = (bank: string, accounts: readonly AccountPlan[], advance: Advance): Promise<void> =>
     withHost(bank, async (client) => {
-      const report = await client.builtin<BankReport>('report')
+      const report = await bankReport(client)
       const open = new Set(report.accounts.map(({ account }) => account))
       await each(accounts, async ({ account, balanceMinor, operatorId, holderHost }) => {
         if (!open.has(account))
@@ -79,7 +79,7 @@ export const bootstrap = (
 
   const fundReserves = (advance: Advance): Promise<void> =>
     withHost(plan.settlementBank, async (client) => {
-      const { reserves } = reviveMoney(await client.builtin<BankReport>('report'))
+      const { reserves } = await bankReport(client)
       const funded = new Set(reserves.filter((one) => one.fundedMinor > 0n).map(({ bank }) => bank))
       await each(otherBanks(plan), async (bank) => {
         const amountMinor = String(RESERVE_IN_M * macroFromMinor)
@@ -188,6 +188,12 @@ type Advance = (note: string) => void
 type KnownPayee = { readonly payee: string; readonly state: string }
 type KnownEnrolment = { readonly cpp: string; readonly state: string; readonly unlocked: boolean }
 type KnownCustomer = { readonly customer: string; readonly enrolments: readonly KnownEnrolment[] }
+
+const bankReport = async (client: HostClient): Promise<BankReport> => {
+  const report = reportFromJson(await client.builtin('report'))
+  if (report.role !== 'bank') throw new Error(`${client.id} is no bank`)
+  return report
+}
 
 const otherBanks = ({ hosts, settlementBank }: Plan): readonly string[] =>
   hosts.filter(({ role, id }) => role === 'bank' && id !== settlementBank).map(({ id }) => id)

@@ -5,10 +5,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Currency } from '../../protocol/amount.ts'
 import { toHex } from '../../protocol/bytes.ts'
+import { payeeAddress } from '../../protocol/ids.ts'
 import { isFinalState, type FinalState } from '../../nodes/runtime/reports.ts'
 import { TimeLimitError } from './concurrency.ts'
 import { HostRefusal, type HostClient } from './host-client.ts'
-import { reviveMoney } from './revive.ts'
 
 export type PayOrder = {
   readonly customer: string
@@ -37,7 +37,9 @@ export type PayResult = {
   readonly ms: number
 }
 
-type Announcement = Pick<PayResult, 'paymentId' | 'payee' | 'amountMinor' | 'currency'> & {
+type Announcement = Pick<PayResult, 'paymentId' | 'payee' | 'currency'> & {
+  /** Decimal text, as money is in JSON. */
+  readonly amountMinor: string
   readonly outcome: string
   readonly confirmation?: 'T' | 'DT'
   readonly cpp?: string
@@ -109,14 +111,14 @@ export const askFor = async (wallet: HostClient, paymentId: string): Promise<Pay
 }
 
 const resultOf = (said: Announcement, ms: number): PayResult => {
-  const { paymentId, outcome, confirmation, payee, cpp, amountMinor, currency, code, detail, txId } = reviveMoney(said)
+  const { paymentId, outcome, confirmation, payee, cpp, amountMinor, currency, code, detail, txId } = said
   return {
     paymentId,
     outcome: isFinalState(outcome) ? outcome : 'undecided',
     confirmation,
-    payee,
+    payee: payeeAddress(payee),
     cpp,
-    amountMinor,
+    amountMinor: BigInt(amountMinor),
     currency,
     code,
     detail,

@@ -1,0 +1,39 @@
+/** One host as `verify` and `trace` read it, running or not. */
+import type { Hop } from '../../nodes/runtime/builtins.ts'
+import type { PaymentLine, PaymentsPage, Report } from '../../nodes/runtime/reports.ts'
+import type { HostPlan } from './plan.ts'
+
+/** `seq`: of the last journal entry. `inFlight`: events, messages not yet answered, commits, jobs. */
+export type Standing = { readonly seq: number; readonly inFlight: number }
+export type TraceQuery = { readonly ids: readonly string[]; readonly fromMs: number; readonly toMs: number }
+
+export type NodeSource = {
+  readonly id: string
+  readonly role: HostPlan['role']
+  readonly live: boolean
+  readonly report: () => Promise<Report>
+  /** All of them. None at banks and data centers. */
+  readonly payments: () => Promise<readonly PaymentLine[]>
+  readonly trace: (query: TraceQuery) => Promise<readonly Hop[]>
+  readonly standing: () => Promise<Standing>
+  /** Takes nothing new on, without waiting for what is under way. Nothing for a ledger. */
+  readonly drain: () => Promise<void>
+  readonly resume: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** Banks and data centers keep orders and routes, no payments. */
+export const allPages = async (
+  role: HostPlan['role'],
+  page: (after: string | undefined) => Promise<PaymentsPage>,
+): Promise<readonly PaymentLine[]> => {
+  const lines: PaymentLine[] = []
+  if (role === 'bank' || role === 'dc') return lines
+  let after: string | undefined
+  do {
+    const { payments, next } = await page(after)
+    lines.push(...payments)
+    after = next
+  } while (after !== undefined)
+  return lines
+}

@@ -1,0 +1,116 @@
+/**
+ * The ledger of a host that does not run, read by the host's own code: its definition is made as for a start, from its two
+ * files, and only its questions are asked. The ledger's lock is held meanwhile, so that no host starts on it.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createTrust } from '../../protocol/credentials.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { loadEngine } from '../../protocol/engines/load.ts'
+import { signingKeyFromSeed } from '../../protocol/keys.ts'
+import { defineBank } from '../../nodes/bank/define.ts'
+import { defineCpp } from '../../nodes/cpp/define.ts'
+import { defineWallet } from '../../nodes/customer/define.ts'
+import { dataCenter } from '../../nodes/data-center/definition.ts'
+import { defineMerchant } from '../../nodes/merchant/define.ts'
+import { mpp } from '../../nodes/mpp/definition.ts'
+import { hopOf } from '../../nodes/runtime/builtins.ts'
+import { chainsOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
+import type { NodeServices } from '../../nodes/runtime/host-types.ts'
+import { traceJournal } from '../../nodes/runtime/journal.ts'
+import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
+import { openHead, readPolicy } from '../../nodes/runtime/ledger-state.ts'
+import { lmdbStore } from '../../nodes/runtime/lmdb-store.ts'
+import type { AnyNodeDefinition, Context } from '../../nodes/runtime/node.ts'
+import type { PaymentsPage, Report } from '../../nodes/runtime/reports.ts'
+import { outboxTable } from '../../nodes/runtime/runtime-tables.ts'
+import { createStaged } from '../../nodes/runtime/staged.ts'
+import { CliError } from '../cli/errors.ts'
+import type { FleetDirectory } from './directory.ts'
+import type { HostPlan, HostRole } from './plan.ts'
+import { allPages, type NodeSource } from './node-source.ts'
+
+const DEFINE: Readonly<Record<HostRole, (services: NodeServices) => AnyNodeDefinition>> = {
+  customer: defineWallet,
+  merchant: defineMerchant,
+  cpp: defineCpp,
+  mpp,
+  bank: defineBank,
+  dc: dataCenter,
+}
+
+const never = (): never => {
+  throw new Error('a ledger that is only read does nothing')
+}
+
+/** @throws CliError when there is no ledger, or somebody has it open */
+export const openLedger = async (directory: FleetDirectory, { id, role }: HostPlan): Promise<NodeSource> => {
+  const ledgerDir = directory.ledger(id)
+  const file = join(ledgerDir, 'ledger.mdb')
+  if (!existsSync(file))
+    throw new CliError('environment', `${id} has never run, so it has no ledger; start the network with \`semops up\``)
+  const credentials = await readHostCredentials(directory.credentials(id))
+  const config = await readHostConfig(directory.config(id))
+  const lock = locked(ledgerDir, id)
+  const store = lmdbStore(file)
+  const close = async (): Promise<void> => {
+    await store.close()
+    lock.release()
+  }
+  try {
+    const read = createStaged(store)
+    const definition = DEFINE[role](servicesOf(credentials))
+    const head = openHead(read, id, createTrust(loadEngine(), fromHex(credentials.rootKey)).networkId)
+    const context: Context = {
+      self: selfOf(credentials),
+      nowMs: head.highestNowMs,
+      policy: readPolicy(read, definition, config.policy).value,
+      freshId: never,
+      freshBytes: never,
+    }
+    const ask = (name: string, args: Readonly<Record<string, unknown>>): unknown =>
+      definition.reads[name]?.(read, args, context)
+    return {
+      id,
+      role,
+      live: false,
+      report: async () => ask('report', {}) as Report,
+      payments: () => allPages(role, async (after) => ask('payments', { after }) as PaymentsPage),
+      trace: async (query) => traceJournal(read, head.seq, query).map((row) => hopOf({ id, role }, row)),
+      standing: async () => ({ seq: head.seq, inFlight: [...read.scan(outboxTable, [])].length }),
+      drain: async () => undefined,
+      resume: async () => undefined,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+const locked = (ledgerDir: string, id: string): LedgerLock => {
+  try {
+    return lockLedger(ledgerDir)
+  } catch (error) {
+    if (error instanceof LedgerLocked)
+      throw new CliError('environment', `${id} is starting or stopping; try again in a moment`, { cause: error })
+    throw error
+  }
+}
+
+const selfOf = ({ host: id, role, realm, operatorId }: HostCredentials) => ({ id, role, realm, operatorId })
+
+const servicesOf = (credentials: HostCredentials): NodeServices => {
+  const engine = loadEngine()
+  return {
+    self: selfOf(credentials),
+    trust: createTrust(engine, fromHex(credentials.rootKey)),
+    signing: signingKeyFromSeed(engine, fromHex(credentials.signingSeed)),
+    guests: { open: never, close: never },
+    localKey: fromHex(credentials.localKey),
+    chains: chainsOf(credentials.chains),
+    dataCenters: credentials.dataCenters,
+    peerRealms: credentials.peerRealms,
+    framesOf: never,
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Where `verify` and `trace` read: every host of a plan, the running ones over their control sockets, the others from their
+ * ledgers, which then nobody else may open meanwhile.
+ */
+import type { Hop } from '../../nodes/runtime/builtins.ts'
+import { paymentsFromJson, reportFromJson } from '../../nodes/verify/from-json.ts'
+import { mapBounded } from './concurrency.ts'
+import type { FleetDirectory } from './directory.ts'
+import { connectHost, type HostClient } from './host-client.ts'
+import { allPages, type NodeSource, type Standing } from './node-source.ts'
+import { openLedger } from './offline.ts'
+import type { HostPlan, Plan } from './plan.ts'
+
+const HOSTS_AT_ONCE = 8
+
+/** @throws CliError for a host that neither answers nor has a ledger that can be opened */
+export const openSources = async (directory: FleetDirectory, { hosts }: Plan): Promise<readonly NodeSource[]> => {
+  const open: NodeSource[] = []
+  try {
+    return await mapBounded(hosts, HOSTS_AT_ONCE, async (host) => {
+      const source = await openSource(directory, host)
+      open.push(source)
+      return source
+    })
+  } catch (error) {
+    await closeSources(open)
+    throw error
+  }
+}
+
+export const closeSources = async (sources: readonly NodeSource[]): Promise<void> => {
+  for (const source of sources) await source.close()
+}
+
+const openSource = async (directory: FleetDirectory, host: HostPlan): Promise<NodeSource> => {
+  try {
+    return liveSource(host, await connectHost(directory, host.id))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error
+    return openLedger(directory, host)
+  }
+}
+
+const liveSource = ({ id, role }: HostPlan, client: HostClient): NodeSource => ({
+  id,
+  role,
+  live: true,
+  report: async () => reportFromJson(await client.builtin('report')),
+  payments: () => allPages(role, async (after) => paymentsFromJson(await client.builtin('payments', { after }))),
+  trace: async (query) => (await client.builtin<{ readonly hops: readonly Hop[] }>('trace', query)).hops,
+  standing: async () => {
+    const { seq, inFlight } = await client.builtin<Standing>('status')
+    return { seq, inFlight }
+  },
+  drain: () => client.builtin('drain', { timeoutMs: 0 }),
+  resume: () => client.builtin('resume'),
+  close: async () => client.close(),
+})

@@ -1,0 +1,97 @@
+/**
+ * Holds every ledger of a network against the others (design §8). The rules are those of nodes/verify; this reads the figures in
+ * the order that the rules need, and knows whether anything moved meanwhile: nothing did when no host had anything under way
+ * before and after, and no journal grew.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { PaymentLine, Report } from '../../nodes/runtime/reports.ts'
+import { checkNetwork, READING_ORDER, type Check } from '../../nodes/verify/check-network.ts'
+import { mapBounded } from './concurrency.ts'
+import type { NodeSource } from './node-source.ts'
+
+export type Verification = { readonly ok: boolean; readonly quiet: boolean; readonly checks: readonly Check[] }
+
+export type VerifyOptions = {
+  /** Stops admissions first and waits for rest, at most this long; undefined: looks at the network as it is. */
+  readonly quiesceMs: number | undefined
+  /** While it waits: how much is still under way. */
+  readonly onWait?: (inFlight: number) => void
+}
+
+const HOSTS_AT_ONCE = 8
+const POLL_MS = 100
+
+export const verifyNetwork = async (
+  sources: readonly NodeSource[],
+  { quiesceMs, onWait = () => undefined }: VerifyOptions,
+): Promise<Verification> => {
+  if (quiesceMs === undefined) return (await look(sources)).verification
+  const deadline = performance.now() + quiesceMs
+  try {
+    // Who starts payments first, so that nobody is left with one that nobody else may go on with.
+    for (const role of READING_ORDER) await each(sources, (one) => (one.role === role ? one.drain() : undefined))
+    for (;;) {
+      const { verification, inFlight } = await look(sources)
+      if (verification.quiet) return verification
+      if (performance.now() > deadline)
+        return { ...verification, ok: false, checks: [notAtRest(inFlight), ...verification.checks] }
+      onWait(inFlight)
+      await untilIdle(sources, deadline, onWait)
+    }
+  } finally {
+    await each(sources, (one) => one.resume())
+  }
+}
+
+const notAtRest = (inFlight: number): Check => ({
+  name: 'the network comes to rest once admissions stop',
+  rule: '§8.10',
+  ok: false,
+  left: BigInt(inFlight),
+  right: 0n,
+  detail: 'still under way when the time was up; `semops logs` shows who waits for whom',
+})
+
+const each = async (sources: readonly NodeSource[], act: (source: NodeSource) => Promise<void> | undefined) =>
+  void (await mapBounded(sources, HOSTS_AT_ONCE, async (source) => act(source)))
+
+/** Journal ends of all hosts, and what is under way at them together. */
+const standingOf = async (
+  sources: readonly NodeSource[],
+): Promise<{ readonly seqs: string; readonly inFlight: number }> => {
+  const all = await mapBounded(sources, HOSTS_AT_ONCE, (source) => source.standing())
+  return {
+    seqs: all.map(({ seq }) => seq).join(' '),
+    inFlight: all.reduce((sum, { inFlight }) => sum + inFlight, 0),
+  }
+}
+
+const untilIdle = async (sources: readonly NodeSource[], deadline: number, onWait: (inFlight: number) => void) => {
+  for (;;) {
+    await delay(POLL_MS)
+    const { inFlight } = await standingOf(sources)
+    if (inFlight === 0 || performance.now() > deadline) return
+    onWait(inFlight)
+  }
+}
+
+const look = async (sources: readonly NodeSource[]) => {
+  const before = await standingOf(sources)
+  const reports: Report[] = []
+  const payments = new Map<string, readonly PaymentLine[]>()
+  for (const role of READING_ORDER)
+    await each(
+      sources.filter((source) => source.role === role),
+      async (source) => {
+        // The same order within a node: its lines are what its sums are made of.
+        const lines = await source.payments()
+        const report = await source.report()
+        reports.push(report)
+        if (role !== 'bank' && role !== 'dc') payments.set(source.id, lines)
+      },
+    )
+  const after = await standingOf(sources)
+  const quiet = before.inFlight === 0 && after.inFlight === 0 && before.seqs === after.seqs
+  const checks = checkNetwork(reports, payments, { quiet })
+  return { verification: { ok: checks.every(({ ok }) => ok), quiet, checks }, inFlight: after.inFlight }
+}
