@@ -259,7 +259,7 @@ const authenticate = (
   state: State | undefined,
 ): Result<Authenticated> => {
   const { trust } = context
-  const { header, seal } = parsed
+  const { header } = parsed
   const found = findKey(parsed, guestHost, context)
   if (!found.ok) {
     if (found.failure.code === 'UNKNOWN_KEY' && state !== undefined) state.missing = missingOf(parsed)

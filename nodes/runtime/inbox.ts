@@ -19,7 +19,7 @@ import { refusalAddressee, type Applier, type Batch, type Trigger } from './appl
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { decision, refuse, remove, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
+import { decision, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
 import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'

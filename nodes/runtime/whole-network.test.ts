@@ -143,10 +143,15 @@ const build = async (seed = 'whole') => {
   }
   const pay = (realm: string, payee: string, amountMinor: string) =>
     sim.command(`${realm}-wallet-1`, 'pay', { customer: `${realm}-alice`, payee, amountMinor, currency: 'EUR' })
-  const report = <T>(id: string): T => {
+  const reportOf = (id: string): unknown => {
     const answer = sim.host(id).host().ask('report', {})
     if (!answer.ok) throw new Error(answer.error.code)
-    return answer.value as T
+    return answer.value
+  }
+  const report = {
+    cpp: (id: string) => reportOf(id) as CppReport,
+    mpp: (id: string) => reportOf(id) as MppReport,
+    bank: (id: string) => reportOf(id) as BankReport,
   }
   return { sim, ok, pay, report }
 }
@@ -164,13 +169,13 @@ const expectAtRest = ({ sim, report }: Network): void => {
     if (head !== undefined) expect([id, checkChain(host().read, head).brokenAtSeq]).toEqual([id, undefined])
   }
   for (const bank of ['hu-bank', 'ro-bank', 'ro-reserve'])
-    for (const total of report<BankReport>(bank).totals)
+    for (const total of report.bank(bank).totals)
       expect([bank, total.sumMinor, total.negativeHolderAccounts, total.unbalancedEntries]).toEqual([bank, 0n, 0, 0])
   for (const realm of REALMS) {
-    const cpp = report<CppReport>(`${realm}-cpp`)
+    const cpp = report.cpp(`${realm}-cpp`)
     expect(cpp.undecided).toEqual({})
     for (const pair of cpp.pairs) {
-      const there = report<MppReport>(pair.mpp).pairs.find((one) => one.cpp === `${realm}-cpp`)
+      const there = report.mpp(pair.mpp).pairs.find((one) => one.cpp === `${realm}-cpp`)
       expect([pair.mpp, there?.entriesMinor, there?.receivableMinor]).toEqual([
         pair.mpp,
         pair.entriesMinor,
@@ -216,7 +221,7 @@ describe('the whole network in one process', { timeout: 120_000 }, () => {
     await network.sim.advance(60_000)
     expectAtRest(network)
     expect(expectOneTruth(network)).toBe(5)
-    expect(report<MppReport>('ro-mpp').payees).toMatchObject([{ confirmedMicroMinor: 90n }])
+    expect(report.mpp('ro-mpp').payees).toMatchObject([{ confirmedMicroMinor: 90n }])
   })
 
   it.each(SEEDS)('survives loss, duplication, reordering and power cuts: seed %s', async (seed) => {
