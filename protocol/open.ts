@@ -51,7 +51,14 @@ export type About = {
   readonly digest: Uint8Array | undefined
   readonly header: ParsedFrame['header'] | undefined
   /** With UNKNOWN_KEY: the key, or else the previous hop, whose credential is to be fetched. */
-  readonly missing: { readonly keyId: Uint8Array } | { readonly id: string } | undefined
+  readonly missing: Missing | undefined
+}
+
+/** Whose credential is to be fetched: the key's that sealed the frame, or one nested in it, or the previous hop's. */
+export type Missing = {
+  /** The frame's originator; undefined for a guest's frame, whose key is its name. */
+  readonly id: string | undefined
+  readonly keyId?: Uint8Array
 }
 
 export type OpenResult =
@@ -85,7 +92,7 @@ export const openFrames = (
 const NOTHING: About = { authenticated: false, digest: undefined, header: undefined, missing: undefined }
 
 /** How far an opening has come, for the report of its failure. */
-type State = { frame: ParsedFrame; authenticated: boolean; missing: About['missing'] }
+type State = { frame: ParsedFrame; authenticated: boolean; missing: Missing | undefined }
 
 type Authenticated = { readonly record: KeyRecord; readonly chain: VerifiedChain | undefined }
 
@@ -137,9 +144,9 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     beside = decoded.value
   }
   const nested = openNestedFields(kind, body.value, context)
-  if (nested.missing !== undefined) {
-    // Not a verdict on the message: once the credential is fetched, the resend opens.
-    state.missing = { keyId: nested.missing }
+  if (nested.missing !== undefined && self.role !== 'dc') {
+    // A data center routes what it can not judge. Not a verdict on the message: once the credential is fetched, the resend opens.
+    state.missing = nested.missing
     return fail('UNKNOWN_KEY', 'of a nested frame')
   }
   return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, nested.fields))
@@ -186,13 +193,13 @@ const verifiedOf = <K extends KindName>(
 type NestedFields = {
   readonly fields: Readonly<Record<string, unknown>>
   /** The first key that sealed a nested frame and is not known yet. */
-  readonly missing: Uint8Array | undefined
+  readonly missing: Missing | undefined
 }
 
 /** Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. */
 const openNestedFields = (kind: KindName, body: object, context: NestedContext): NestedFields => {
   const fields: Record<string, unknown> = {}
-  const state = { missing: undefined as Uint8Array | undefined }
+  const state = { missing: undefined as Missing | undefined }
   for (const [field, kinds] of Object.entries(kindRow(kind).nests)) {
     const value = (body as Readonly<Record<string, unknown>>)[field]
     const open = (frame: Uint8Array): Result<Verified> =>
@@ -226,7 +233,7 @@ const openInner = (
   if (carrier === undefined) {
     // The carrier's key was unknown, but the body has just introduced its sender.
     if (!equalBytes(outer.seal.keyId, record.keyId)) {
-      state.missing = { keyId: outer.seal.keyId }
+      state.missing = missingOf(outer)
       return fail('UNKNOWN_KEY')
     }
     if (outer.header.from !== record.owner) return fail('KEY_NOT_OF_SENDER')
@@ -239,6 +246,11 @@ const openInner = (
   return record.host === outer.header.from ? original : fail('KEY_NOT_OF_SENDER', 'the carrier is of another host')
 }
 
+const missingOf = ({ header, seal }: ParsedFrame): Missing => ({
+  id: typeof header.from === 'string' ? header.from : undefined,
+  keyId: seal.keyId,
+})
+
 /** Who sealed this: finds the key, then seal, revocation and validity. `guestHost` is where a guest's frame came from. */
 const authenticate = (
   parsed: ParsedFrame,
@@ -247,10 +259,10 @@ const authenticate = (
   state: State | undefined,
 ): Result<Authenticated> => {
   const { trust } = context
-  const { header, seal } = parsed
+  const { header } = parsed
   const found = findKey(parsed, guestHost, context)
   if (!found.ok) {
-    if (found.failure.code === 'UNKNOWN_KEY' && state !== undefined) state.missing = { keyId: seal.keyId }
+    if (found.failure.code === 'UNKNOWN_KEY' && state !== undefined) state.missing = missingOf(parsed)
     return found
   }
   const { record } = found.value
@@ -272,6 +284,7 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
   if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
   if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind))
     return shownKey(parsed, header.kind, context)
+  if (header.kind === 'request-to-pay' && header.bodyForm === 'plain') return requesterKey(parsed, context)
   const record = context.lookupKey(seal.keyId, header.from)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
@@ -310,6 +323,22 @@ const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext)
   return found
 }
 
+/** A wallet host knows no merchant host and no directory knows a wallet host: the invoice inside shows the asker's chain. */
+const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+  const versions = checkKind(parsed)
+  if (!versions.ok) return versions
+  const body = decodeBody('request-to-pay', parsed.header.bodyVersion, parsed.bodyBytes)
+  if (!body.ok) return body
+  const invoice = parseFrame(body.value.trans)
+  if (!invoice.ok) return invoice
+  if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
+  const found = invoiceKey(invoice.value, trust)
+  if (!found.ok) return found
+  return equalBytes(found.value.record.keyId, parsed.seal.keyId)
+    ? ok({ record: found.value.record, chain: undefined })
+    : fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+}
+
 const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Authenticated> => {
   const body = decodeBody('transaction-details', header.bodyVersion, bodyBytes)
   if (!body.ok) return body
@@ -327,7 +356,12 @@ const introducedKey = ({ header, bodyBytes }: ParsedFrame, kind: Introducing, tr
   const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
   if (!chain.ok) return chain
   const { processorKey, hostKey } = chain.value
-  const record = kind === 'host-registration' ? hostKey : kind === 'processor-registration' ? processorKey : (hostKey ?? processorKey)
+  const record =
+    kind === 'host-registration'
+      ? hostKey
+      : kind === 'processor-registration'
+        ? processorKey
+        : (hostKey ?? processorKey)
   return record === undefined
     ? fail('BROKEN_CHAIN', 'the host credential is missing')
     : ok({ record, chain: chain.value })
@@ -389,7 +423,7 @@ const openNestedFrame = <K extends KindName>(
   bytes: Uint8Array,
   expected: readonly K[],
   context: NestedContext,
-  state: { missing: Uint8Array | undefined },
+  state: { missing: Missing | undefined },
 ): Result<Verified<K>> => {
   const parsed = parseFrame(bytes)
   if (!parsed.ok) return parsed
@@ -400,7 +434,7 @@ const openNestedFrame = <K extends KindName>(
   if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
   const sender = authenticate(frame, '', remembering(context), undefined)
   if (!sender.ok) {
-    if (sender.failure.code === 'UNKNOWN_KEY') state.missing ??= frame.seal.keyId
+    if (sender.failure.code === 'UNKNOWN_KEY') state.missing ??= missingOf(frame)
     return sender
   }
   const checked = checkKind(frame)

@@ -8,8 +8,7 @@
 import { bankOf } from '../../protocol/ids.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
 import { failureNumber } from '../../protocol/failures.ts'
-import { put, remove, type Context, type Deadline, type Decision, type Posting } from '../runtime/node.ts'
-import { combine } from '../runtime/node.ts'
+import { put, remove, type Context, type Deadline, type Decision, type Posting, type Record_ } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import {
   admitted,
@@ -75,19 +74,37 @@ export const newTotal = (customer: CustomerRow): TotalRow => ({
 export const account = (customer: string, { total, parts }: Step): Part =>
   combineParts([{ writes: [put(ledger, keyOf(customer), total)] }, ...parts])
 
-/** {@link combine}, keeping what every part records: a trace finds each payment that a decision touched. */
+const LISTS = ['writes', 'sends', 'forget', 'set', 'clear', 'postings', 'jobs', 'announce'] as const
+type Lists = { readonly [K in (typeof LISTS)[number]]: unknown[] }
+
+/**
+ * Parts of several rules put together, as `combine` of node.ts does, in one pass (a confirmation has a dozen parts), and keeping
+ * what every part records: a trace finds each payment that a decision touched.
+ */
 export const combineParts = (parts: readonly Part[]): Decision => {
-  const records = parts.flatMap((part) => (part.record === undefined ? [] : [part.record]))
+  const lists: Lists = { writes: [], sends: [], forget: [], set: [], clear: [], postings: [], jobs: [], announce: [] }
+  const records: Record_[] = []
+  let { refuse, reply, replyOn }: Part = {}
+  for (const part of parts) {
+    for (const name of LISTS) {
+      const given = part[name]
+      if (given !== undefined && given.length > 0) lists[name].push(...given)
+    }
+    if (part.record !== undefined) records.push(part.record)
+    refuse = part.refuse ?? refuse
+    reply = part.reply ?? reply
+    replyOn = part.replyOn ?? replyOn
+  }
+  return { ...(lists as unknown as Pick<Decision, keyof Lists>), refuse, reply, replyOn, record: oneRecord(records) }
+}
+
+const oneRecord = (records: readonly Record_[]): Record_ | undefined => {
   const [first, ...others] = records
-  const whole = combine(...parts)
-  if (first === undefined || others.length === 0) return whole
+  if (first === undefined || others.length === 0) return first
   return {
-    ...whole,
-    record: {
-      ...first,
-      ids: records.flatMap((record) => record.ids),
-      fields: { ...first.fields, also: others.map(({ event, ids, fields }) => ({ event, ids, ...fields })) },
-    },
+    ...first,
+    ids: records.flatMap((record) => record.ids),
+    fields: { ...first.fields, also: others.map(({ event, ids, fields }) => ({ event, ids, ...fields })) },
   }
 }
 

@@ -321,7 +321,7 @@ describe('debt that never crosses θ', () => {
     expect(one.advance(TEST_NOW_MS + AGE).flatMap(kindsOf)).toEqual([])
     confirm(one, 'b', 20n)
     one.answer(order, 'done')
-    const [decided] = one.advance(one.nowMs + AGE).filter((one) => one.sends.length > 0) as [Decision]
+    const [decided] = one.advance(one.nowMs + AGE).filter(({ sends }) => sends.length > 0) as [Decision]
     expect(sent(decided, 'transfer-order').body.amountMinor).toBe(20n)
   })
 

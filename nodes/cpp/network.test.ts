@@ -28,7 +28,7 @@ const account = (name: string): string => `${BANK}:${name}`
 type Answered = { readonly ok: boolean; readonly value?: any; readonly error?: unknown }
 
 const network = async (settlement = { thresholdMinor: { EUR: '5000' }, maxAgeMs: 600_000, retryMs: 5_000 }) => {
-  const sim = await createSimNetwork()
+  const sim = createSimNetwork()
   await sim.add({ id: DC, role: 'dc', define: dataCenter, policy: { peerRealms: [] } })
   await sim.add({
     id: BANK,

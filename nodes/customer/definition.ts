@@ -162,7 +162,6 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     receipted: (read, { kind, key }, context) =>
       kind === 'host-registration' ? decideRegistered(loadRegistration(read, key), context) : decision(),
     deviceSeed: (read, customer) => read.get(deviceSeeds, customer)?.seed,
-    answersTo: isWalletAddressee,
     isAddressee: isWalletAddressee,
     admissions: ['pay', 'pay-request'],
     policySchema: WalletPolicy,
@@ -218,6 +217,6 @@ const decideStart =
       ),
     )
 
-/** Is this an id that frames may be addressed to here, besides the host's own: a customer, an alias, an open guest login? */
+/** Is this an id that frames may be addressed to here, besides the host's own: a customer or an alias? */
 const isWalletAddressee = (read: Reader, to: string): boolean =>
-  read.get(customers, to) !== undefined || read.get(aliases, to) !== undefined || read.get(sessions, to) !== undefined
+  read.get(customers, to) !== undefined || read.get(aliases, to) !== undefined

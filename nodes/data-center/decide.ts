@@ -52,7 +52,7 @@ const receipt = (to: string, digest: Uint8Array, ref: Uint8Array): Message<'rece
 
 /** The chain of a key: what a query gets, and what the runtime verifies with from now on. */
 const shown = (id: string, keyId: Uint8Array, chain: readonly Uint8Array[], nowMs: number): readonly Write[] => [
-  put<CredentialRow>(CREDENTIALS, keyOf(id, keyId), { chain, shownAtMs: nowMs }),
+  put<CredentialRow>(CREDENTIALS, keyId, { id, chain, shownAtMs: nowMs }),
   put<CurrentRow>(CURRENT, keyOf(id), { keyId }),
 ]
 
@@ -246,15 +246,14 @@ export const onPayeeLookup = on(
   },
 )
 
-/** What was shown here, else what the runtime has learned, a peer's answers among it. */
+/**
+ * What was shown here, else what the runtime has learned, a peer's answers among it. A key names itself: who asks for one that
+ * sealed a frame nested in another's may know only the other's id.
+ */
 const loadCredential = (read: Reader, { message }: Incoming<'credential-query'>): readonly Uint8Array[] | undefined => {
-  const { id, keyId } = message.body
-  const current = keyId ?? read.get(CURRENT, id)?.keyId ?? read.get(credentialIdTable, id)?.keyId
-  if (current === undefined) return undefined
-  const own = read.get(CREDENTIALS, id, current)
-  if (own !== undefined) return own.chain
-  const learned = read.get(credentialTable, current)
-  return learned?.id === id ? learned.chain : undefined
+  const { id } = message.body
+  const keyId = message.body.keyId ?? read.get(CURRENT, id)?.keyId ?? read.get(credentialIdTable, id)?.keyId
+  return keyId === undefined ? undefined : (read.get(CREDENTIALS, keyId) ?? read.get(credentialTable, keyId))?.chain
 }
 
 /**

@@ -61,12 +61,12 @@ export const ALIASES = defineTable<AliasRow>({
 export type VersionRow = { readonly version: number }
 export const VERSIONS = defineTable<VersionRow>({ name: 'versions', version: 1, fields: ['version'] })
 
-/** The chain of every key that was shown here, current or not. Key [id, keyId]. */
-export type CredentialRow = { readonly chain: readonly Uint8Array[]; readonly shownAtMs: number }
+/** The chain of every key that was shown here, current or not. Key [keyId]. */
+export type CredentialRow = { readonly id: string; readonly chain: readonly Uint8Array[]; readonly shownAtMs: number }
 export const CREDENTIALS = defineTable<CredentialRow>({
   name: 'credentials',
   version: 1,
-  fields: ['chain', 'shownAtMs'],
+  fields: ['id', 'chain', 'shownAtMs'],
 })
 /** The current key of a processor, data center or merchant host. Key [id]. */
 export type CurrentRow = { readonly keyId: Uint8Array }

@@ -12,11 +12,26 @@ import { isFinalState, type MppReport } from '../runtime/reports.ts'
 import { testId } from '../runtime/testing.ts'
 import { BATCHES, ENTRIES, LOCKS, NOTICES, PAIRS, PAYEES } from './state.ts'
 import {
-  adjustment, adjustmentEntry, batch, delayed, dtEntry, enrolled, HOST, notice, outcome, payeeRow, paymentDecision, POLICY, settlementCredit, transferAnswer,
-  missingEntries, world, type World,
+  adjustment,
+  adjustmentEntry,
+  batch,
+  delayed,
+  dtEntry,
+  enrolled,
+  HOST,
+  notice,
+  outcome,
+  payeeRow,
+  paymentDecision,
+  POLICY,
+  settlementCredit,
+  transferAnswer,
+  missingEntries,
+  world,
+  type World,
 } from './testing/fixture.ts'
 
-const PAYEES_ = ['hu-bakery', 'hu-kiosk', 'hu-anna'] as const
+const NAMES = ['hu-bakery', 'hu-kiosk', 'hu-anna'] as const
 const CPPS = ['hu-cpp', 'ro-cpp'] as const
 type Cpp = (typeof CPPS)[number]
 
@@ -29,7 +44,10 @@ type Payment = {
   state: 'noticed' | 'approved' | 'rejected' | 'confirmed' | 'ended'
 }
 type PairBook = {
-  entries: { readonly entry: PairEntry; readonly message: Incoming<'delayed-transfer-confirmation'> | Incoming<'pair-adjustment'> }[]
+  entries: {
+    readonly entry: PairEntry
+    readonly message: Incoming<'delayed-transfer-confirmation'> | Incoming<'pair-adjustment'>
+  }[]
   batchedTo: number
   seq: number
   hash: Uint8Array
@@ -50,17 +68,30 @@ type Model = {
 }
 
 const newModel = (): Model => {
-  const on = world(enrolled(...PAYEES_.map((payee) => payeeRow({ payee }))))
+  const on = world(enrolled(...NAMES.map((payee) => payeeRow({ payee }))))
   const settlementAccounts = { 'hu-cpp': 'ro-bank:cpp', 'ro-cpp': 'ro-bank:other' }
-  on.policy = { ...POLICY, settlementAccounts, creditLimitMinor: { EUR: 3_000n }, payout: { ...POLICY.payout, thresholdMinor: { EUR: 700n } } }
-  const book = (): PairBook => ({ entries: [], batchedTo: 0, seq: 0, hash: NO_PREVIOUS_BATCH, owed: [], waiting: undefined })
+  on.policy = {
+    ...POLICY,
+    settlementAccounts,
+    creditLimitMinor: { EUR: 3_000n },
+    payout: { ...POLICY.payout, thresholdMinor: { EUR: 700n } },
+  }
+  const book = (): PairBook => ({
+    entries: [],
+    batchedTo: 0,
+    seq: 0,
+    hash: NO_PREVIOUS_BATCH,
+    owed: [],
+    waiting: undefined,
+  })
   return { on, payments: [], pairs: { 'hu-cpp': book(), 'ro-cpp': book() }, ledger: new Map(), lost: [], counter: 0 }
 }
 
 /** Takes a message and writes its postings down. */
 const take = (model: Model, message: Parameters<World['take']>[0]): Decision => note(model, model.on.take(message))
 const note = (model: Model, made: Decision): Decision => {
-  for (const { account, amountMinor } of made.postings) model.ledger.set(account, (model.ledger.get(account) ?? 0n) + amountMinor)
+  for (const { account, amountMinor } of made.postings)
+    model.ledger.set(account, (model.ledger.get(account) ?? 0n) + amountMinor)
   return made
 }
 
@@ -70,12 +101,18 @@ const outboxOf = (model: Model, kind: string) =>
 const steps = {
   notice: (model: Model, a: number, b: number) => {
     const cpp = CPPS[a % 2] as Cpp
-    const payee = PAYEES_[b % 3] as string
+    const payee = NAMES[b % 3] as string
     const amountMinor = BigInt(1 + ((a * 37 + b * 101) % 999))
     // Now and then an invoice that is being paid or was paid.
     const again = b % 5 === 0 ? model.payments[a % Math.max(1, model.payments.length)] : undefined
     const invoice = again ?? { txId: `tx ${model.counter}`, payee, amountMinor }
-    const pn = notice({ txId: invoice.txId, pnId: `pn ${model.counter}`, cpp, payee: invoice.payee, amountMinor: invoice.amountMinor })
+    const pn = notice({
+      txId: invoice.txId,
+      pnId: `pn ${model.counter}`,
+      cpp,
+      payee: invoice.payee,
+      amountMinor: invoice.amountMinor,
+    })
     model.counter++
     take(model, pn)
     const { txId } = invoice
@@ -114,7 +151,12 @@ const steps = {
     const book = model.pairs[cpp]
     if (book.waiting !== undefined || book.entries.length === book.batchedTo) return
     const range = book.entries.slice(book.batchedTo).map(({ entry }) => entry)
-    const { message, hash } = batch(range, { cpp, seq: book.seq + 1, prevHash: book.hash, batchId: `batch ${cpp} ${book.seq + 1}` })
+    const { message, hash } = batch(range, {
+      cpp,
+      seq: book.seq + 1,
+      prevHash: book.hash,
+      batchId: `batch ${cpp} ${book.seq + 1}`,
+    })
     const { batchId, totalMinor } = message.message.body
     take(model, message)
     book.batchedTo = book.entries.length
@@ -130,11 +172,19 @@ const steps = {
     if (first === undefined || model.on.ledger.get(BATCHES, first.batchId)?.state !== 'owed') return
     model.pairs[cpp].owed.shift()
     take(model, settlementCredit(first.batchId, first.totalMinor))
-    if (a % 4 === 0) take(model, settlementCredit(first.batchId, first.totalMinor, { noticeId: `again ${a} ${model.counter++}`, account: 'hu-kh:other' }))
+    if (a % 4 === 0)
+      take(
+        model,
+        settlementCredit(first.batchId, first.totalMinor, {
+          noticeId: `again ${a} ${model.counter++}`,
+          account: 'hu-kh:other',
+        }),
+      )
   },
   bank: (model: Model, a: number) => {
     const order = outboxOf(model, 'transfer-order')[0]
-    if (order?.kind === 'transfer-order') take(model, transferAnswer(order.body.orderId, a % 4 === 0 ? 'refused' : 'booked'))
+    if (order?.kind === 'transfer-order')
+      take(model, transferAnswer(order.body.orderId, a % 4 === 0 ? 'refused' : 'booked'))
   },
   heal: (model: Model) => model.lost.shift()?.(),
   time: (model: Model, a: number) => {
@@ -164,7 +214,14 @@ const answerMissing = (model: Model, cpp: Cpp, all: boolean): void => {
     const request = outboxOf(model, 'missing-entries-request').find(({ to }) => to === cpp)
     if (request?.kind !== 'missing-entries-request' || !all) break
     const { requestId, fromSeq, toSeq } = request.body
-    take(model, missingEntries(requestId, book.entries.slice(fromSeq - 1, toSeq).map(({ message }) => message.message as Verified), { cpp }))
+    take(
+      model,
+      missingEntries(
+        requestId,
+        book.entries.slice(fromSeq - 1, toSeq).map(({ message }) => message.message as Verified),
+        { cpp },
+      ),
+    )
   }
   const answered = book.waiting === undefined ? undefined : model.on.ledger.get(BATCHES, book.waiting)
   if (answered === undefined || answered.state === 'reconciling') return
@@ -191,6 +248,11 @@ const same = (what: string, found: unknown, due: unknown): void => {
 const audit = ({ on, payments, ledger }: Model): void => {
   const report = on.read('report') as MppReport
   const notices = on.ledger.rows(NOTICES)
+  same(
+    'pairs are of CPPs that owe or came to owe',
+    report.pairs.every(({ cpp }) => (CPPS as readonly string[]).includes(cpp)),
+    true,
+  )
   for (const pair of report.pairs) {
     const row = on.ledger.get(PAIRS, pair.cpp, pair.currency)
     same('receivable is what was signed and not paid', pair.receivableMinor, pair.entriesMinor - pair.settledMinor)
@@ -198,7 +260,9 @@ const audit = ({ on, payments, ledger }: Model): void => {
     const held = [...on.ledger.scan(ENTRIES, [pair.cpp, 'EUR'])].filter(([, { type }]) => type !== 'missing')
     same('held entries', row?.held, held.length)
     same('highest entry', row?.highestSeq, pair.highestSeq)
-    const undecided = notices.filter(({ cpp, state }) => cpp === pair.cpp && !isFinalState(state) && state !== 'declined')
+    const undecided = notices.filter(
+      ({ cpp, state }) => cpp === pair.cpp && !isFinalState(state) && state !== 'declined',
+    )
     same('reserved', row?.reservedMinor, total(undecided.map(({ amountMinor }) => amountMinor ?? 0n)))
   }
   for (const row of report.payees) {
@@ -210,7 +274,11 @@ const audit = ({ on, payments, ledger }: Model): void => {
       same(`posted ${name} of ${row.payee}`, ledger.get(`${name}:${row.payee}`) ?? 0n, minor)
     }
     const confirmed = notices.filter(({ state, payee }) => state === 'confirmed' && payee === row.payee)
-    same(`${row.payee} is credited its confirmed invoices`, row.confirmedMicroMinor, total(confirmed.map(({ amountMinor }) => amountMinor ?? 0n)))
+    same(
+      `${row.payee} is credited its confirmed invoices`,
+      row.confirmedMicroMinor,
+      total(confirmed.map(({ amountMinor }) => amountMinor ?? 0n)),
+    )
   }
   same('all postings', total(ledger.values()), 0n)
   // An invoice is held by one payment at most, and a paid one stays paid.
@@ -221,7 +289,11 @@ const audit = ({ on, payments, ledger }: Model): void => {
     same(`a second payment of ${invoice}`, byInvoice.has(invoice), false)
     byInvoice.add(invoice)
     const lock = on.ledger.get(LOCKS, payee, txId)
-    same(`lock of ${invoice}`, lock && `${toHex(lock.pnId)} ${lock.state}`, `${toHex(pnId)} ${state === 'confirmed' ? 'paid' : 'locked'}`)
+    same(
+      `lock of ${invoice}`,
+      lock && `${toHex(lock.pnId)} ${lock.state}`,
+      `${toHex(pnId)} ${state === 'confirmed' ? 'paid' : 'locked'}`,
+    )
   }
   for (const { pn, state } of payments)
     if (state === 'ended') same('ended', isFinalState(on.ledger.get(NOTICES, pn.message.body.pnId)?.state ?? ''), true)
@@ -249,13 +321,26 @@ const quiesce = (model: Model): void => {
   for (let round = 0; round < 20; round++) {
     on.nowMs += POLICY.payout.maxAgeMs
     sweep(model)
-    for (const order of outboxOf(model, 'transfer-order')) if (order.kind === 'transfer-order') take(model, transferAnswer(order.body.orderId, 'booked'))
+    for (const order of outboxOf(model, 'transfer-order'))
+      if (order.kind === 'transfer-order') take(model, transferAnswer(order.body.orderId, 'booked'))
   }
 }
 
 /** Most steps move payments on; small numbers are no more likely than large ones, since they choose by remainder. */
-const WEIGHTS: Readonly<Record<keyof typeof steps, number>> = { notice: 5, decide: 5, confirm: 5, end: 1, settle: 2, pay: 2, bank: 2, heal: 1, time: 1 }
-const names = Object.entries(WEIGHTS).flatMap(([name, weight]) => Array.from({ length: weight }, () => name as keyof typeof steps))
+const WEIGHTS: Readonly<Record<keyof typeof steps, number>> = {
+  notice: 5,
+  decide: 5,
+  confirm: 5,
+  end: 1,
+  settle: 2,
+  pay: 2,
+  bank: 2,
+  heal: 1,
+  time: 1,
+}
+const names = Object.entries(WEIGHTS).flatMap(([name, weight]) =>
+  Array.from({ length: weight }, () => name as keyof typeof steps),
+)
 const number = fc.noBias(fc.nat(10_000))
 const step = fc.tuple(fc.noBias(fc.constantFrom(...names)), number, number)
 
@@ -275,10 +360,20 @@ describe('the books of an MPP', () => {
         const report = model.on.read('report') as MppReport
         expect(report.undecided['notified'] ?? 0).toBe(0)
         expect(report.undecided['countersigned'] ?? 0).toBe(0)
-        for (const pair of report.pairs) expect(pair).toMatchObject({ receivableMinor: 0n, openBatches: 0, contiguousSeq: pair.highestSeq })
-        for (const payee of PAYEES_) {
-          const due = total(model.payments.filter((payment) => payment.payee === payee && payment.state === 'confirmed').map(({ amountMinor }) => amountMinor))
-          expect(model.on.ledger.get(PAYEES, payee)).toMatchObject({ accruedMinor: 0n, payableMinor: 0n, payingMinor: 0n, paidMinor: due })
+        for (const pair of report.pairs)
+          expect(pair).toMatchObject({ receivableMinor: 0n, openBatches: 0, contiguousSeq: pair.highestSeq })
+        for (const payee of NAMES) {
+          const due = total(
+            model.payments
+              .filter((payment) => payment.payee === payee && payment.state === 'confirmed')
+              .map(({ amountMinor }) => amountMinor),
+          )
+          expect(model.on.ledger.get(PAYEES, payee)).toMatchObject({
+            accruedMinor: 0n,
+            payableMinor: 0n,
+            payingMinor: 0n,
+            paidMinor: due,
+          })
         }
         confirmed += model.payments.filter(({ state }) => state === 'confirmed').length
         disputed += model.on.ledger.rows(BATCHES).filter(({ items }) => items !== undefined).length
@@ -292,22 +387,35 @@ describe('the books of an MPP', () => {
 
   test('take the entries of a pair in any order and any number of times to the same end', () => {
     fc.assert(
-      fc.property(fc.array(fc.bigInt(1n, 999n), { minLength: 1, maxLength: 12 }), fc.array(fc.nat(100), { minLength: 1, maxLength: 40 }), (amounts, order) => {
-        const on = world()
-        const pns = amounts.map((amountMinor, i) => {
-          const pn = notice({ txId: `t${i}`, amountMinor })
-          on.take(pn)
-          on.take(paymentDecision(pn))
-          return pn
-        })
-        const known = pns.filter(({ message }) => on.ledger.get(NOTICES, message.body.pnId)?.state === 'countersigned')
-        const dts = known.map((pn, i) => delayed(pn, { pairSeq: i + 1 }))
-        for (const i of order) on.take(dts[i % dts.length] as (typeof dts)[number])
-        for (const dt of dts.toReversed()) on.take(dt)
-        const due = total(known.map(({ message }) => (message.nested.trans.ok ? message.nested.trans.value.body.amountMinor : 0n)))
-        expect(on.ledger.get(PAIRS, 'hu-cpp', 'EUR')).toMatchObject({ receivableMinor: due, reservedMinor: 0n, held: dts.length, highestSeq: dts.length })
-        expect(on.ledger.get(PAYEES, 'hu-bakery')?.accruedMinor).toBe(due)
-      }),
+      fc.property(
+        fc.array(fc.bigInt(1n, 999n), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.nat(100), { minLength: 1, maxLength: 40 }),
+        (amounts, order) => {
+          const on = world()
+          const pns = amounts.map((amountMinor, i) => {
+            const pn = notice({ txId: `t${i}`, amountMinor })
+            on.take(pn)
+            on.take(paymentDecision(pn))
+            return pn
+          })
+          const known = pns.filter(
+            ({ message }) => on.ledger.get(NOTICES, message.body.pnId)?.state === 'countersigned',
+          )
+          const dts = known.map((pn, i) => delayed(pn, { pairSeq: i + 1 }))
+          for (const i of order) on.take(dts[i % dts.length] as (typeof dts)[number])
+          for (const dt of dts.toReversed()) on.take(dt)
+          const due = total(
+            known.map(({ message }) => (message.nested.trans.ok ? message.nested.trans.value.body.amountMinor : 0n)),
+          )
+          expect(on.ledger.get(PAIRS, 'hu-cpp', 'EUR')).toMatchObject({
+            receivableMinor: due,
+            reservedMinor: 0n,
+            held: dts.length,
+            highestSeq: dts.length,
+          })
+          expect(on.ledger.get(PAYEES, 'hu-bakery')?.accruedMinor).toBe(due)
+        },
+      ),
       { numRuns: 100, seed: 20_261_122 },
     )
   })
@@ -320,7 +428,10 @@ test('the page of payments goes through all of them, by pnId, each once', () => 
   const seen: string[] = []
   let after: string | undefined
   do {
-    const page = on.read('payments', { limit: 10, ...(after === undefined ? {} : { after }) }) as { payments: { pnId: string }[]; next?: string }
+    const page = on.read('payments', { limit: 10, ...(after === undefined ? {} : { after }) }) as {
+      payments: { pnId: string }[]
+      next?: string
+    }
     seen.push(...page.payments.map(({ pnId }) => pnId))
     after = page.next
   } while (after !== undefined)

@@ -13,4 +13,5 @@ export const readPayeeArgs = (args: Readonly<Record<string, unknown>>): string |
   return payeeToken(args.payee) ?? (isNodeId(args.payee) ? args.payee : undefined)
 }
 
-export const refusedReply = (code: FailureCode, detail: string): Decision => decision({ reply: { ok: false, code, detail } })
+export const refusedReply = (code: FailureCode, detail: string): Decision =>
+  decision({ reply: { ok: false, code, detail } })

@@ -4,7 +4,21 @@ import type { FailureCode } from '../../protocol/failures.ts'
 import { outboxKey as outboxText, testId } from '../runtime/testing.ts'
 import { ENTRIES, LOCKS, NOTICES, PAIRS, PAYEES } from './state.ts'
 import {
-  adjustment, confirmMicro, CPP, delayed, enrolled, HOST, notice, outcome, PAYEE, payeeRow, paymentDecision, refusalOf, transfer, world, type World,
+  adjustment,
+  confirmMicro,
+  CPP,
+  delayed,
+  enrolled,
+  HOST,
+  notice,
+  outcome,
+  PAYEE,
+  payeeRow,
+  paymentDecision,
+  refusalOf,
+  transfer,
+  world,
+  type World,
 } from './testing/fixture.ts'
 
 const row = (on: World, pnId = 'pn') => on.ledger.get(NOTICES, testId(pnId))
@@ -138,24 +152,31 @@ describe('a delayed transfer confirmation', () => {
     expect(on.ledger.outbox.has(outboxText('countersigned', testId('pn')))).toBe(true)
   })
 
-  test.each([119n, 121n])('over %s instead of 120 credits nobody until an adjustment makes it right; then the invoice, exactly', (wrong) => {
-    const on = world()
-    const { pn, decision } = approved(on)
-    const dt = delayed(pn, { amountMinor: wrong })
-    on.take(dt)
-    expect(entry(on, 1)).toMatchObject({ code: 'ENTRY_MISMATCH', rightMinor: 120n })
-    expect(payee(on)?.accruedMinor).toBe(0n)
-    expect(pair(on)?.receivableMinor).toBe(wrong)
-    const made = on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: 120n - wrong }))
-    expect(payee(on)?.accruedMinor).toBe(120n)
-    expect(pair(on)).toMatchObject({ receivableMinor: 120n, reservedMinor: 0n, held: 2 })
-    expect(row(on)?.state).toBe('confirmed')
-    expect(entry(on, 1)?.code).toBeUndefined()
-    expect(entry(on, 2)).toMatchObject({ creditMinor: 120n, credited: PAYEE })
-    expect(made.sends).toContainEqual(
-      expect.objectContaining({ relay: 'delayed-transfer-confirmation', frame: dt.message.frame, delivery: { answers: decision.ref } }),
-    )
-  })
+  test.each([119n, 121n])(
+    'over %s instead of 120 credits nobody until an adjustment makes it right; then the invoice, exactly',
+    (wrong) => {
+      const on = world()
+      const { pn, decision } = approved(on)
+      const dt = delayed(pn, { amountMinor: wrong })
+      on.take(dt)
+      expect(entry(on, 1)).toMatchObject({ code: 'ENTRY_MISMATCH', rightMinor: 120n })
+      expect(payee(on)?.accruedMinor).toBe(0n)
+      expect(pair(on)?.receivableMinor).toBe(wrong)
+      const made = on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: 120n - wrong }))
+      expect(payee(on)?.accruedMinor).toBe(120n)
+      expect(pair(on)).toMatchObject({ receivableMinor: 120n, reservedMinor: 0n, held: 2 })
+      expect(row(on)?.state).toBe('confirmed')
+      expect(entry(on, 1)?.code).toBeUndefined()
+      expect(entry(on, 2)).toMatchObject({ creditMinor: 120n, credited: PAYEE })
+      expect(made.sends).toContainEqual(
+        expect.objectContaining({
+          relay: 'delayed-transfer-confirmation',
+          frame: dt.message.frame,
+          delivery: { answers: decision.ref },
+        }),
+      )
+    },
+  )
 })
 
 describe('an adjustment', () => {
@@ -177,15 +198,18 @@ describe('an adjustment', () => {
     expect(entry(on, 1)?.code).toBeUndefined()
   })
 
-  test.each(['confirmed', 'unknown'])('of an entry that is %s and not disputed is itself disputed, and takes nothing from the payee', (what) => {
-    const on = world()
-    if (what === 'confirmed') confirmMicro(on, 'a', 1)
-    const before = payee(on)
-    on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: -50n }))
-    expect(entry(on, 2)).toMatchObject({ code: 'ENTRY_MISMATCH', rightMinor: 0n })
-    expect(payee(on)).toEqual(before)
-    expect(pair(on)?.receivableMinor).toBe(what === 'confirmed' ? 70n : -50n)
-  })
+  test.each(['confirmed', 'unknown'])(
+    'of an entry that is %s and not disputed is itself disputed, and takes nothing from the payee',
+    (what) => {
+      const on = world()
+      if (what === 'confirmed') confirmMicro(on, 'a', 1)
+      const before = payee(on)
+      on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: -50n }))
+      expect(entry(on, 2)).toMatchObject({ code: 'ENTRY_MISMATCH', rightMinor: 0n })
+      expect(payee(on)).toEqual(before)
+      expect(pair(on)?.receivableMinor).toBe(what === 'confirmed' ? 70n : -50n)
+    },
+  )
 
   test('is receipted, refused for another pair, and refused under a sequence number taken', () => {
     const on = world()
@@ -194,7 +218,9 @@ describe('an adjustment', () => {
     expect(on.take(good).sends).toEqual([
       { kind: 'receipt', to: CPP, body: { digest: good.message.digest }, delivery: { answers: good.ref } },
     ])
-    expect(refusalOf(on.take(adjustment({ pairSeq: 3, disputedSeq: 1, amountMinor: 1n, mpp: 'ro-mpp' })))).toBe('WRONG_ADDRESSEE')
+    expect(refusalOf(on.take(adjustment({ pairSeq: 3, disputedSeq: 1, amountMinor: 1n, mpp: 'ro-mpp' })))).toBe(
+      'WRONG_ADDRESSEE',
+    )
     expect(refusalOf(on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: 1n })))).toBe('ID_REUSED')
     expect(pair(on)?.held).toBe(2)
   })
@@ -226,26 +252,46 @@ describe('a transfer confirmation', () => {
     ['of an unknown payment', 'NOT_FOUND', () => transfer(notice({ amountMinor: 5_000n }))],
     ['of another CPP', 'NOT_FOUND', (on) => transfer(approved(on, 5_000n).pn, { cpp: 'ro-cpp' })],
     ['of a micropayment', 'MODE_MISMATCH', (on) => transfer(approved(on).pn, { txId: testId('other') })],
-    ['of another invoice', 'NOT_FOUND', (on) => transfer(approved(on, 5_000n).pn, { txId: testId('other'), amountMinor: 1n })],
-    ['of another payee', 'NOT_FOUND', (on) => transfer(approved(on, 5_000n).pn, { payee: 'hu-other', amountMinor: 1n })],
+    [
+      'of another invoice',
+      'NOT_FOUND',
+      (on) => transfer(approved(on, 5_000n).pn, { txId: testId('other'), amountMinor: 1n }),
+    ],
+    [
+      'of another payee',
+      'NOT_FOUND',
+      (on) => transfer(approved(on, 5_000n).pn, { payee: 'hu-other', amountMinor: 1n }),
+    ],
     ['over another amount', 'AMOUNT_INVALID', (on) => transfer(approved(on, 5_000n).pn, { amountMinor: 4_999n })],
     ['in another currency', 'AMOUNT_INVALID', (on) => transfer(approved(on, 5_000n).pn, { currency: 'USD' })],
-    ['after another end', 'ID_REUSED', (on) => {
-      const { pn } = approved(on, 5_000n)
-      on.take(outcome(pn))
-      return transfer(pn)
-    }],
-    ['without approval', 'NOT_FOUND', (on) => {
-      const pn = notice({ amountMinor: 5_000n })
-      on.take(pn)
-      return transfer(pn)
-    }],
-    ['after a rejection', 'NOT_FOUND', (on) => {
-      const pn = notice({ amountMinor: 5_000n })
-      on.take(pn)
-      on.take(paymentDecision(pn, { decision: 'reject' }))
-      return transfer(pn)
-    }],
+    [
+      'after another end',
+      'ID_REUSED',
+      (on) => {
+        const { pn } = approved(on, 5_000n)
+        on.take(outcome(pn))
+        return transfer(pn)
+      },
+    ],
+    [
+      'without approval',
+      'NOT_FOUND',
+      (on) => {
+        const pn = notice({ amountMinor: 5_000n })
+        on.take(pn)
+        return transfer(pn)
+      },
+    ],
+    [
+      'after a rejection',
+      'NOT_FOUND',
+      (on) => {
+        const pn = notice({ amountMinor: 5_000n })
+        on.take(pn)
+        on.take(paymentDecision(pn, { decision: 'reject' }))
+        return transfer(pn)
+      },
+    ],
   ]
   test.each(rows)('%s is refused with %s and changes nothing', (_, code, make) => {
     const on = world()
@@ -259,26 +305,29 @@ describe('a transfer confirmation', () => {
 })
 
 describe('an outcome', () => {
-  test.each(['refused', 'rejected', 'expired', 'failed'] as const)('%s frees invoice and credit, answers the decision, and is receipted', (what) => {
-    const on = world()
-    const { pn, decision } = approved(on)
-    const end = outcome(pn, { outcome: what, code: failureNumber('TRANSFER_FAILED') })
-    const made = on.take(end)
-    expect(row(on)).toMatchObject({ state: what, code: failureNumber('TRANSFER_FAILED') })
-    expect(lockOf(on)).toBeUndefined()
-    expect(pair(on)?.reservedMinor).toBe(0n)
-    expect(made.sends).toEqual([
-      { kind: 'receipt', to: CPP, body: { digest: end.message.digest }, delivery: { answers: end.ref } },
-      {
-        relay: 'payment-outcome',
-        frame: end.message.frame,
-        digest: end.message.digest,
-        nextHop: { role: 'merchant', host: HOST },
-        delivery: { answers: decision.ref },
-      },
-    ])
-    expect(on.ledger.outbox.size).toBe(0)
-  })
+  test.each(['refused', 'rejected', 'expired', 'failed'] as const)(
+    '%s frees invoice and credit, answers the decision, and is receipted',
+    (what) => {
+      const on = world()
+      const { pn, decision } = approved(on)
+      const end = outcome(pn, { outcome: what, code: failureNumber('TRANSFER_FAILED') })
+      const made = on.take(end)
+      expect(row(on)).toMatchObject({ state: what, code: failureNumber('TRANSFER_FAILED') })
+      expect(lockOf(on)).toBeUndefined()
+      expect(pair(on)?.reservedMinor).toBe(0n)
+      expect(made.sends).toEqual([
+        { kind: 'receipt', to: CPP, body: { digest: end.message.digest }, delivery: { answers: end.ref } },
+        {
+          relay: 'payment-outcome',
+          frame: end.message.frame,
+          digest: end.message.digest,
+          nextHop: { role: 'merchant', host: HOST },
+          delivery: { answers: decision.ref },
+        },
+      ])
+      expect(on.ledger.outbox.size).toBe(0)
+    },
+  )
 
   test('before the merchant decided ends the notice and is forwarded until it is receipted', () => {
     const on = world()
@@ -328,11 +377,14 @@ describe('an outcome', () => {
 
   const contradictions: readonly (readonly [string, (on: World) => ReturnType<typeof outcome>])[] = [
     ['after a confirmation', (on) => outcome(confirmMicro(on, 'tx', 1, 120n, { pnId: 'pn' }))],
-    ['after another outcome', (on) => {
-      const { pn } = approved(on)
-      on.take(outcome(pn, { outcome: 'expired' }))
-      return outcome(pn, { outcome: 'rejected' })
-    }],
+    [
+      'after another outcome',
+      (on) => {
+        const { pn } = approved(on)
+        on.take(outcome(pn, { outcome: 'expired' }))
+        return outcome(pn, { outcome: 'rejected' })
+      },
+    ],
     ['of another CPP', (on) => outcome(approved(on).pn, { cpp: 'ro-cpp' })],
     ['of another invoice', (on) => outcome(approved(on).pn, { txId: testId('other') })],
     ['of another payee', (on) => outcome(approved(on).pn, { payee: 'hu-other' })],

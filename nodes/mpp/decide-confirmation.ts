@@ -4,10 +4,22 @@
  */
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
-import { combine, decision, on, put, refuse, remove, type Context, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
+import {
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type Incoming,
+  type Reader,
+} from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
-import { bookEntry, closeBooks, openBooks, release, type BookSlice, type Booking } from './books.ts'
+import { closeBooks, openBooks, release, type BookSlice } from './books.ts'
+import { bookEntry, type Booking } from './entries.ts'
 import { loadEntries, loadPayment, type PaymentSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { reconcile } from './reconciliation.ts'
@@ -22,13 +34,16 @@ const transferProblem = (
   { message }: Incoming<'transfer-confirmation'>,
 ): { readonly code: FailureCode; readonly detail: string } | undefined => {
   const { body, sender } = message
-  if (notice === undefined || notice.cpp !== sender.id || notice.txId === undefined) return { code: 'NOT_FOUND', detail: 'no such notice' }
+  if (notice === undefined || notice.cpp !== sender.id || notice.txId === undefined)
+    return { code: 'NOT_FOUND', detail: 'no such notice' }
   if (notice.mode !== 'macro') return { code: 'MODE_MISMATCH', detail: 'the notice is of a micropayment' }
-  if (notice.payee !== body.payee || !equalBytes(notice.txId, body.txId)) return { code: 'NOT_FOUND', detail: 'the notice is of another invoice' }
+  if (notice.payee !== body.payee || !equalBytes(notice.txId, body.txId))
+    return { code: 'NOT_FOUND', detail: 'the notice is of another invoice' }
   if (notice.amountMinor !== body.amountMinor || notice.currency !== body.currency)
     return { code: 'AMOUNT_INVALID', detail: 'not the amount of the invoice' }
   if (isFinalState(notice.state)) return { code: 'ID_REUSED', detail: 'the payment has another end' }
-  if (notice.state !== 'countersigned' || notice.decision !== 'approve') return { code: 'NOT_FOUND', detail: 'the payee did not approve' }
+  if (notice.state !== 'countersigned' || notice.decision !== 'approve')
+    return { code: 'NOT_FOUND', detail: 'the payee did not approve' }
   return undefined
 }
 
@@ -53,7 +68,13 @@ const decideTransfer = (
     ],
     forget: [outboxKey('countersigned', pnId)],
     sends: [
-      { relay: 'transfer-confirmation', frame, digest, nextHop: { role: 'merchant', host }, delivery: { answers: decisionRef } },
+      {
+        relay: 'transfer-confirmation',
+        frame,
+        digest,
+        nextHop: { role: 'merchant', host },
+        delivery: { answers: decisionRef },
+      },
     ],
     record: { event: 'payment-confirmed', ids: [pnId, txId] },
   })
@@ -82,14 +103,18 @@ const decideDelayed = (
   const books = openBooks(slice, context)
   const booking = bookEntry(books, message)
   reconcile(books)
-  return combine(closeBooks(books), booking === 'contradicting' ? refuse('ID_REUSED', 'another entry has this pairSeq') : {}, {
-    record: {
-      event: EVENTS[booking],
-      ids: [body.pnId, body.txId],
-      level: booking === 'booked' || booking === 'known' ? 'info' : 'warn',
-      fields: { pairSeq: body.pairSeq },
+  return combine(
+    closeBooks(books),
+    booking === 'contradicting' ? refuse('ID_REUSED', 'another entry has this pairSeq') : {},
+    {
+      record: {
+        event: EVENTS[booking],
+        ids: [body.pnId, body.txId],
+        level: booking === 'booked' || booking === 'known' ? 'info' : 'warn',
+        fields: { pairSeq: body.pairSeq },
+      },
     },
-  })
+  )
 }
 
 export const onDelayedTransferConfirmation = on(loadDelayed, decideDelayed)
@@ -113,26 +138,51 @@ const decideOutcome = (
     return combine(receipt, {
       writes: [
         put<NoticeRow>(NOTICES, pnId, {
-          pnId, payee, txId, cpp: sender.id, state: outcome, code, outcomeFrame: frame, outcomeDigest: digest, arrivedAtMs: nowMs, finalAtMs: nowMs,
+          pnId,
+          payee,
+          txId,
+          cpp: sender.id,
+          state: outcome,
+          code,
+          outcomeFrame: frame,
+          outcomeDigest: digest,
+          arrivedAtMs: nowMs,
+          finalAtMs: nowMs,
         }),
       ],
       record: { event: 'outcome-stored', ids, fields: { outcome } },
     })
-  if (notice.cpp !== sender.id || notice.payee !== payee || (notice.txId !== undefined && !equalBytes(notice.txId, txId)))
+  if (
+    notice.cpp !== sender.id ||
+    notice.payee !== payee ||
+    (notice.txId !== undefined && !equalBytes(notice.txId, txId))
+  )
     return refuse('ID_REUSED', 'the notice with this id is another one')
   if (isFinalState(notice.state))
-    return notice.state === outcome ? receipt : combine(refuse('ID_REUSED', 'the payment has another end'), {
-      record: { event: 'outcome-contradicted', ids, level: 'warn', fields: { stored: notice.state, outcome } },
-    })
+    return notice.state === outcome
+      ? receipt
+      : combine(refuse('ID_REUSED', 'the payment has another end'), {
+          record: { event: 'outcome-contradicted', ids, level: 'warn', fields: { stored: notice.state, outcome } },
+        })
 
   // Nothing can fail any more.
   const { host, decisionRef, state, currency } = notice
   const wasForwarded = state !== 'declined' && host !== undefined
   return combine(receipt, {
     writes: [
-      put<NoticeRow>(NOTICES, pnId, { ...notice, txId, state: outcome, code, outcomeFrame: frame, outcomeDigest: digest, finalAtMs: nowMs }),
+      put<NoticeRow>(NOTICES, pnId, {
+        ...notice,
+        txId,
+        state: outcome,
+        code,
+        outcomeFrame: frame,
+        outcomeDigest: digest,
+        finalAtMs: nowMs,
+      }),
       ...(wasForwarded ? [remove(LOCKS, keyOf(payee, txId))] : []),
-      ...(pair === undefined || currency === undefined ? [] : [put(PAIRS, keyOf(notice.cpp, currency), release(pair, notice))]),
+      ...(pair === undefined || currency === undefined
+        ? []
+        : [put(PAIRS, keyOf(notice.cpp, currency), release(pair, notice))]),
     ],
     forget: [outboxKey('countersigned', pnId), outboxKey('notice', pnId)],
     sends: wasForwarded

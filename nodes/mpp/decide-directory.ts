@@ -1,23 +1,54 @@
 /** What this MPP tells the data centers at its start and when a payee leaves, and what it learns from their receipts. */
 import type { FailureCode } from '../../protocol/failures.ts'
 import {
-  combine, decision, on, put, remove, type Context, type ControlEvent, type Decision, type Reader, type Refused,
+  combine,
+  decision,
+  on,
+  put,
+  remove,
+  type Context,
+  type ControlEvent,
+  type Decision,
+  type Reader,
+  type Refused,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { noticeRefused } from './decide-notice.ts'
 import {
-  issueJob, loadListed, loadMandate, mandateRefused, payeeListed, payeeNotListed, type ListedSlice, type MandateSlice,
+  issueJob,
+  loadListed,
+  loadMandate,
+  mandateRefused,
+  payeeListed,
+  payeeNotListed,
+  type ListedSlice,
+  type MandateSlice,
 } from './decide-enrolment.ts'
 import { loadOrder, orderRefused, type OrderSlice } from './decide-payout.ts'
 import { loadOrdered, missingRefused } from './decide-settlement.ts'
-import { closeBooks, considerPayout, openBooks, type BookSlice } from './books.ts'
+import { closeBooks, openBooks, type BookSlice } from './books.ts'
+import { considerPayout } from './payouts.ts'
 import { readPayeeArgs, refusedReply } from './control-args.ts'
 import { payeeSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { loadListings, nextVersion, registerPayee, registerSelf, untold, type Listings } from './registration.ts'
 import {
-  ASKS, ENROLMENTS, HOSTS, LISTINGS, NOTICES, PAYEES, readOutboxKey, REGISTRATIONS, REQUESTS,
-  type EnrolmentRow, type HostRow, type ListingRow, type NoticeRow, type PayeeRow, type RegistrationRow, type RequestRow,
+  ASKS,
+  ENROLMENTS,
+  HOSTS,
+  LISTINGS,
+  NOTICES,
+  PAYEES,
+  readOutboxKey,
+  REGISTRATIONS,
+  REQUESTS,
+  type EnrolmentRow,
+  type HostRow,
+  type ListingRow,
+  type NoticeRow,
+  type PayeeRow,
+  type RegistrationRow,
+  type RequestRow,
 } from './state.ts'
 
 type Context_ = Context<MppPolicy>
@@ -50,7 +81,9 @@ export const onStarted = (chain: readonly Uint8Array[]) =>
     const { dataCenters } = context.policy
     const told = payees.map(({ row, host }) => {
       const known = listings.get(row.payee) ?? NONE
-      return host === undefined ? {} : registerPayee(row, host.chain, known, context, untold(row.version, known, dataCenters))
+      return host === undefined
+        ? {}
+        : registerPayee(row, host.chain, known, context, untold(row.version, known, dataCenters))
     })
     return combine(registerSelf(chain, listings.get(context.self.id) ?? NONE, context), ...told, {
       jobs: issuing.map(({ enrolment, payee }) => issueJob(enrolment, payee, context.nowMs)),
@@ -109,7 +142,9 @@ export const onReceipted = on(
   },
   ({ name, id, registration }, _: Receipted, context: Context_): Decision => {
     if (registration !== undefined) return listingAnswered(registration, id, undefined, context)
-    return name === 'ask' ? decision({ writes: [remove(ASKS, id)], record: { event: 'request-forwarded', ids: [id] } }) : decision()
+    return name === 'ask'
+      ? decision({ writes: [remove(ASKS, id)], record: { event: 'request-forwarded', ids: [id] } })
+      : decision()
   },
 )
 
@@ -140,20 +175,27 @@ const loadRefused = (read: Reader, { key }: Refused): RefusedSlice => {
 }
 
 /** A permanent refusal. A CPP's of a countersigned decision changes nothing: only its outcome frees invoice and credit. */
-export const onRefused = on(loadRefused, (slice: RefusedSlice, { kind, code, by, detail }: Refused, context: Context_): Decision => {
-  const { id, registration, mandate, notice, order, request, batch, isAsk } = slice
-  if (registration !== undefined) return listingAnswered(registration, id, code, context)
-  if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
-  if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
-  if (order !== undefined) return orderRefused(order, id, code, context)
-  if (request !== undefined) return missingRefused(batch, id, request, context)
-  return decision({
-    writes: isAsk ? [remove(ASKS, id)] : [],
-    record: { event: `${kind}-refused`, ids: [id], level: 'warn', fields: { code, by, detail } },
-  })
-})
+export const onRefused = on(
+  loadRefused,
+  (slice: RefusedSlice, { kind, code, by, detail }: Refused, context: Context_): Decision => {
+    const { id, registration, mandate, notice, order, request, batch, isAsk } = slice
+    if (registration !== undefined) return listingAnswered(registration, id, code, context)
+    if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
+    if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
+    if (order !== undefined) return orderRefused(order, id, code, context)
+    if (request !== undefined) return missingRefused(batch, id, request, context)
+    return decision({
+      writes: isAsk ? [remove(ASKS, id)] : [],
+      record: { event: `${kind}-refused`, ids: [id], level: 'warn', fields: { code, by, detail } },
+    })
+  },
+)
 
-type RetireSlice = { readonly payee: PayeeRow | undefined; readonly host: HostRow | undefined; readonly listings: Listings }
+type RetireSlice = {
+  readonly payee: PayeeRow | undefined
+  readonly host: HostRow | undefined
+  readonly listings: Listings
+}
 
 const loadRetire = (read: Reader, { args }: ControlEvent): RetireSlice => {
   const token = readPayeeArgs(args)
@@ -166,17 +208,20 @@ const loadRetire = (read: Reader, { args }: ControlEvent): RetireSlice => {
 }
 
 /** `retire-payee {payee}` → {ok, version}: no new payment is taken; what is and becomes payable is paid out at once. */
-export const onRetirePayee = on(loadRetire, ({ payee, host, listings }: RetireSlice, { args }: ControlEvent, context: Context_): Decision => {
-  if (readPayeeArgs(args) === undefined) return refusedReply('SCHEMA_VIOLATION', 'expected {"payee": "name@realm"}')
-  if (payee === undefined || host === undefined) return refusedReply('NOT_FOUND', 'no such payee')
-  if (payee.state !== 'active' || payee.enrolmentId !== undefined) return refusedReply('UNDECIDED', `the payee is ${payee.state}`)
-  const retired: PayeeRow = { ...payee, state: 'retired', version: nextVersion(payee.version, context.nowMs) }
-  const books = openBooks(payeeSlice(payee), context)
-  books.payees.set(payee.payee, retired)
-  considerPayout(books, payee.payee)
-  return combine(closeBooks(books), registerPayee(retired, host.chain, listings, context), {
-    reply: { ok: true, version: retired.version },
-    record: { event: 'payee-retired', ids: [], fields: { payee: payee.payee } },
-  })
-})
-
+export const onRetirePayee = on(
+  loadRetire,
+  ({ payee, host, listings }: RetireSlice, { args }: ControlEvent, context: Context_): Decision => {
+    if (readPayeeArgs(args) === undefined) return refusedReply('SCHEMA_VIOLATION', 'expected {"payee": "name@realm"}')
+    if (payee === undefined || host === undefined) return refusedReply('NOT_FOUND', 'no such payee')
+    if (payee.state !== 'active' || payee.enrolmentId !== undefined)
+      return refusedReply('UNDECIDED', `the payee is ${payee.state}`)
+    const retired: PayeeRow = { ...payee, state: 'retired', version: nextVersion(payee.version, context.nowMs) }
+    const books = openBooks(payeeSlice(payee), context)
+    books.payees.set(payee.payee, retired)
+    considerPayout(books, payee.payee)
+    return combine(closeBooks(books), registerPayee(retired, host.chain, listings, context), {
+      reply: { ok: true, version: retired.version },
+      record: { event: 'payee-retired', ids: [], fields: { payee: payee.payee } },
+    })
+  },
+)

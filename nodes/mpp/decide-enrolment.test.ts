@@ -4,10 +4,25 @@ import type { Body } from '../../protocol/kinds.ts'
 import { decision, put, type Decision, type Incoming } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { incoming, testBytes, testId } from '../runtime/testing.ts'
-import type { IssueInput } from './decide-enrolment.ts'
 import { ENROLMENTS, HOSTS, LISTINGS, PAYEES, REGISTRATIONS } from './state.ts'
 import {
-  bodyOf, definition, enrolled, HOST, hostRow, notice, NOW, PAYEE, PAYEE_ACCOUNT, payeeRow, POLICY, refusalOf, SELF, sent, showing, world, type World,
+  bodyOf,
+  definition,
+  enrolled,
+  HOST,
+  hostRow,
+  notice,
+  NOW,
+  PAYEE,
+  PAYEE_ACCOUNT,
+  payeeRow,
+  POLICY,
+  refusalOf,
+  SELF,
+  sent,
+  showing,
+  world,
+  type World,
 } from './testing/fixture.ts'
 
 const payee = (on: World, id = PAYEE) => on.ledger.get(PAYEES, id)
@@ -17,7 +32,13 @@ const enrolment = (parts: Partial<Body<'payee-enrolment'>> = {}, from = HOST): I
   incoming(
     'payee-enrolment',
     {
-      enrolmentId: testId('enrolment'), payee: PAYEE, payeeKind: 'shop', displayName: 'Bakery', account: PAYEE_ACCOUNT, currency: 'EUR', mandate: MANDATE,
+      enrolmentId: testId('enrolment'),
+      payee: PAYEE,
+      payeeKind: 'shop',
+      displayName: 'Bakery',
+      account: PAYEE_ACCOUNT,
+      currency: 'EUR',
+      mandate: MANDATE,
       ...parts,
     },
     { from },
@@ -40,16 +61,25 @@ const work = async (on: World, made: Decision): Promise<readonly Decision[]> =>
 const receiptFor = (on: World, registrationId: Uint8Array): Decision => {
   // The runtime forgets what was receipted, then tells the node.
   on.ledger.apply(decision({ forget: [['registration', registrationId]] }))
-  const made = definition.receipted(on.ledger, { kind: 'payee-registration', key: keyOf('registration', registrationId) }, on.context())
+  const made = definition.receipted(
+    on.ledger,
+    { kind: 'payee-registration', key: keyOf('registration', registrationId) },
+    on.context(),
+  )
   on.ledger.apply(made)
   return made
 }
 const refusalFor = (on: World, name: string, id: Uint8Array, code: FailureCode): Decision => {
-  const made = definition.refused(on.ledger, { kind: 'payee-registration', key: keyOf(name, id), code, detail: '', by: 'hu-dc-1' }, on.context())
+  const made = definition.refused(
+    on.ledger,
+    { kind: 'payee-registration', key: keyOf(name, id), code, detail: '', by: 'hu-dc-1' },
+    on.context(),
+  )
   on.ledger.apply(made)
   return made
 }
-const registrations = (made: Decision) => sent(made, 'payee-registration').map((send) => ('body' in send ? { to: send.to, ...send.body } : undefined))
+const registrations = (made: Decision) =>
+  sent(made, 'payee-registration').map((send) => ('body' in send ? { to: send.to, ...send.body } : undefined))
 
 const issued = async (on: World, message = enrolment()) => {
   const { registrationId } = bodyOf(on.take(message), 'mandate-registration')
@@ -74,35 +104,68 @@ describe('a payee enrolment', () => {
     const told = registrations(done as Decision)
     expect(told.map((body) => body?.to)).toEqual(POLICY.dataCenters)
     const credential = testBytes(`credential of ${PAYEE} ${NOW}`)
-    expect(told[0]).toMatchObject({ payee: PAYEE, state: 'active', host: HOST, version: NOW, chain: [...hostRow().chain, credential] })
+    expect(told[0]).toMatchObject({
+      payee: PAYEE,
+      state: 'active',
+      host: HOST,
+      version: NOW,
+      chain: [...hostRow().chain, credential],
+    })
 
     const first = receiptFor(on, told[0]?.registrationId as Uint8Array)
     expect(first.sends).toEqual([])
     expect(bodyOf(on.take(notice()), 'countersigned-decision').decision).toBe('reject')
     const last = receiptFor(on, told[1]?.registrationId as Uint8Array)
     expect(last.sends).toEqual([
-      { kind: 'payee-enrolment-record', to: HOST, body: { enrolmentId: testId('enrolment'), credential }, delivery: { answers: message.ref } },
+      {
+        kind: 'payee-enrolment-record',
+        to: HOST,
+        body: { enrolmentId: testId('enrolment'), credential },
+        delivery: { answers: message.ref },
+      },
     ])
     expect(payee(on)).toMatchObject({ state: 'active', activeSinceMs: NOW, credential })
     expect(on.ledger.rows(REGISTRATIONS)).toEqual([])
     // Nothing is resent but the rejection of the notice that came too early.
-    expect([...on.ledger.outbox.values()].map((send) => ('kind' in send ? send.kind : send.relay))).toEqual(['countersigned-decision'])
+    expect([...on.ledger.outbox.values()].map((send) => ('kind' in send ? send.kind : send.relay))).toEqual([
+      'countersigned-decision',
+    ])
   })
 
   // In the published order.
   const other = payeeRow({ host: 'hu-elsewhere', currency: 'USD', enrolmentId: testId('running') })
   const rows: readonly (readonly [string, FailureCode, Incoming<'payee-enrolment'>, World])[] = [
-    ['with the id of another enrolment', 'ID_REUSED', enrolment({ payee: 'ro-x' }, 'hu-unknown'), (() => {
-      const on = onlyHost()
-      on.take(enrolment())
-      return on
-    })()],
+    [
+      'with the id of another enrolment',
+      'ID_REUSED',
+      enrolment({ payee: 'ro-x' }, 'hu-unknown'),
+      (() => {
+        const on = onlyHost()
+        on.take(enrolment())
+        return on
+      })(),
+    ],
     ['from a host that is not registered', 'ENROLMENT_REFUSED', enrolment({ payee: 'ro-x' }), world([])],
     ['of another realm', 'ENROLMENT_REFUSED', enrolment({ payee: 'ro-bakery' }), onlyHost()],
     ['of a name that another host holds', 'NAME_TAKEN', enrolment({ currency: 'GBP' }), world(enrolled(other))],
-    ['while another one is under way', 'BUSY', enrolment({ currency: 'GBP' }), world(enrolled(payeeRow({ enrolmentId: testId('running') })))],
-    ['in a currency this MPP does not pay out', 'CURRENCY_UNSUPPORTED', enrolment({ currency: 'GBP', mandate: testBytes('bad') }), onlyHost()],
-    ['in another currency than before', 'CURRENCY_UNSUPPORTED', enrolment({ mandate: testBytes('bad') }), world(enrolled(payeeRow({ currency: 'USD' })))],
+    [
+      'while another one is under way',
+      'BUSY',
+      enrolment({ currency: 'GBP' }),
+      world(enrolled(payeeRow({ enrolmentId: testId('running') }))),
+    ],
+    [
+      'in a currency this MPP does not pay out',
+      'CURRENCY_UNSUPPORTED',
+      enrolment({ currency: 'GBP', mandate: testBytes('bad') }),
+      onlyHost(),
+    ],
+    [
+      'in another currency than before',
+      'CURRENCY_UNSUPPORTED',
+      enrolment({ mandate: testBytes('bad') }),
+      world(enrolled(payeeRow({ currency: 'USD' }))),
+    ],
     ['with no mandate', 'MANDATE_INVALID', enrolment({ mandate: testBytes('bad') }), onlyHost()],
     ['with a mandate for another account', 'MANDATE_INVALID', enrolment({ account: 'ro-bank:other' }), onlyHost()],
   ]
@@ -147,7 +210,9 @@ describe('a payee enrolment', () => {
     receiptFor(on, told[0]?.registrationId as Uint8Array)
     const made = refusalFor(on, 'registration', told[1]?.registrationId as Uint8Array, 'NAME_TAKEN')
     expect(bodyOf(made, 'refusal').code).toBe(failureNumber('NAME_TAKEN'))
-    expect(registrations(made)).toEqual([expect.objectContaining({ to: POLICY.dataCenters[0], state: 'retired', version: NOW + 1 })])
+    expect(registrations(made)).toEqual([
+      expect.objectContaining({ to: POLICY.dataCenters[0], state: 'retired', version: NOW + 1 }),
+    ])
     expect(payee(on)).toBeUndefined()
   })
 
@@ -168,7 +233,9 @@ describe('a payee enrolment', () => {
 
   test('whose terms break the grammar of credentials is refused', async () => {
     const on = onlyHost()
-    expect(bodyOf(await issued(on, enrolment({ displayName: '' })), 'refusal').code).toBe(failureNumber('ENROLMENT_REFUSED'))
+    expect(bodyOf(await issued(on, enrolment({ displayName: '' })), 'refusal').code).toBe(
+      failureNumber('ENROLMENT_REFUSED'),
+    )
     expect(payee(on)).toBeUndefined()
   })
 
@@ -178,7 +245,7 @@ describe('a payee enrolment', () => {
     on.take(mandateAnswer(registrationId, 'accepted'))
     const started = definition.started(on.ledger, {}, on.context())
     on.ledger.apply(started)
-    expect((started.jobs[0]?.input as IssueInput).terms).toMatchObject({ payee: PAYEE, host: HOST, account: PAYEE_ACCOUNT })
+    expect(started.jobs[0]?.input).toMatchObject({ terms: { payee: PAYEE, host: HOST, account: PAYEE_ACCOUNT } })
     const [done] = await work(on, started)
     expect(registrations(done as Decision)).toHaveLength(2)
     // The job of before the crash, if it too comes back, changes nothing.
@@ -189,8 +256,15 @@ describe('a payee enrolment', () => {
 
 describe('a host registration', () => {
   const registration = (chain = hostRow().chain, from = HOST) =>
-    incoming('host-registration', { registrationId: testId('registration'), chain: [...chain] }, { role: 'merchant', from })
-  const shows = (mpp: string, host: string | undefined, role = 'merchant') => ({ processor: { id: mpp }, host: host === undefined ? undefined : { id: host, role } })
+    incoming(
+      'host-registration',
+      { registrationId: testId('registration'), chain: [...chain] },
+      { role: 'merchant', from },
+    )
+  const shows = (mpp: string, host: string | undefined, role = 'merchant') => ({
+    processor: { id: mpp },
+    host: host === undefined ? undefined : { id: host, role },
+  })
 
   test('of a host that this MPP certified is kept and receipted', () => {
     const on = world([])
@@ -214,7 +288,13 @@ describe('a host registration', () => {
   })
 
   test('with a new key passes it on to the data centers, under a higher version, for each of its payees', () => {
-    const on = world(enrolled(payeeRow(), payeeRow({ payee: 'hu-kiosk', version: NOW + 5 }), payeeRow({ payee: 'hu-far', host: 'hu-elsewhere' })))
+    const on = world(
+      enrolled(
+        payeeRow(),
+        payeeRow({ payee: 'hu-kiosk', version: NOW + 5 }),
+        payeeRow({ payee: 'hu-far', host: 'hu-elsewhere' }),
+      ),
+    )
     const chain = [testBytes('mpp credential'), testBytes('new key')]
     const made = on.take(showing(registration(chain), shows(SELF.id, HOST)))
     expect(registrations(made).map((body) => [body?.payee, body?.version, body?.chain.slice(0, 2)])).toEqual(
@@ -268,7 +348,9 @@ describe('a payee who leaves', () => {
     const on = world(enrolled(payeeRow({ payableMinor: 5n, accruedMinor: 7n })))
     const made = on.control('retire-payee', { payee: 'bakery@hu' })
     expect(made.reply).toEqual({ ok: true, version: NOW })
-    expect(registrations(made).map((body) => [body?.to, body?.state, body?.version])).toEqual(POLICY.dataCenters.map((dc) => [dc, 'retired', NOW]))
+    expect(registrations(made).map((body) => [body?.to, body?.state, body?.version])).toEqual(
+      POLICY.dataCenters.map((dc) => [dc, 'retired', NOW]),
+    )
     expect(payee(on)).toMatchObject({ state: 'retired', payableMinor: 0n, payingMinor: 5n, accruedMinor: 7n })
     expect(bodyOf(on.take(notice()), 'countersigned-decision').decision).toBe('reject')
     expect(on.control('retire-payee', { payee: 'bakery@hu' }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })

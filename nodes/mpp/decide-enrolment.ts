@@ -9,14 +9,32 @@ import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
 import type { MandateStatement } from '../../protocol/statements.ts'
 import type { Currency } from '../../protocol/amount.ts'
 import {
-  combine, decision, on, put, refuse, remove, type Context, type Decision, type Incoming, type JobEvent, type Reader,
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type Decision,
+  type Incoming,
+  type JobEvent,
+  type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { EnrolmentSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { isListed, loadListings, nextVersion, registerPayee, type Listings } from './registration.ts'
 import {
-  ENROLMENTS, HOSTS, MANDATES, outboxKey, PAYEES, type EnrolmentRow, type HostRow, type MandateRow, type PayeeRow,
+  ENROLMENTS,
+  HOSTS,
+  MANDATES,
+  outboxKey,
+  PAYEES,
+  type EnrolmentRow,
+  type HostRow,
+  type MandateRow,
+  type PayeeRow,
 } from './state.ts'
 
 type Context_ = Context<MppPolicy>
@@ -52,14 +70,21 @@ const sameChain = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean 
   a.length === b.length && a.every((credential, i) => equalBytes(credential, b[i] as Uint8Array))
 
 /** The chain is of this host and certified by this MPP. A new key of a host known is passed on to the data centers. */
-const decideHost = ({ payees }: HostSlice, { message, ref }: Incoming<'host-registration'>, context: Context_): Decision => {
+const decideHost = (
+  { payees }: HostSlice,
+  { message, ref }: Incoming<'host-registration'>,
+  context: Context_,
+): Decision => {
   const { sender, chain, digest, body } = message
   if (chain?.processor.id !== context.self.id) return refuse('BROKEN_CHAIN', 'certified by another MPP')
-  if (chain.host?.id !== sender.id || chain.host.role !== 'merchant') return refuse('BROKEN_CHAIN', 'the chain is of another host')
+  if (chain.host?.id !== sender.id || chain.host.role !== 'merchant')
+    return refuse('BROKEN_CHAIN', 'the chain is of another host')
   const row: HostRow = { host: sender.id, chain: body.chain, registeredAtMs: context.nowMs }
   const renewed = payees.map(({ row: payee, listings }) => {
     const next = { ...payee, version: nextVersion(payee.version, context.nowMs), changedAtMs: context.nowMs }
-    return combine(registerPayee(next, body.chain, listings, context), { writes: [put(PAYEES, keyOf(payee.payee), next)] })
+    return combine(registerPayee(next, body.chain, listings, context), {
+      writes: [put(PAYEES, keyOf(payee.payee), next)],
+    })
   })
   return combine(...renewed, {
     writes: [put(HOSTS, keyOf(sender.id), row)],
@@ -94,7 +119,8 @@ export const enrolmentProblem = (
   if (payee !== undefined && payee.host !== sender.id) return no('NAME_TAKEN', body.payee)
   if (payee?.enrolmentId !== undefined) return no('BUSY', 'another enrolment of this payee is under way')
   if (policy.operatorAccounts[body.currency] === undefined) return no('CURRENCY_UNSUPPORTED', body.currency)
-  if (payee !== undefined && payee.currency !== body.currency) return no('CURRENCY_UNSUPPORTED', `the payee has an account in ${payee.currency}`)
+  if (payee !== undefined && payee.currency !== body.currency)
+    return no('CURRENCY_UNSUPPORTED', `the payee has an account in ${payee.currency}`)
   const isMandate =
     mandate !== undefined &&
     mandate.account === body.account &&
@@ -123,33 +149,46 @@ const newPayee = ({ body, sender }: Incoming<'payee-enrolment'>['message'], nowM
 
 /** @param readMandate what a mandate says; its signature is the bank's to judge, which knows the holder's key */
 export const onPayeeEnrolment = (readMandate: (mandate: Uint8Array) => MandateStatement | undefined) =>
-  on(loadEnrolment, (slice: EnrolmentSlice, { message, ref }: Incoming<'payee-enrolment'>, context: Context_): Decision => {
-    const { body, sender, digest } = message
-    const { nowMs } = context
-    const problem = enrolmentProblem(slice, message, readMandate(body.mandate), context)
-    if (problem !== undefined) return refuse(problem.code, problem.detail)
-    const { enrolmentId, payee, payeeKind, displayName, account, currency, mandate } = body
-    const registrationId = context.freshId()
-    return decision({
-      writes: [
-        put(PAYEES, keyOf(payee), { ...(slice.payee ?? newPayee(message, nowMs)), enrolmentId, changedAtMs: nowMs }),
-        put<EnrolmentRow>(ENROLMENTS, enrolmentId, {
-          enrolmentId, state: 'mandating', host: sender.id, payee, payeeKind, displayName, account, currency, ref, digest,
-          startedAtMs: nowMs, changedAtMs: nowMs,
-        }),
-        put<MandateRow>(MANDATES, registrationId, { enrolmentId }),
-      ],
-      sends: [
-        {
-          kind: 'mandate-registration',
-          to: bankOf(account),
-          body: { registrationId, mandate },
-          delivery: { until: outboxKey('mandate', registrationId) },
-        },
-      ],
-      record: { event: 'enrolment-started', ids: [enrolmentId], fields: { payee, host: sender.id } },
-    })
-  })
+  on(
+    loadEnrolment,
+    (slice: EnrolmentSlice, { message, ref }: Incoming<'payee-enrolment'>, context: Context_): Decision => {
+      const { body, sender, digest } = message
+      const { nowMs } = context
+      const problem = enrolmentProblem(slice, message, readMandate(body.mandate), context)
+      if (problem !== undefined) return refuse(problem.code, problem.detail)
+      const { enrolmentId, payee, payeeKind, displayName, account, currency, mandate } = body
+      const registrationId = context.freshId()
+      return decision({
+        writes: [
+          put(PAYEES, keyOf(payee), { ...(slice.payee ?? newPayee(message, nowMs)), enrolmentId, changedAtMs: nowMs }),
+          put<EnrolmentRow>(ENROLMENTS, enrolmentId, {
+            enrolmentId,
+            state: 'mandating',
+            host: sender.id,
+            payee,
+            payeeKind,
+            displayName,
+            account,
+            currency,
+            ref,
+            digest,
+            startedAtMs: nowMs,
+            changedAtMs: nowMs,
+          }),
+          put<MandateRow>(MANDATES, registrationId, { enrolmentId }),
+        ],
+        sends: [
+          {
+            kind: 'mandate-registration',
+            to: bankOf(account),
+            body: { registrationId, mandate },
+            delivery: { until: outboxKey('mandate', registrationId) },
+          },
+        ],
+        record: { event: 'enrolment-started', ids: [enrolmentId], fields: { payee, host: sender.id } },
+      })
+    },
+  )
 
 export type MandateSlice = { readonly enrolment: EnrolmentRow | undefined; readonly payee: PayeeRow | undefined }
 
@@ -159,12 +198,24 @@ export const loadMandate = (read: Reader, registrationId: Uint8Array): MandateSl
   return { enrolment, payee: enrolment === undefined ? undefined : read.get(PAYEES, enrolment.payee) }
 }
 
-const termsOf = ({ payee, host, account, currency, payeeKind, displayName }: EnrolmentRow, serial: number): PayeeTerms => ({
-  payee, host, account, currency, payeeKind, displayName, serial,
+const termsOf = (
+  { payee, host, account, currency, payeeKind, displayName }: EnrolmentRow,
+  serial: number,
+): PayeeTerms => ({
+  payee,
+  host,
+  account,
+  currency,
+  payeeKind,
+  displayName,
+  serial,
 })
 
 export const issueJob = (enrolment: EnrolmentRow, payee: PayeeRow | undefined, nowMs: number) => {
-  const input: IssueInput = { enrolmentId: enrolment.enrolmentId, terms: termsOf(enrolment, nextVersion(payee?.version ?? 0, nowMs)) }
+  const input: IssueInput = {
+    enrolmentId: enrolment.enrolmentId,
+    terms: termsOf(enrolment, nextVersion(payee?.version ?? 0, nowMs)),
+  }
   return { name: ISSUE_CREDENTIAL, input }
 }
 
@@ -175,10 +226,20 @@ export const onMandateAnswer = on(
     const { registrationId, result, code } = message.body
     if (enrolment === undefined || enrolment.state !== 'mandating' || bankOf(enrolment.account) !== message.sender.id)
       return decision({ record: { event: 'mandate-answer-ignored', ids: [registrationId], level: 'warn' } })
-    if (result === 'refused') return mandateRefused(slice, registrationId, (code === undefined ? undefined : failureCode(code)) ?? 'MANDATE_INVALID', context)
+    if (result === 'refused')
+      return mandateRefused(
+        slice,
+        registrationId,
+        (code === undefined ? undefined : failureCode(code)) ?? 'MANDATE_INVALID',
+        context,
+      )
     return decision({
       writes: [
-        put<EnrolmentRow>(ENROLMENTS, enrolment.enrolmentId, { ...enrolment, state: 'issuing', changedAtMs: context.nowMs }),
+        put<EnrolmentRow>(ENROLMENTS, enrolment.enrolmentId, {
+          ...enrolment,
+          state: 'issuing',
+          changedAtMs: context.nowMs,
+        }),
         remove(MANDATES, registrationId),
       ],
       forget: [outboxKey('mandate', registrationId)],
@@ -188,7 +249,12 @@ export const onMandateAnswer = on(
   },
 )
 
-export const mandateRefused = ({ enrolment, payee }: MandateSlice, registrationId: Uint8Array, code: FailureCode, context: Context_): Decision =>
+export const mandateRefused = (
+  { enrolment, payee }: MandateSlice,
+  registrationId: Uint8Array,
+  code: FailureCode,
+  context: Context_,
+): Decision =>
   enrolment === undefined || enrolment.state !== 'mandating'
     ? decision()
     : combine(refuseEnrolment(enrolment, payee, code, context), {
@@ -197,7 +263,12 @@ export const mandateRefused = ({ enrolment, payee }: MandateSlice, registrationI
       })
 
 /** The host learns why; a payee that never was active leaves no row. */
-const refuseEnrolment = (enrolment: EnrolmentRow, payee: PayeeRow | undefined, code: FailureCode, { nowMs }: Context_): Partial<Decision> => {
+const refuseEnrolment = (
+  enrolment: EnrolmentRow,
+  payee: PayeeRow | undefined,
+  code: FailureCode,
+  { nowMs }: Context_,
+): Partial<Decision> => {
   const { enrolmentId, host, ref, digest } = enrolment
   const { enrolmentId: _, ...kept } = payee ?? ({} as PayeeRow)
   const rows =
@@ -205,9 +276,18 @@ const refuseEnrolment = (enrolment: EnrolmentRow, payee: PayeeRow | undefined, c
       ? []
       : payee.activeSinceMs === undefined
         ? [remove(PAYEES, keyOf(payee.payee))]
-        : [put<PayeeRow>(PAYEES, keyOf(payee.payee), { ...kept, state: payee.state === 'active' ? 'active' : 'retired', changedAtMs: nowMs })]
+        : [
+            put<PayeeRow>(PAYEES, keyOf(payee.payee), {
+              ...kept,
+              state: payee.state === 'active' ? 'active' : 'retired',
+              changedAtMs: nowMs,
+            }),
+          ]
   return {
-    writes: [put<EnrolmentRow>(ENROLMENTS, enrolmentId, { ...enrolment, state: 'refused', code, changedAtMs: nowMs }), ...rows],
+    writes: [
+      put<EnrolmentRow>(ENROLMENTS, enrolmentId, { ...enrolment, state: 'refused', code, changedAtMs: nowMs }),
+      ...rows,
+    ],
     sends: [
       {
         kind: 'refusal',
@@ -234,23 +314,37 @@ const loadIssued = (read: Reader, { input }: JobEvent): IssuedSlice => {
 }
 
 /** The credential is signed: the data centers are told, and the record waits for them. */
-export const onCredentialIssued = on(loadIssued, ({ enrolment, payee, host, listings }: IssuedSlice, { result }: JobEvent, context: Context_): Decision => {
-  if (enrolment === undefined || payee === undefined || host === undefined || enrolment.state !== 'issuing') return decision()
-  const { nowMs, policy } = context
-  if (!(result instanceof Uint8Array)) return combine(refuseEnrolment(enrolment, payee, 'ENROLMENT_REFUSED', context))
-  const { account, payeeKind, displayName } = enrolment
-  const row: PayeeRow = {
-    ...payee, account, payeeKind, displayName, credential: result, version: nextVersion(payee.version, nowMs),
-    state: payee.state === 'active' ? 'active' : 'enrolling', changedAtMs: nowMs,
-  }
-  const issued: EnrolmentRow = { ...enrolment, state: 'registering', version: row.version, changedAtMs: nowMs }
-  const record = { event: 'credential-issued', ids: [enrolment.enrolmentId], fields: { payee: row.payee, version: row.version } }
-  if (policy.dataCenters.length === 0) return combine({ record }, completeEnrolment(issued, row, nowMs))
-  return combine(registerPayee(row, host.chain, listings, context), {
-    writes: [put(PAYEES, keyOf(row.payee), row), put(ENROLMENTS, enrolment.enrolmentId, issued)],
-    record,
-  })
-})
+export const onCredentialIssued = on(
+  loadIssued,
+  ({ enrolment, payee, host, listings }: IssuedSlice, { result }: JobEvent, context: Context_): Decision => {
+    if (enrolment === undefined || payee === undefined || host === undefined || enrolment.state !== 'issuing')
+      return decision()
+    const { nowMs, policy } = context
+    if (!(result instanceof Uint8Array)) return combine(refuseEnrolment(enrolment, payee, 'ENROLMENT_REFUSED', context))
+    const { account, payeeKind, displayName } = enrolment
+    const row: PayeeRow = {
+      ...payee,
+      account,
+      payeeKind,
+      displayName,
+      credential: result,
+      version: nextVersion(payee.version, nowMs),
+      state: payee.state === 'active' ? 'active' : 'enrolling',
+      changedAtMs: nowMs,
+    }
+    const issued: EnrolmentRow = { ...enrolment, state: 'registering', version: row.version, changedAtMs: nowMs }
+    const record = {
+      event: 'credential-issued',
+      ids: [enrolment.enrolmentId],
+      fields: { payee: row.payee, version: row.version },
+    }
+    if (policy.dataCenters.length === 0) return combine({ record }, completeEnrolment(issued, row, nowMs))
+    return combine(registerPayee(row, host.chain, listings, context), {
+      writes: [put(PAYEES, keyOf(row.payee), row), put(ENROLMENTS, enrolment.enrolmentId, issued)],
+      record,
+    })
+  },
+)
 
 const completeEnrolment = (enrolment: EnrolmentRow, payee: PayeeRow, nowMs: number): Partial<Decision> => {
   const { enrolmentId, host, ref } = enrolment
@@ -258,11 +352,21 @@ const completeEnrolment = (enrolment: EnrolmentRow, payee: PayeeRow, nowMs: numb
   if (row.credential === undefined) throw new Error('an enrolment is complete without a credential')
   return {
     writes: [
-      put<PayeeRow>(PAYEES, keyOf(row.payee), { ...row, state: 'active', activeSinceMs: row.activeSinceMs ?? nowMs, changedAtMs: nowMs }),
+      put<PayeeRow>(PAYEES, keyOf(row.payee), {
+        ...row,
+        state: 'active',
+        activeSinceMs: row.activeSinceMs ?? nowMs,
+        changedAtMs: nowMs,
+      }),
       put<EnrolmentRow>(ENROLMENTS, enrolmentId, { ...enrolment, state: 'enrolled', changedAtMs: nowMs }),
     ],
     sends: [
-      { kind: 'payee-enrolment-record', to: host, body: { enrolmentId, credential: row.credential }, delivery: { answers: ref } },
+      {
+        kind: 'payee-enrolment-record',
+        to: host,
+        body: { enrolmentId, credential: row.credential },
+        delivery: { answers: ref },
+      },
     ],
     record: { event: 'payee-enrolled', ids: [enrolmentId], fields: { payee: row.payee, version: row.version } },
   }
@@ -286,16 +390,28 @@ export const loadListed = (read: Reader, subject: string): ListedSlice => {
 }
 
 /** A data center has listed a payee: with the last one its enrolment is complete. */
-export const payeeListed = ({ listings, payee, enrolment }: ListedSlice, { policy, nowMs }: Context_): Partial<Decision> =>
-  payee !== undefined && enrolment?.state === 'registering' && isListed(enrolment.version ?? 0, listings, policy.dataCenters)
+export const payeeListed = (
+  { listings, payee, enrolment }: ListedSlice,
+  { policy, nowMs }: Context_,
+): Partial<Decision> =>
+  payee !== undefined &&
+  enrolment?.state === 'registering' &&
+  isListed(enrolment.version ?? 0, listings, policy.dataCenters)
     ? completeEnrolment(enrolment, payee, nowMs)
     : {}
 
 /** A data center refuses a payee, since another MPP of the realm has the name: those that did list it are told it is not. */
-export const payeeNotListed = ({ listings, payee, enrolment, host }: ListedSlice, code: FailureCode, context: Context_): Partial<Decision> => {
+export const payeeNotListed = (
+  { listings, payee, enrolment, host }: ListedSlice,
+  code: FailureCode,
+  context: Context_,
+): Partial<Decision> => {
   if (payee === undefined || enrolment?.state !== 'registering' || code === 'REGISTRATION_STALE') return {}
   const listed = [...listings.values()].filter(({ state }) => state !== 'refused').map(({ dataCenter }) => dataCenter)
   const withdrawn: PayeeRow = { ...payee, state: 'retired', version: nextVersion(payee.version, context.nowMs) }
-  const told = payee.state === 'active' || host === undefined ? {} : registerPayee(withdrawn, host.chain, listings, context, listed)
+  const told =
+    payee.state === 'active' || host === undefined
+      ? {}
+      : registerPayee(withdrawn, host.chain, listings, context, listed)
   return combine(told, refuseEnrolment(enrolment, payee, code, context))
 }

@@ -5,8 +5,24 @@ import { keyOf } from '../runtime/table.ts'
 import { outboxKey as outboxText, testId } from '../runtime/testing.ts'
 import { DEFAULTS, LOCKS, NOTICES, PAIRS, type LockRow } from './state.ts'
 import {
-  bodyOf, confirmMicro, CPP, definition, delayed, enrolled, HOST, notice, NOW, outcome, PAYEE, payeeRow, paymentDecision, POLICY, refusalOf, world,
-  type NoticeParts, type World,
+  bodyOf,
+  confirmMicro,
+  CPP,
+  definition,
+  delayed,
+  enrolled,
+  HOST,
+  notice,
+  NOW,
+  outcome,
+  PAYEE,
+  payeeRow,
+  paymentDecision,
+  POLICY,
+  refusalOf,
+  world,
+  type NoticeParts,
+  type World,
 } from './testing/fixture.ts'
 
 const lockOf = (on: World, txId = 'tx') => on.ledger.get(LOCKS, PAYEE, testId(txId))
@@ -58,7 +74,8 @@ describe('a payment notice', () => {
     ['the CPP would owe too much', 'CREDIT_LIMIT', { amountMinor: 501n }, tight],
   ]
   function lock(state: LockRow['state']) {
-    return (on: World) => on.ledger.put(LOCKS, keyOf(PAYEE, testId('tx')), { pnId: testId('other'), state, sinceMs: NOW })
+    return (on: World) =>
+      on.ledger.put(LOCKS, keyOf(PAYEE, testId('tx')), { pnId: testId('other'), state, sinceMs: NOW })
   }
   function defaulted(on: World) {
     on.ledger.put(DEFAULTS, keyOf(CPP, testId('batch')), { batchId: testId('batch'), sinceMs: NOW })
@@ -87,7 +104,8 @@ describe('a payment notice', () => {
       code: failureNumber(code),
     })
     // Rows of one code are told apart by the words.
-    if (code === 'TRANS_INVALID') expect(made.record?.fields?.['detail']).toBe(what.startsWith('the invoice') ? 'BAD_SIGNATURE' : said[what])
+    if (code === 'TRANS_INVALID')
+      expect(made.record?.fields?.['detail']).toBe(what.startsWith('the invoice') ? 'BAD_SIGNATURE' : said[what])
     expect(made.sends).toHaveLength(1)
     expect(made.sends[0]).toMatchObject({ to: CPP, delivery: { until: ['countersigned', testId('pn')] } })
     expect(row(on)).toMatchObject({ state: 'declined', code: failureNumber(code) })
@@ -182,7 +200,12 @@ describe("a merchant's decision", () => {
     ['from another host', 'NOT_FOUND', {}, { from: 'hu-elsewhere' }],
     ['about another payee', 'NOT_FOUND', {}, { payee: 'hu-other' }],
     ['about another invoice', 'NOT_FOUND', {}, { txId: testId('other') }],
-    ['about another notice', 'NOT_FOUND', {}, { noticeDigest: new Uint8Array([...wrong.noticeDigest, ...wrong.noticeDigest]) }],
+    [
+      'about another notice',
+      'NOT_FOUND',
+      {},
+      { noticeDigest: new Uint8Array([...wrong.noticeDigest, ...wrong.noticeDigest]) },
+    ],
   ] as const)('%s is refused with %s and changes nothing', (_, code, of, parts) => {
     const on = world()
     const pn = notice()

@@ -54,7 +54,11 @@ const invoiceOf = ({ message }: Incoming<'payment-notice'>): Invoice | undefined
   return { txId, amountMinor, currency, mode: message.body.mode, host: opened.value.merchant.host.id }
 }
 
-const decideNotice = (slice: NoticeSlice, incoming: Incoming<'payment-notice'>, context: Context<MppPolicy>): Decision => {
+const decideNotice = (
+  slice: NoticeSlice,
+  incoming: Incoming<'payment-notice'>,
+  context: Context<MppPolicy>,
+): Decision => {
   const { body, sender, digest, frame } = incoming.message
   const { nowMs } = context
   const { pnId, payee } = body
@@ -84,7 +88,9 @@ const decideNotice = (slice: NoticeSlice, incoming: Incoming<'payment-notice'>, 
   // Nothing can fail any more.
   const { txId, amountMinor, currency, host, mode } = invoice
   const reserved =
-    mode === 'micro' ? [put(PAIRS, keyOf(sender.id, currency), reserve(slice.pair, sender.id, currency, amountMinor, nowMs))] : []
+    mode === 'micro'
+      ? [put(PAIRS, keyOf(sender.id, currency), reserve(slice.pair, sender.id, currency, amountMinor, nowMs))]
+      : []
   return decision({
     writes: [
       put<NoticeRow>(NOTICES, pnId, { ...arrived, state: 'notified' }),
@@ -129,7 +135,8 @@ const decideDecision = (
 ): Decision => {
   const { body, sender, frame } = message
   const { pnId, payee, txId, noticeDigest } = body
-  if (notice === undefined || notice.host !== sender.id || notice.state === 'declined') return refuse('NOT_FOUND', 'no such notice')
+  if (notice === undefined || notice.host !== sender.id || notice.state === 'declined')
+    return refuse('NOT_FOUND', 'no such notice')
   const isSame =
     notice.payee === payee &&
     notice.txId !== undefined &&
@@ -140,7 +147,8 @@ const decideDecision = (
   const ids = [pnId, txId]
   if (isFinalState(notice.state)) {
     const { outcomeFrame, outcomeDigest, host } = notice
-    if (outcomeFrame === undefined || outcomeDigest === undefined) return refuse('ID_REUSED', 'the payment was decided before')
+    if (outcomeFrame === undefined || outcomeDigest === undefined)
+      return refuse('ID_REUSED', 'the payment was decided before')
     return decision({
       // The answer takes over from the relay that waits for a receipt.
       forget: [outboxKey('outcome', pnId)],
@@ -197,12 +205,19 @@ export const onPaymentDecision = on(loadPayment, decideDecision)
  * payee's rejection, so that the CPP need not wait.
  */
 export const noticeRefused = (notice: NoticeRow | undefined, by: string, why: FailureCode, nowMs: number): Decision => {
-  if (notice === undefined || notice.state !== 'notified' || notice.noticeDigest === undefined || notice.host !== by) return decision()
+  if (notice === undefined || notice.state !== 'notified' || notice.noticeDigest === undefined || notice.host !== by)
+    return decision()
   const code = failureNumber(why === 'MESSAGE_EXPIRED' ? 'NOTICE_EXPIRED' : 'REJECTED_BY_PAYEE')
   const { pnId, payee, cpp, noticeDigest } = notice
   return decision({
     writes: [
-      put<NoticeRow>(NOTICES, pnId, { ...notice, state: 'countersigned', decision: 'reject', code, countersignedAtMs: nowMs }),
+      put<NoticeRow>(NOTICES, pnId, {
+        ...notice,
+        state: 'countersigned',
+        decision: 'reject',
+        code,
+        countersignedAtMs: nowMs,
+      }),
     ],
     sends: [
       {

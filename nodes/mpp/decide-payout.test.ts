@@ -5,8 +5,25 @@ import { keyOf } from '../runtime/table.ts'
 import { testId } from '../runtime/testing.ts'
 import { PAYEES, PAYOUTS } from './state.ts'
 import {
-  ACCOUNT, batch, BANK, bodyOf, confirmMicro, definition, dtEntry, enrolled, HOST, PAYEE, PAYEE_ACCOUNT, payeeRow, POLICY, refusalOf, sent, settlementCredit,
-  transferAnswer, world, type World,
+  ACCOUNT,
+  batch,
+  BANK,
+  bodyOf,
+  confirmMicro,
+  definition,
+  dtEntry,
+  enrolled,
+  HOST,
+  PAYEE,
+  PAYEE_ACCOUNT,
+  payeeRow,
+  POLICY,
+  refusalOf,
+  sent,
+  settlementCredit,
+  transferAnswer,
+  world,
+  type World,
 } from './testing/fixture.ts'
 
 const payee = (on: World) => on.ledger.get(PAYEES, PAYEE)
@@ -16,7 +33,12 @@ const settled = (on: World, ...amounts: readonly bigint[]) => {
   const entries = amounts.map((amount, i) => dtEntry(confirmMicro(on, `t${i}`, i + 1, amount), i + 1))
   const { message } = batch(entries)
   on.take(message)
-  return on.take(settlementCredit(message.message.body.batchId, amounts.reduce((a, b) => a + b, 0n)))
+  return on.take(
+    settlementCredit(
+      message.message.body.batchId,
+      amounts.reduce((a, b) => a + b, 0n),
+    ),
+  )
 }
 
 describe('a payout', () => {
@@ -26,7 +48,11 @@ describe('a payout', () => {
     const order = bodyOf(made, 'transfer-order')
     const payoutId = payee(on)?.payoutId as Uint8Array
     expect(order).toEqual({
-      orderId: order.orderId, debitAccount: ACCOUNT, creditAccount: PAYEE_ACCOUNT, amountMinor: 1_000n, currency: 'EUR',
+      orderId: order.orderId,
+      debitAccount: ACCOUNT,
+      creditAccount: PAYEE_ACCOUNT,
+      amountMinor: 1_000n,
+      currency: 'EUR',
       reference: { purpose: 'payout', id: payoutId },
     })
     expect(sent(made, 'transfer-order')[0]).toMatchObject({ to: BANK, delivery: { until: ['order', order.orderId] } })
@@ -82,7 +108,9 @@ describe('a payout', () => {
     on.nowMs += 1
     on.sweep()
     expect(payee(on)).toMatchObject({ payableMinor: 0n, payingMinor: 1_000n })
-    const orders = [...on.ledger.outbox.values()].flatMap((send) => ('kind' in send && send.kind === 'transfer-order' ? [send.body.orderId] : []))
+    const orders = [...on.ledger.outbox.values()].flatMap((send) =>
+      'kind' in send && send.kind === 'transfer-order' ? [send.body.orderId] : [],
+    )
     expect(orders).toHaveLength(1)
     expect(orders[0]).not.toEqual(orderId)
   })
@@ -90,7 +118,13 @@ describe('a payout', () => {
   test('whose order the bank does not take at all is refused, too', () => {
     const on = world()
     const { orderId } = bodyOf(settled(on, 600n, 400n), 'transfer-order')
-    const event = { kind: 'transfer-order' as const, key: keyOf('order', orderId), code: 'NO_MANDATE' as const, detail: '', by: BANK }
+    const event = {
+      kind: 'transfer-order' as const,
+      key: keyOf('order', orderId),
+      code: 'NO_MANDATE' as const,
+      detail: '',
+      by: BANK,
+    }
     on.ledger.apply(definition.refused(on.ledger, event, on.context()))
     expect(payee(on)).toMatchObject({ payableMinor: 1_000n, payingMinor: 0n })
   })

@@ -2,9 +2,20 @@
 import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
 import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import {
-  combine, decision, on, put, refuse, type Context, type ControlEvent, type DeadlineEvent, type Decision, type Incoming, type Reader,
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  type Context,
+  type ControlEvent,
+  type DeadlineEvent,
+  type Decision,
+  type Incoming,
+  type Reader,
 } from '../runtime/node.ts'
-import { closeBooks, considerPayout, finishPayout, openBooks, orderPayout, type BookSlice } from './books.ts'
+import { closeBooks, openBooks, type BookSlice } from './books.ts'
+import { considerPayout, finishPayout, orderPayout } from './payouts.ts'
 import { readPayeeArgs, refusedReply } from './control-args.ts'
 import { payeeSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
@@ -86,20 +97,31 @@ export const orderAnswered = (
 }
 
 /** The order was refused before the bank judged it: nothing was moved. */
-export const orderRefused = (slice: OrderSlice, orderId: Uint8Array, code: FailureCode, context: Context<MppPolicy>): Decision =>
+export const orderRefused = (
+  slice: OrderSlice,
+  orderId: Uint8Array,
+  code: FailureCode,
+  context: Context<MppPolicy>,
+): Decision =>
   slice.order === undefined ? decision() : orderAnswered(slice, orderId, false, failureNumber(code), context)
 
-const loadDue = (read: Reader, { key }: DeadlineEvent): PayeeRow | undefined => read.get(PAYEES, fromUtf8(key.subarray(0, -1)))
+const loadDue = (read: Reader, { key }: DeadlineEvent): PayeeRow | undefined =>
+  read.get(PAYEES, fromUtf8(key.subarray(0, -1)))
 
-export const onPayoutDeadline = on(loadDue, (payee: PayeeRow | undefined, { atMs }: DeadlineEvent, context: Context<MppPolicy>): Decision => {
-  if (payee === undefined || payee.payoutAtMs !== atMs) return decision()
-  const books = openBooks(payeeSlice(payee), context)
-  considerPayout(books, payee.payee)
-  const payoutId = books.payees.get(payee.payee)?.payoutId
-  return combine(closeBooks(books), {
-    ...(payoutId === undefined ? {} : { record: { event: 'payout-ordered', ids: [payoutId], fields: { payee: payee.payee, why: 'age' } } }),
-  })
-})
+export const onPayoutDeadline = on(
+  loadDue,
+  (payee: PayeeRow | undefined, { atMs }: DeadlineEvent, context: Context<MppPolicy>): Decision => {
+    if (payee === undefined || payee.payoutAtMs !== atMs) return decision()
+    const books = openBooks(payeeSlice(payee), context)
+    considerPayout(books, payee.payee)
+    const payoutId = books.payees.get(payee.payee)?.payoutId
+    const ordered = payoutId !== undefined && payee.payoutId === undefined
+    const record = ordered
+      ? { event: 'payout-ordered', ids: [payoutId], fields: { payee: payee.payee, why: 'age' } }
+      : undefined
+    return combine(closeBooks(books), record === undefined ? {} : { record })
+  },
+)
 
 const loadControl = (read: Reader, { args }: ControlEvent): PayeeRow | undefined => {
   const payee = readPayeeArgs(args)
@@ -107,18 +129,21 @@ const loadControl = (read: Reader, { args }: ControlEvent): PayeeRow | undefined
 }
 
 /** `payout-now {payee}` → {ok, payoutId, amountMinor}: pays out whatever is payable. */
-export const onPayoutNow = on(loadControl, (payee: PayeeRow | undefined, { args }: ControlEvent, context: Context<MppPolicy>): Decision => {
-  if (readPayeeArgs(args) === undefined) return refusedReply('SCHEMA_VIOLATION', 'expected {"payee": "name@realm"}')
-  if (payee === undefined) return refusedReply('NOT_FOUND', 'no such payee')
-  const books = openBooks(payeeSlice(payee), context)
-  const payoutId = orderPayout(books, payee.payee)
-  if (payoutId === undefined)
-    return payee.payoutId === undefined
-      ? refusedReply('NOT_FOUND', 'nothing is payable')
-      : refusedReply('UNDECIDED', 'a payout is under way')
-  const amountMinor = payee.payableMinor - (books.payees.get(payee.payee)?.payableMinor ?? 0n)
-  return combine(closeBooks(books), {
-    reply: { ok: true, payoutId, amountMinor },
-    record: { event: 'payout-ordered', ids: [payoutId], fields: { payee: payee.payee, why: 'operator' } },
-  })
-})
+export const onPayoutNow = on(
+  loadControl,
+  (payee: PayeeRow | undefined, { args }: ControlEvent, context: Context<MppPolicy>): Decision => {
+    if (readPayeeArgs(args) === undefined) return refusedReply('SCHEMA_VIOLATION', 'expected {"payee": "name@realm"}')
+    if (payee === undefined) return refusedReply('NOT_FOUND', 'no such payee')
+    const books = openBooks(payeeSlice(payee), context)
+    const payoutId = orderPayout(books, payee.payee)
+    if (payoutId === undefined)
+      return payee.payoutId === undefined
+        ? refusedReply('NOT_FOUND', 'nothing is payable')
+        : refusedReply('UNDECIDED', 'a payout is under way')
+    const amountMinor = payee.payableMinor - (books.payees.get(payee.payee)?.payableMinor ?? 0n)
+    return combine(closeBooks(books), {
+      reply: { ok: true, payoutId, amountMinor },
+      record: { event: 'payout-ordered', ids: [payoutId], fields: { payee: payee.payee, why: 'operator' } },
+    })
+  },
+)

@@ -3,13 +3,28 @@ import type { FailureCode } from '../../protocol/failures.ts'
 import { keyOf } from '../runtime/table.ts'
 import { incoming, testId } from '../runtime/testing.ts'
 import { ASKS } from './state.ts'
-import { definition, enrolled, HOST, NOW, payeeRow, refusalOf, trans, world, type TransParts } from './testing/fixture.ts'
+import {
+  definition,
+  enrolled,
+  HOST,
+  NOW,
+  payeeRow,
+  refusalOf,
+  trans,
+  world,
+  type TransParts,
+} from './testing/fixture.ts'
 
 const ask = (parts: TransParts & { from?: string; broken?: FailureCode } = {}) =>
   incoming(
     'request-to-pay',
     { requestId: testId('request'), alias: 'ro-mihai-pays', description: 'bread', salt: testId('salt') },
-    { from: parts.from ?? HOST, nested: { trans: parts.broken === undefined ? trans(parts) : { ok: false, failure: { code: parts.broken, detail: '' } } } },
+    {
+      from: parts.from ?? HOST,
+      nested: {
+        trans: parts.broken === undefined ? trans(parts) : { ok: false, failure: { code: parts.broken, detail: '' } },
+      },
+    },
   )
 
 test('a request to pay is receipted, and forwarded to the data center until it is receipted there', () => {
@@ -25,7 +40,9 @@ test('a request to pay is receipted, and forwarded to the data center until it i
       delivery: { until: ['ask', testId('request')] },
     },
   ])
-  on.ledger.apply(definition.receipted(on.ledger, { kind: 'request-to-pay', key: keyOf('ask', testId('request')) }, on.context()))
+  on.ledger.apply(
+    definition.receipted(on.ledger, { kind: 'request-to-pay', key: keyOf('ask', testId('request')) }, on.context()),
+  )
   expect(on.ledger.rows(ASKS)).toEqual([])
 })
 
@@ -44,7 +61,13 @@ test('it is given up when its invoice expires: an alias nobody has may not be as
 test('it is given up when it is refused', () => {
   const on = world()
   on.take(ask())
-  const refused = { kind: 'request-to-pay' as const, key: keyOf('ask', testId('request')), code: 'SCHEMA_VIOLATION' as const, detail: '', by: 'ro-cpp' }
+  const refused = {
+    kind: 'request-to-pay' as const,
+    key: keyOf('ask', testId('request')),
+    code: 'SCHEMA_VIOLATION' as const,
+    detail: '',
+    by: 'ro-cpp',
+  }
   on.ledger.apply(definition.refused(on.ledger, refused, on.context()))
   expect(on.ledger.rows(ASKS)).toEqual([])
 })

@@ -1,5 +1,16 @@
 /** Request to pay (design §2): an invoice on its way from a payee to an alias that a customer chose to show. */
-import { decision, on, put, refuse, remove, type Context, type DeadlineEvent, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
+import {
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type DeadlineEvent,
+  type Decision,
+  type Incoming,
+  type Reader,
+} from '../runtime/node.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
 import type { MppPolicy } from './policy.ts'
 import { ASKS, DEADLINES, outboxKey, PAYEES, type PayeeRow } from './state.ts'
@@ -23,24 +34,25 @@ const decideAsk = (
   const { merchant, header } = nested.trans.value
   if (merchant.mpp.id !== self.id || payee === undefined || payee.state !== 'active')
     return refuse('TRANS_INVALID', 'the payee is not enrolled here')
-  if (payee.host !== sender.id || merchant.host.id !== sender.id) return refuse('TRANS_INVALID', 'the payee is at another host')
+  if (payee.host !== sender.id || merchant.host.id !== sender.id)
+    return refuse('TRANS_INVALID', 'the payee is at another host')
   const { expiresAtMs } = header
   if (expiresAtMs === undefined || expiresAtMs <= nowMs) return refuse('TRANS_EXPIRED')
   const { requestId } = body
   return decision({
-      writes: [put(ASKS, requestId, { payee: payee.payee, host: sender.id, expiresAtMs })],
-      sends: [
-        { kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } },
-        {
-          relay: 'request-to-pay',
-          frame,
-          digest,
-          nextHop: { role: 'dc', host: dataCenterAddress(self.realm) },
-          delivery: { until: outboxKey('ask', requestId) },
-        },
-      ],
-      set: [{ name: DEADLINES.askExpiry, key: requestId, atMs: expiresAtMs }],
-      record: { event: 'request-accepted', ids: [requestId], fields: { payee: payee.payee } },
+    writes: [put(ASKS, requestId, { payee: payee.payee, host: sender.id, expiresAtMs })],
+    sends: [
+      { kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } },
+      {
+        relay: 'request-to-pay',
+        frame,
+        digest,
+        nextHop: { role: 'dc', host: dataCenterAddress(self.realm) },
+        delivery: { until: outboxKey('ask', requestId) },
+      },
+    ],
+    set: [{ name: DEADLINES.askExpiry, key: requestId, atMs: expiresAtMs }],
+    record: { event: 'request-accepted', ids: [requestId], fields: { payee: payee.payee } },
   })
 }
 
@@ -51,5 +63,9 @@ export const onAskExpiry = on(
   (ask, { key }: DeadlineEvent): Decision =>
     ask === undefined
       ? decision()
-      : decision({ writes: [remove(ASKS, key)], forget: [outboxKey('ask', key)], record: { event: 'request-expired', ids: [key] } }),
+      : decision({
+          writes: [remove(ASKS, key)],
+          forget: [outboxKey('ask', key)],
+          record: { event: 'request-expired', ids: [key] },
+        }),
 )

@@ -5,8 +5,30 @@ import { keyOf } from '../runtime/table.ts'
 import { outboxKey as outboxText, testBytes, testId } from '../runtime/testing.ts'
 import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, UNMATCHED } from './state.ts'
 import {
-  adjustment, adjustmentEntry, batch, bodyOf, confirmMicro, CPP, definition, delayed, dtEntry, enrolled, missingEntries, notice, PAYEE, payeeRow,
-  paymentDecision, POLICY, refusalOf, SELF, sent, settlementCredit, transferAnswer, world, type BatchParts, type World,
+  adjustment,
+  adjustmentEntry,
+  batch,
+  bodyOf,
+  confirmMicro,
+  CPP,
+  definition,
+  delayed,
+  dtEntry,
+  enrolled,
+  missingEntries,
+  notice,
+  PAYEE,
+  payeeRow,
+  paymentDecision,
+  POLICY,
+  refusalOf,
+  SELF,
+  sent,
+  settlementCredit,
+  transferAnswer,
+  world,
+  type BatchParts,
+  type World,
 } from './testing/fixture.ts'
 
 const pair = (on: World) => on.ledger.get(PAIRS, CPP, 'EUR')
@@ -15,7 +37,8 @@ const rowOf = (on: World, id = `batch ${CPP} 1`) => on.ledger.get(BATCHES, testI
 const entry = (on: World, seq: number) => on.ledger.get(ENTRIES, CPP, 'EUR', seq)
 
 /** Three payments of 100, 200 and 300, booked as entries 1, 2 and 3. */
-const three = (on: World) => [100n, 200n, 300n].map((amount, i) => dtEntry(confirmMicro(on, `t${i + 1}`, i + 1, amount), i + 1))
+const three = (on: World) =>
+  [100n, 200n, 300n].map((amount, i) => dtEntry(confirmMicro(on, `t${i + 1}`, i + 1, amount), i + 1))
 /** The same payments, approved; the DTs are still to come. */
 const approvedThree = (on: World) =>
   [100n, 200n, 300n].map((amountMinor, i) => {
@@ -31,7 +54,12 @@ describe('a settlement batch', () => {
     const { message, hash } = batch(three(on))
     const made = on.take(message)
     expect(made.sends).toEqual([
-      { kind: 'settlement-acceptance', to: CPP, body: { batchId: message.message.body.batchId, seq: 1, batchHash: hash }, delivery: { answers: message.ref } },
+      {
+        kind: 'settlement-acceptance',
+        to: CPP,
+        body: { batchId: message.message.body.batchId, seq: 1, batchHash: hash },
+        delivery: { answers: message.ref },
+      },
     ])
     expect(rowOf(on)).toMatchObject({ state: 'owed', totalMinor: 600n })
     expect(pair(on)).toMatchObject({ batchSeq: 1, batchHash: hash, batchedToSeq: 3, receivableMinor: 600n })
@@ -42,11 +70,31 @@ describe('a settlement batch', () => {
 
   const rows: readonly (readonly [string, FailureCode, BatchParts, (on: World) => void])[] = [
     ['of another pair', 'WRONG_ADDRESSEE', { mpp: 'ro-mpp', seq: 9 }, () => {}],
-    ['with the id of another batch', 'ID_REUSED', { batchId: 'known', seq: 9 }, (on) => on.take(batch([], { batchId: 'known', cpp: 'ro-cpp' }).message)],
+    [
+      'with the id of another batch',
+      'ID_REUSED',
+      { batchId: 'known', seq: 9 },
+      (on) => on.take(batch([], { batchId: 'known', cpp: 'ro-cpp' }).message),
+    ],
     ['ahead of its turn', 'BATCH_OUT_OF_ORDER', { seq: 2, prevHash: testBytes('x') }, () => {}],
-    ['while an earlier one is unanswered', 'BATCH_OUT_OF_ORDER', { seq: 2, batchId: 'late', fromSeq: 5, toSeq: 5 }, (on) =>
-      on.take(batch([], { fromSeq: 1, toSeq: 4 }).message)],
-    ['that repeats a number', 'BATCH_CHAIN_BROKEN', { seq: 1, batchId: 'again' }, (on) => on.take(batch([{ pairSeq: 1, type: 'dt', pnId: null, payee: null, amountMinor: 1n, currency: 'EUR' }], { fromSeq: 1, toSeq: 3 }).message)],
+    [
+      'while an earlier one is unanswered',
+      'BATCH_OUT_OF_ORDER',
+      { seq: 2, batchId: 'late', fromSeq: 5, toSeq: 5 },
+      (on) => on.take(batch([], { fromSeq: 1, toSeq: 4 }).message),
+    ],
+    [
+      'that repeats a number',
+      'BATCH_CHAIN_BROKEN',
+      { seq: 1, batchId: 'again' },
+      (on) =>
+        on.take(
+          batch([{ pairSeq: 1, type: 'dt', pnId: null, payee: null, amountMinor: 1n, currency: 'EUR' }], {
+            fromSeq: 1,
+            toSeq: 3,
+          }).message,
+        ),
+    ],
     ['with another previous hash', 'BATCH_CHAIN_BROKEN', { prevHash: testBytes('x') }, () => {}],
     ['that leaves entries out', 'BATCH_CHAIN_BROKEN', { fromSeq: 2 }, () => {}],
     ['with an empty range', 'BATCH_CHAIN_BROKEN', { fromSeq: 1, toSeq: 0 }, () => {}],
@@ -68,7 +116,9 @@ describe('a settlement batch', () => {
       const on = world()
       const { message } = batch(three(on), parts)
       const made = on.take(message)
-      expect(bodyOf(made, 'settlement-dispute').items).toEqual([{ pairSeq: 1, code: failureNumber('ROOT_MISMATCH'), amountMinor: 600n }])
+      expect(bodyOf(made, 'settlement-dispute').items).toEqual([
+        { pairSeq: 1, code: failureNumber('ROOT_MISMATCH'), amountMinor: 600n },
+      ])
       expect(rowOf(on)?.state).toBe('owed')
     }
   })
@@ -114,7 +164,11 @@ describe('a settlement batch', () => {
 describe('entries that are lacking', () => {
   test('are asked for run by run, booked as if they had arrived, and the batch is then accepted', () => {
     const on = world()
-    const [a, b, c] = approvedThree(on) as [ReturnType<typeof notice>, ReturnType<typeof notice>, ReturnType<typeof notice>]
+    const [a, b, c] = approvedThree(on) as [
+      ReturnType<typeof notice>,
+      ReturnType<typeof notice>,
+      ReturnType<typeof notice>,
+    ]
     on.take(delayed(b, { pairSeq: 2 }))
     const { message } = batch([dtEntry(a, 1), dtEntry(b, 2), dtEntry(c, 3)])
     const made = on.take(message)
@@ -138,7 +192,10 @@ describe('entries that are lacking', () => {
   test('are asked for at most 64 at a time', () => {
     const on = world()
     const made = on.take(batch([], { fromSeq: 1, toSeq: 100 }).message)
-    expect(bodyOf(made, 'missing-entries-request')).toMatchObject({ fromSeq: 1, toSeq: LIMITS.maxMissingEntriesPerMessage })
+    expect(bodyOf(made, 'missing-entries-request')).toMatchObject({
+      fromSeq: 1,
+      toSeq: LIMITS.maxMissingEntriesPerMessage,
+    })
   })
 
   test('that arrive by themselves complete the batch too, and the request is forgotten', () => {
@@ -151,7 +208,12 @@ describe('entries that are lacking', () => {
     const made = on.take(delayed(pns[2] as never, { pairSeq: 3 }))
     expect(sent(made, 'settlement-acceptance')).toHaveLength(1)
     expect(on.ledger.outbox.has(outboxText('missing', requestId))).toBe(false)
-    const late = on.take(missingEntries(requestId, pns.map((pn, i) => delayed(pn, { pairSeq: i + 1 }).message)))
+    const late = on.take(
+      missingEntries(
+        requestId,
+        pns.map((pn, i) => delayed(pn, { pairSeq: i + 1 }).message),
+      ),
+    )
     expect([late.writes, late.sends, late.postings]).toEqual([[], [], []])
     expect(pair(on)?.receivableMinor).toBe(600n)
   })
@@ -159,9 +221,17 @@ describe('entries that are lacking', () => {
   test('and come both ways are booked once', () => {
     const on = world()
     const pns = approvedThree(on)
-    const { requestId } = bodyOf(on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message), 'missing-entries-request')
+    const { requestId } = bodyOf(
+      on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message),
+      'missing-entries-request',
+    )
     const dts = pns.map((pn, i) => delayed(pn, { pairSeq: i + 1 }))
-    on.take(missingEntries(requestId, [...dts, ...dts].map(({ message }) => message)))
+    on.take(
+      missingEntries(
+        requestId,
+        [...dts, ...dts].map(({ message }) => message),
+      ),
+    )
     for (const dt of dts) on.take(dt)
     expect(pair(on)).toMatchObject({ receivableMinor: 600n, held: 3 })
     expect(payee(on)?.accruedMinor).toBe(600n)
@@ -171,7 +241,10 @@ describe('entries that are lacking', () => {
     const on = world()
     const pns = approvedThree(on)
     on.take(delayed(pns[0] as never, { pairSeq: 1 }))
-    const { requestId } = bodyOf(on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message), 'missing-entries-request')
+    const { requestId } = bodyOf(
+      on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message),
+      'missing-entries-request',
+    )
     const made = on.take(missingEntries(requestId, []))
     expect(bodyOf(made, 'settlement-dispute').items).toEqual([
       { pairSeq: 2, code: failureNumber('ENTRY_MISSING'), amountMinor: 0n },
@@ -189,11 +262,34 @@ describe('entries that are lacking', () => {
     expect(pair(on)).toMatchObject({ receivableMinor: 0n, held: 3 })
   })
 
+  test('that the CPP has taken back since are not credited when they come after all', () => {
+    const on = world()
+    const pn = notice({ txId: 'a', amountMinor: 200n })
+    on.take(pn)
+    on.take(paymentDecision(pn))
+    const { requestId } = bodyOf(on.take(batch([dtEntry(pn, 1)]).message), 'missing-entries-request')
+    on.take(missingEntries(requestId, []))
+    on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: -200n }))
+    on.take(delayed(pn, { pairSeq: 1 }))
+    expect(payee(on)?.accruedMinor).toBe(0n)
+    expect(pair(on)).toMatchObject({ receivableMinor: 0n, held: 2 })
+    expect(entry(on, 1)?.code).toBeUndefined()
+  })
+
   test('are as good as missing when the CPP refuses to show them', () => {
     const on = world()
     const pns = approvedThree(on)
-    const { requestId } = bodyOf(on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message), 'missing-entries-request')
-    const refused = { kind: 'missing-entries-request' as const, key: keyOf('missing', requestId), code: 'NOT_FOUND' as const, detail: '', by: CPP }
+    const { requestId } = bodyOf(
+      on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message),
+      'missing-entries-request',
+    )
+    const refused = {
+      kind: 'missing-entries-request' as const,
+      key: keyOf('missing', requestId),
+      code: 'NOT_FOUND' as const,
+      detail: '',
+      by: CPP,
+    }
     const made = definition.refused(on.ledger, refused, on.context())
     on.ledger.apply(made)
     expect(bodyOf(made, 'settlement-dispute').items).toHaveLength(3)
@@ -202,7 +298,10 @@ describe('entries that are lacking', () => {
   test('are taken from the CPP of the pair alone, of what was asked for, with a seal that holds', () => {
     const on = world()
     const pns = approvedThree(on)
-    const { requestId } = bodyOf(on.take(batch(pns.slice(0, 2).map((pn, i) => dtEntry(pn, i + 1))).message), 'missing-entries-request')
+    const { requestId } = bodyOf(
+      on.take(batch(pns.slice(0, 2).map((pn, i) => dtEntry(pn, i + 1))).message),
+      'missing-entries-request',
+    )
     on.take(
       missingEntries(requestId, [
         { ok: false, failure: { code: 'BAD_SIGNATURE', detail: '' } },
@@ -256,7 +355,10 @@ describe("the bank's notice of a settlement", () => {
     expect(pair(on)).toMatchObject({ receivableMinor: 50n, settledToSeq: 3 })
     expect(rowOf(on)?.state).toBe('settled')
     expect(made.sends).toContainEqual({
-      kind: 'receipt', to: 'hu-kh', body: { digest: credit.message.digest }, delivery: { answers: credit.ref },
+      kind: 'receipt',
+      to: 'hu-kh',
+      body: { digest: credit.message.digest },
+      delivery: { answers: credit.ref },
     })
     expect(made.postings).toContainEqual({ account: 'bank', currency: 'EUR', amountMinor: -600n })
   })
@@ -308,7 +410,9 @@ describe('a CPP that does not pay', () => {
     on.nowMs += 1
     on.sweep()
     expect(on.ledger.get(DEFAULTS, CPP, batchId)).toBeDefined()
-    expect(bodyOf(on.take(notice({ txId: 'late' })), 'countersigned-decision').code).toBe(failureNumber('CPP_DEFAULTED'))
+    expect(bodyOf(on.take(notice({ txId: 'late' })), 'countersigned-decision').code).toBe(
+      failureNumber('CPP_DEFAULTED'),
+    )
     on.take(settlementCredit(batchId, 600n))
     expect(on.ledger.rows(DEFAULTS)).toEqual([])
     on.take(notice({ txId: 'after' }))
@@ -344,7 +448,10 @@ describe('a negative sum', () => {
     const message = negative(on)
     const order = bodyOf(on.take(message), 'transfer-order')
     expect(order).toMatchObject({
-      debitAccount: 'hu-kh:hu-mpp', creditAccount: 'ro-bank:cpp', amountMinor: 70n, reference: { purpose: 'settlement', id: message.message.body.batchId },
+      debitAccount: 'hu-kh:hu-mpp',
+      creditAccount: 'ro-bank:cpp',
+      amountMinor: 70n,
+      reference: { purpose: 'settlement', id: message.message.body.batchId },
     })
     expect(pair(on)?.receivableMinor).toBe(-70n)
     on.take(transferAnswer(order.orderId, 'booked'))
@@ -362,7 +469,9 @@ describe('a negative sum', () => {
     expect(pair(on)?.receivableMinor).toBe(-70n)
     on.nowMs += POLICY.settlement.retryMs
     on.sweep()
-    const again = [...on.ledger.outbox.values()].map((send) => ('kind' in send && send.kind === 'transfer-order' ? send.body : undefined))
+    const again = [...on.ledger.outbox.values()].map((send) =>
+      'kind' in send && send.kind === 'transfer-order' ? send.body : undefined,
+    )
     expect(again).toHaveLength(1)
     expect(again[0]?.orderId).not.toEqual(orderId)
     // The answer to the first order, again, settles nothing.
@@ -397,7 +506,10 @@ test('an adjusted payment is payable when the batch with its adjustment is settl
   expect(payee(on)).toMatchObject({ accruedMinor: 0n, payableMinor: 0n })
   on.take(adjustment({ pairSeq: 2, disputedSeq: 1, amountMinor: -50n }))
   expect(entry(on, 2)).toMatchObject({ creditMinor: 200n })
-  const order = bodyOf(on.take(batch([adjustmentEntry(2, -50n)], { seq: 2, prevHash: first.hash }).message), 'transfer-order')
+  const order = bodyOf(
+    on.take(batch([adjustmentEntry(2, -50n)], { seq: 2, prevHash: first.hash }).message),
+    'transfer-order',
+  )
   on.take(transferAnswer(order.orderId, 'booked'))
   expect(payee(on)).toMatchObject({ accruedMinor: 0n, payableMinor: 200n })
   expect(pair(on)?.receivableMinor).toBe(0n)

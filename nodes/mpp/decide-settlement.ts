@@ -7,28 +7,73 @@ import { failureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { batchHash, NO_PREVIOUS_BATCH } from '../../protocol/mountain-range.ts'
 import {
-  combine, decision, on, put, refuse, remove, type Context, type DeadlineEvent, type Decision, type Incoming, type Reader,
+  combine,
+  decision,
+  on,
+  put,
+  refuse,
+  remove,
+  type Context,
+  type DeadlineEvent,
+  type Decision,
+  type Incoming,
+  type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { bookEntry, closeBooks, openBooks, settleBatch, type BookSlice, type EntryMessage } from './books.ts'
+import { closeBooks, openBooks, type BookSlice, type EntryMessage } from './books.ts'
+import { bookEntry, settleBatch } from './entries.ts'
 import { loadBatch, loadEntries } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { chainProblem, closeRequest, orderSettlement, reconcile, settlementRetry } from './reconciliation.ts'
-import { BATCHES, DEFAULTS, PAIRS, REQUESTS, UNMATCHED, type BatchRow, type OrderRow, type PairRow, type RequestRow } from './state.ts'
+import {
+  BATCHES,
+  DEFAULTS,
+  PAIRS,
+  REQUESTS,
+  UNMATCHED,
+  type BatchRow,
+  type OrderRow,
+  type PairRow,
+  type RequestRow,
+} from './state.ts'
 
-type BatchSlice = { readonly known: BatchRow | undefined; readonly pair: PairRow | undefined; readonly range: BookSlice }
+type BatchSlice = {
+  readonly known: BatchRow | undefined
+  readonly pair: PairRow | undefined
+  readonly range: BookSlice
+}
 
 const loadSettlementBatch = (read: Reader, { message, ref }: Incoming<'settlement-batch'>): BatchSlice => {
   const { body, sender } = message
   const { batchId, currency, seq, fromSeq, toSeq, root, totalMinor } = body
   const pair = read.get(PAIRS, sender.id, currency)
   const batch: BatchRow = {
-    batchId, cpp: sender.id, currency, seq, fromSeq, toSeq, root, totalMinor, ref,
-    hash: NO_PREVIOUS_BATCH, book: false, state: 'reconciling', arrivedAtMs: 0,
+    batchId,
+    cpp: sender.id,
+    currency,
+    seq,
+    fromSeq,
+    toSeq,
+    root,
+    totalMinor,
+    ref,
+    hash: NO_PREVIOUS_BATCH,
+    book: false,
+    state: 'reconciling',
+    arrivedAtMs: 0,
   }
   // A range is read only where its length is within bounds.
   const continues = chainProblem(pair, body, NO_PREVIOUS_BATCH) === undefined
-  const empty = { cpp: sender.id, currency, pair, batch, entries: new Map(), notices: new Map(), payees: new Map(), overdue: false }
+  const empty = {
+    cpp: sender.id,
+    currency,
+    pair,
+    batch,
+    entries: new Map(),
+    notices: new Map(),
+    payees: new Map(),
+    overdue: false,
+  }
   return { known: read.get(BATCHES, batchId), pair, range: continues ? loadBatch(read, batch) : empty }
 }
 
@@ -75,7 +120,11 @@ const batchRecord = ({ batchId, cpp, seq, state, items, totalMinor }: BatchRow):
 
 export const onSettlementBatch = on(loadSettlementBatch, decideBatch)
 
-type MissingSlice = { readonly request: RequestRow | undefined; readonly entries: readonly EntryMessage[]; readonly books: BookSlice }
+type MissingSlice = {
+  readonly request: RequestRow | undefined
+  readonly entries: readonly EntryMessage[]
+  readonly books: BookSlice
+}
 
 const loadMissing = (read: Reader, { message }: Incoming<'missing-entries'>): MissingSlice => {
   const { sender, body } = message
@@ -85,7 +134,8 @@ const loadMissing = (read: Reader, { message }: Incoming<'missing-entries'>): Mi
     if (!opened.ok || opened.value.kind === 'refund-confirmation') continue
     const entry = opened.value
     const isOfPair = entry.sender.id === sender.id && entry.body.currency === body.currency
-    const isAsked = request !== undefined && entry.body.pairSeq >= request.fromSeq && entry.body.pairSeq <= request.toSeq
+    const isAsked =
+      request !== undefined && entry.body.pairSeq >= request.fromSeq && entry.body.pairSeq <= request.toSeq
     if (isOfPair && isAsked) entries.push(entry)
   }
   return { request, entries, books: loadEntries(read, sender.id, body.currency, entries, request?.batchId) }
@@ -103,7 +153,8 @@ const decideMissing = (
   const { requestId } = message.body
   const { batch } = slice
   const isOpen = batch?.requestId !== undefined && equalBytes(batch.requestId, requestId)
-  if (request === undefined || !isOpen) return decision({ record: { event: 'missing-entries-late', ids: [requestId], level: 'debug' } })
+  if (request === undefined || !isOpen)
+    return decision({ record: { event: 'missing-entries-late', ids: [requestId], level: 'debug' } })
   const books = openBooks(slice, context)
   let booked = 0
   for (const entry of entries) {
@@ -114,7 +165,11 @@ const decideMissing = (
   closeRequest(books, request, booked > 0)
   reconcile(books)
   return combine(closeBooks(books), {
-    record: { event: 'missing-entries-booked', ids: [requestId, request.batchId], fields: { booked, state: books.batch?.state } },
+    record: {
+      event: 'missing-entries-booked',
+      ids: [requestId, request.batchId],
+      fields: { booked, state: books.batch?.state },
+    },
   })
 }
 
@@ -123,7 +178,11 @@ export const onMissingEntries = on(loadMissing, decideMissing)
 const loadAdjustment = (read: Reader, { message }: Incoming<'pair-adjustment'>): BookSlice =>
   loadEntries(read, message.sender.id, message.body.currency, [message])
 
-const decideAdjustment = (slice: BookSlice, { message, ref }: Incoming<'pair-adjustment'>, context: Context<MppPolicy>): Decision => {
+const decideAdjustment = (
+  slice: BookSlice,
+  { message, ref }: Incoming<'pair-adjustment'>,
+  context: Context<MppPolicy>,
+): Decision => {
   const { body, sender, digest } = message
   if (body.mpp !== context.self.id) return refuse('WRONG_ADDRESSEE', 'an entry of another pair')
   const books = openBooks(slice, context)
@@ -162,17 +221,31 @@ const decideAccountNotice = (
 ): Decision => {
   const { body, sender, digest } = message
   const { noticeId, account, amountMinor, currency, reference } = body
-  const receipt = decision({ sends: [{ kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } }] })
+  const receipt = decision({
+    sends: [{ kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } }],
+  })
   const isOwn = bankOf(account) === sender.id && context.policy.operatorAccounts[currency] === account
-  const pays = batch !== undefined && batch.state === 'owed' && batch.totalMinor === amountMinor && batch.currency === currency
+  const pays =
+    batch !== undefined && batch.state === 'owed' && batch.totalMinor === amountMinor && batch.currency === currency
   if (!isOwn || !pays || slice === undefined)
     return combine(receipt, {
       writes: [
         put(UNMATCHED, noticeId, {
-          bank: sender.id, account, amountMinor, currency, purpose: reference.purpose, id: reference.id, arrivedAtMs: context.nowMs,
+          bank: sender.id,
+          account,
+          amountMinor,
+          currency,
+          purpose: reference.purpose,
+          id: reference.id,
+          arrivedAtMs: context.nowMs,
         }),
       ],
-      record: { event: 'credit-unmatched', ids: [noticeId, reference.id], level: 'warn', fields: { amountMinor, currency } },
+      record: {
+        event: 'credit-unmatched',
+        ids: [noticeId, reference.id],
+        level: 'warn',
+        fields: { amountMinor, currency },
+      },
     })
   const books = openBooks(slice, context)
   settleBatch(books, 'bank')
@@ -201,38 +274,63 @@ export const settlementAnswered = (
   const books = openBooks(slice, context)
   if (booked) settleBatch(books, 'bank')
   else {
-    books.batch = { ...batch, state: 'failed', code: (code === undefined ? undefined : failureCode(code)) ?? 'TRANSFER_FAILED' }
+    books.batch = {
+      ...batch,
+      state: 'failed',
+      code: (code === undefined ? undefined : failureCode(code)) ?? 'TRANSFER_FAILED',
+    }
     books.set.push(settlementRetry(batch.batchId, context.nowMs + context.policy.settlement.retryMs))
   }
   return combine(closeBooks(books), {
-    record: { event: booked ? 'batch-settled' : 'settlement-refused', ids: [order.id], level: booked ? 'info' : 'warn', fields: { cpp: batch.cpp } },
+    record: {
+      event: booked ? 'batch-settled' : 'settlement-refused',
+      ids: [order.id],
+      level: booked ? 'info' : 'warn',
+      fields: { cpp: batch.cpp },
+    },
   })
 }
 
 const loadDue = (read: Reader, { key }: DeadlineEvent): BatchRow | undefined => read.get(BATCHES, key)
 
 /** An answered batch is unpaid past its time: its CPP is DEFAULTED until the bank's notice comes. */
-export const onSettlementDue = on(loadDue, (batch: BatchRow | undefined, _: DeadlineEvent, { nowMs }: Context<MppPolicy>): Decision => {
-  if (batch === undefined || batch.state !== 'owed') return decision()
-  const { cpp, batchId } = batch
-  return decision({
-    writes: [put(DEFAULTS, keyOf(cpp, batchId), { batchId, sinceMs: nowMs })],
-    record: { event: 'cpp-defaulted', ids: [batchId], level: 'warn', fields: { cpp, totalMinor: batch.totalMinor } },
-  })
-})
+export const onSettlementDue = on(
+  loadDue,
+  (batch: BatchRow | undefined, _: DeadlineEvent, { nowMs }: Context<MppPolicy>): Decision => {
+    if (batch === undefined || batch.state !== 'owed') return decision()
+    const { cpp, batchId } = batch
+    return decision({
+      writes: [put(DEFAULTS, keyOf(cpp, batchId), { batchId, sinceMs: nowMs })],
+      record: { event: 'cpp-defaulted', ids: [batchId], level: 'warn', fields: { cpp, totalMinor: batch.totalMinor } },
+    })
+  },
+)
 
 const loadRetry = (read: Reader, { key }: DeadlineEvent): BookSlice | undefined => loadOrdered(read, key)
 
-export const onSettlementRetry = on(loadRetry, (slice: BookSlice | undefined, _: DeadlineEvent, context: Context<MppPolicy>): Decision => {
-  if (slice?.batch?.state !== 'failed') return decision()
-  const books = openBooks(slice, context)
-  orderSettlement(books)
-  return combine(closeBooks(books), { record: { event: 'settlement-reordered', ids: [slice.batch.batchId] } })
-})
+export const onSettlementRetry = on(
+  loadRetry,
+  (slice: BookSlice | undefined, _: DeadlineEvent, context: Context<MppPolicy>): Decision => {
+    if (slice?.batch?.state !== 'failed') return decision()
+    const books = openBooks(slice, context)
+    orderSettlement(books)
+    return combine(closeBooks(books), { record: { event: 'settlement-reordered', ids: [slice.batch.batchId] } })
+  },
+)
 
 /** A CPP will not show what is missing: as if it had answered with nothing. */
-export const missingRefused = (slice: BookSlice | undefined, requestId: Uint8Array, request: RequestRow | undefined, context: Context<MppPolicy>): Decision => {
-  if (slice === undefined || request === undefined || slice.batch?.requestId === undefined || !equalBytes(slice.batch.requestId, requestId))
+export const missingRefused = (
+  slice: BookSlice | undefined,
+  requestId: Uint8Array,
+  request: RequestRow | undefined,
+  context: Context<MppPolicy>,
+): Decision => {
+  if (
+    slice === undefined ||
+    request === undefined ||
+    slice.batch?.requestId === undefined ||
+    !equalBytes(slice.batch.requestId, requestId)
+  )
     return decision({ writes: [remove(REQUESTS, requestId)] })
   const books = openBooks(slice, context)
   closeRequest(books, request, false)

@@ -5,13 +5,24 @@ import type { NodeDefinition } from '../runtime/node.ts'
 import { onDelayedTransferConfirmation, onPaymentOutcome, onTransferConfirmation } from './decide-confirmation.ts'
 import { onReceipted, onRefused, onRetirePayee, onStarted } from './decide-directory.ts'
 import {
-  ISSUE_CREDENTIAL, onCredentialIssued, onHostRegistration, onMandateAnswer, onPayeeEnrolment, type IssueInput, type PayeeTerms,
+  ISSUE_CREDENTIAL,
+  onCredentialIssued,
+  onHostRegistration,
+  onMandateAnswer,
+  onPayeeEnrolment,
+  type IssueInput,
+  type PayeeTerms,
 } from './decide-enrolment.ts'
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
-  onAccountNotice, onMissingEntries, onPairAdjustment, onSettlementBatch, onSettlementDue, onSettlementRetry,
+  onAccountNotice,
+  onMissingEntries,
+  onPairAdjustment,
+  onSettlementBatch,
+  onSettlementDue,
+  onSettlementRetry,
 } from './decide-settlement.ts'
 import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.ts'
 import { isListed, loadListings } from './registration.ts'
@@ -29,7 +40,12 @@ export type MppDependencies = {
   readonly dataCenters: readonly string[]
 }
 
-export const mppDefinition = ({ chain, readMandate, issuePayee: issue, dataCenters }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
+export const mppDefinition = ({
+  chain,
+  readMandate,
+  issuePayee: issue,
+  dataCenters,
+}: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
   role: 'mpp',
   tables: MPP_TABLES,
   messages: {
@@ -55,7 +71,12 @@ export const mppDefinition = ({ chain, readMandate, issuePayee: issue, dataCente
     [DEADLINES.askExpiry]: onAskExpiry,
   },
   controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
-  reads: { report: (read, _, context) => reportOf(read, context), payments: paymentsOf, payee: payeeOf, credit: creditOf },
+  reads: {
+    report: (read, _, context) => reportOf(read, context),
+    payments: paymentsOf,
+    payee: payeeOf,
+    credit: creditOf,
+  },
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
   started: onStarted(chain),

@@ -4,8 +4,21 @@ import { toHex } from '../../protocol/bytes.ts'
 import type { Incoming, Reader } from '../runtime/node.ts'
 import type { BookSlice, EntryMessage } from './books.ts'
 import {
-  BATCHES, DEFAULTS, ENTRIES, LOCKS, NOTICES, PAIRS, PAYEES,
-  type BatchRow, type EnrolmentRow, type EntryRow, type HostRow, type LockRow, type NoticeRow, type PairRow, type PayeeRow,
+  BATCHES,
+  DEFAULTS,
+  ENTRIES,
+  LOCKS,
+  NOTICES,
+  PAIRS,
+  PAYEES,
+  type BatchRow,
+  type EnrolmentRow,
+  type EntryRow,
+  type HostRow,
+  type LockRow,
+  type NoticeRow,
+  type PairRow,
+  type PayeeRow,
 } from './state.ts'
 
 export type NoticeSlice = {
@@ -85,8 +98,16 @@ const addPayee = (read: Reader, payees: Map<string, PayeeRow>, payee: string): v
 }
 
 /** The entries of a batch's range, and the payees they credit. */
-const addRange = (read: Reader, batch: BatchRow, entries: Map<number, EntryRow>, payees: Map<string, PayeeRow>): void => {
-  for (const [, row] of read.scan(ENTRIES, [batch.cpp, batch.currency], { from: [batch.fromSeq], before: [batch.toSeq + 1] })) {
+const addRange = (
+  read: Reader,
+  batch: BatchRow,
+  entries: Map<number, EntryRow>,
+  payees: Map<string, PayeeRow>,
+): void => {
+  for (const [, row] of read.scan(ENTRIES, [batch.cpp, batch.currency], {
+    from: [batch.fromSeq],
+    before: [batch.toSeq + 1],
+  })) {
     entries.set(row.pairSeq, row)
     if (row.credited !== undefined) addPayee(read, payees, row.credited)
   }

@@ -87,5 +87,8 @@ export const creditLimit = ({ creditLimitMinor }: MppPolicy, cpp: string, curren
 export const payoutThreshold = ({ payout }: MppPolicy, currency: Currency): bigint =>
   payout.thresholdMinor[currency] ?? DEFAULT_PAYOUT_IN_M * CURRENCIES[currency].macroFromMinor
 
-export const settlementAccount = ({ settlementAccounts }: MppPolicy, cpp: string, currency: Currency): string | undefined =>
-  settlementAccounts[`${cpp} ${currency}`] ?? settlementAccounts[cpp]
+export const settlementAccount = (
+  { settlementAccounts }: MppPolicy,
+  cpp: string,
+  currency: Currency,
+): string | undefined => settlementAccounts[`${cpp} ${currency}`] ?? settlementAccounts[cpp]

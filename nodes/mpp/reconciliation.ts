@@ -11,9 +11,20 @@ import { bankOf } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { appendLeaf, EMPTY_RANGE, pairEntryLeaf, rangeRoot } from '../../protocol/mountain-range.ts'
 import { put, remove } from '../runtime/node.ts'
-import { markMissing, settleBatch, settlementDue, type Books } from './books.ts'
+import type { Books } from './books.ts'
+import { markMissing, settleBatch, settlementDue } from './entries.ts'
 import { settlementAccount } from './policy.ts'
-import { DEADLINES, ORDERS, outboxKey, REQUESTS, type BatchRow, type DisputeItem, type EntryRow, type OrderRow, type PairRow } from './state.ts'
+import {
+  DEADLINES,
+  ORDERS,
+  outboxKey,
+  REQUESTS,
+  type BatchRow,
+  type DisputeItem,
+  type EntryRow,
+  type OrderRow,
+  type PairRow,
+} from './state.ts'
 
 export type BatchClaim = {
   readonly seq: number
@@ -26,7 +37,11 @@ export type BatchClaim = {
  * Does the batch continue the pair's chain? Checks in this order: no earlier batch is unanswered (BATCH_OUT_OF_ORDER,
  * transient), the number is the next (ahead: BATCH_OUT_OF_ORDER; behind: BATCH_CHAIN_BROKEN), the hash, the range.
  */
-export const chainProblem = (pair: PairRow | undefined, batch: BatchClaim, firstHash: Uint8Array): FailureCode | undefined => {
+export const chainProblem = (
+  pair: PairRow | undefined,
+  batch: BatchClaim,
+  firstHash: Uint8Array,
+): FailureCode | undefined => {
   const batchSeq = pair?.batchSeq ?? 0
   if (pair?.openBatchId !== undefined || batch.seq > batchSeq + 1) return 'BATCH_OUT_OF_ORDER'
   if (batch.seq !== batchSeq + 1) return 'BATCH_CHAIN_BROKEN'
@@ -74,7 +89,11 @@ const requestMissing = (books: Books, batch: BatchRow): void => {
 }
 
 /** The answer to a request for missing entries is in: what it did not bring although it brought nothing is missing for good. */
-export const closeRequest = (books: Books, request: { readonly fromSeq: number; readonly toSeq: number }, broughtNew: boolean): void => {
+export const closeRequest = (
+  books: Books,
+  request: { readonly fromSeq: number; readonly toSeq: number },
+  broughtNew: boolean,
+): void => {
   const { batch } = books
   if (batch?.requestId === undefined) return
   endRequest(books, batch.requestId)
@@ -140,7 +159,12 @@ const answerBatch = (books: Books, batch: BatchRow): void => {
   books.batch = answered
   books.sends.push(
     items.length === 0
-      ? { kind: 'settlement-acceptance', to: batch.cpp, body: { batchId, seq, batchHash: hash }, delivery: { answers: batch.ref } }
+      ? {
+          kind: 'settlement-acceptance',
+          to: batch.cpp,
+          body: { batchId, seq, batchHash: hash },
+          delivery: { answers: batch.ref },
+        }
       : {
           kind: 'settlement-dispute',
           to: batch.cpp,
@@ -174,9 +198,17 @@ export const orderSettlement = (books: Books): void => {
   books.sends.push({
     kind: 'transfer-order',
     to: bank,
-    body: { orderId, debitAccount, creditAccount, amountMinor: -batch.totalMinor, currency, reference: { purpose: 'settlement', id: batchId } },
+    body: {
+      orderId,
+      debitAccount,
+      creditAccount,
+      amountMinor: -batch.totalMinor,
+      currency,
+      reference: { purpose: 'settlement', id: batchId },
+    },
     delivery: { until: outboxKey('order', orderId) },
   })
 }
 
-export const settlementRetry = (batchId: Uint8Array, atMs: number) => ({ name: DEADLINES.settlementRetry, key: batchId, atMs }) as const
+export const settlementRetry = (batchId: Uint8Array, atMs: number) =>
+  ({ name: DEADLINES.settlementRetry, key: batchId, atMs }) as const

@@ -26,7 +26,10 @@ export const loadListings = (read: Reader, subject: string): Listings => {
 }
 
 type Parts = Pick<Decision, 'writes' | 'sends' | 'forget'>
-type Registration = (registrationId: Uint8Array, dataCenter: string) => Message<'processor-registration'> | Message<'payee-registration'>
+type Registration = (
+  registrationId: Uint8Array,
+  dataCenter: string,
+) => Message<'processor-registration'> | Message<'payee-registration'>
 
 /** Tells `dataCenters`; what they were told before and have not receipted is forgotten. */
 const tell = (
@@ -49,7 +52,12 @@ const tell = (
     const registrationId = context.freshId()
     writes.push(
       put<ListingRow>(LISTINGS, keyOf(subject, dataCenter), {
-        dataCenter, subject, version, state: 'sent', registrationId, changedAtMs: context.nowMs,
+        dataCenter,
+        subject,
+        version,
+        state: 'sent',
+        registrationId,
+        changedAtMs: context.nowMs,
       }),
       put<RegistrationRow>(REGISTRATIONS, registrationId, { dataCenter, subject }),
     )
@@ -61,12 +69,19 @@ const tell = (
 /** Shows this MPP's credential to every data center, anew after each start. */
 export const registerSelf = (chain: readonly Uint8Array[], listings: Listings, context: Context<MppPolicy>): Parts => {
   const version = nextVersion(Math.max(0, ...[...listings.values()].map((listing) => listing.version)), context.nowMs)
-  return tell(context.self.id, version, context.policy.dataCenters, listings, context, (registrationId, dataCenter) => ({
-    kind: 'processor-registration',
-    to: dataCenter,
-    body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
-    delivery: { until: outboxKey('registration', registrationId) },
-  }))
+  return tell(
+    context.self.id,
+    version,
+    context.policy.dataCenters,
+    listings,
+    context,
+    (registrationId, dataCenter) => ({
+      kind: 'processor-registration',
+      to: dataCenter,
+      body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+      delivery: { until: outboxKey('registration', registrationId) },
+    }),
+  )
 }
 
 /** Shows a payee's row, active or retired, at its present version. `hostChain`: MPP credential, host credential. */

@@ -35,7 +35,10 @@ export type MppAttention = {
   readonly unmatchedCredits: number
 }
 
-export const reportOf = (read: Reader, context: Context<MppPolicy>): MppReport & { readonly attention: MppAttention } => {
+export const reportOf = (
+  read: Reader,
+  context: Context<MppPolicy>,
+): MppReport & { readonly attention: MppAttention } => {
   const credits = new Map<string, bigint>()
   const settled = new Map<string, { settledMinor: bigint; openBatches: number }>()
   for (const [, batch] of read.scan(BATCHES, [])) {
@@ -53,7 +56,13 @@ export const reportOf = (read: Reader, context: Context<MppPolicy>): MppReport &
     const { disputed, ...counted } = countEntries(read, pair.cpp, pair.currency, credits)
     disputedEntries += disputed
     const { cpp, currency, receivableMinor } = pair
-    return { cpp, currency, ...counted, ...(settled.get(`${cpp} ${currency}`) ?? { settledMinor: 0n, openBatches: 0 }), receivableMinor }
+    return {
+      cpp,
+      currency,
+      ...counted,
+      ...(settled.get(`${cpp} ${currency}`) ?? { settledMinor: 0n, openBatches: 0 }),
+      receivableMinor,
+    }
   })
   const payees = [...read.scan(PAYEES, [])].map(([, row]) => ({
     payee: row.payee,
@@ -67,7 +76,8 @@ export const reportOf = (read: Reader, context: Context<MppPolicy>): MppReport &
     confirmedMicroMinor: credits.get(row.payee) ?? 0n,
   }))
   const undecided: Record<string, number> = {}
-  for (const [, { state }] of read.scan(NOTICES, [])) if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
+  for (const [, { state }] of read.scan(NOTICES, []))
+    if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
   return {
     role: 'mpp',
     id: context.self.id,
@@ -76,7 +86,9 @@ export const reportOf = (read: Reader, context: Context<MppPolicy>): MppReport &
     undecided,
     attention: {
       disputedEntries,
-      defaultedCpps: [...new Set([...read.scan(DEFAULTS, [])].map(([, { batchId }]) => read.get(BATCHES, batchId)?.cpp ?? ''))],
+      defaultedCpps: [
+        ...new Set([...read.scan(DEFAULTS, [])].map(([, { batchId }]) => read.get(BATCHES, batchId)?.cpp ?? '')),
+      ],
       unmatchedCredits: [...read.scan(UNMATCHED, [])].length,
     },
   }
@@ -86,8 +98,13 @@ const count = (value: unknown): number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_PAGE ? value : MAX_PAGE
 
 /** `{after?: hex pnId, limit?}` → payments by pnId. What has no readable invoice is no payment yet, and not listed. */
-export const paymentsOf = (read: Reader, args: Readonly<Record<string, unknown>>, { self }: Context<MppPolicy>): PaymentsPage => {
-  const after = typeof args['after'] === 'string' && /^[0-9a-f]{32}$/.test(args['after']) ? fromHex(args['after']) : undefined
+export const paymentsOf = (
+  read: Reader,
+  args: Readonly<Record<string, unknown>>,
+  { self }: Context<MppPolicy>,
+): PaymentsPage => {
+  const after =
+    typeof args['after'] === 'string' && /^[0-9a-f]{32}$/.test(args['after']) ? fromHex(args['after']) : undefined
   const limit = count(args['limit'])
   const payments: PaymentLine[] = []
   let next: string | undefined
@@ -106,7 +123,11 @@ export const paymentsOf = (read: Reader, args: Readonly<Record<string, unknown>>
 }
 
 /** `{payee}` → its account and where it is listed; undefined when it is not enrolled here. */
-export const payeeOf = (read: Reader, args: Readonly<Record<string, unknown>>, { policy }: Context<MppPolicy>): unknown => {
+export const payeeOf = (
+  read: Reader,
+  args: Readonly<Record<string, unknown>>,
+  { policy }: Context<MppPolicy>,
+): unknown => {
   const token = readPayeeArgs(args)
   const row = token === undefined ? undefined : read.get(PAYEES, token)
   if (row === undefined) return undefined

@@ -75,9 +75,27 @@ export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
   version: 1,
   fields: [
-    'payee', 'state', 'host', 'payeeKind', 'displayName', 'account', 'currency', 'version', 'activeSinceMs', 'credential', 'enrolmentId',
-    'accruedMinor', 'payableMinor', 'refundingMinor', 'payingMinor', 'paidMinor', 'reversedMinor',
-    'payoutId', 'payoutAtMs', 'retryAtMs', 'changedAtMs',
+    'payee',
+    'state',
+    'host',
+    'payeeKind',
+    'displayName',
+    'account',
+    'currency',
+    'version',
+    'activeSinceMs',
+    'credential',
+    'enrolmentId',
+    'accruedMinor',
+    'payableMinor',
+    'refundingMinor',
+    'payingMinor',
+    'paidMinor',
+    'reversedMinor',
+    'payoutId',
+    'payoutAtMs',
+    'retryAtMs',
+    'changedAtMs',
   ],
 })
 
@@ -104,8 +122,20 @@ export const ENROLMENTS = defineTable<EnrolmentRow>({
   name: 'enrolments',
   version: 1,
   fields: [
-    'enrolmentId', 'state', 'host', 'payee', 'payeeKind', 'displayName', 'account', 'currency', 'ref', 'digest', 'version',
-    'code', 'startedAtMs', 'changedAtMs',
+    'enrolmentId',
+    'state',
+    'host',
+    'payee',
+    'payeeKind',
+    'displayName',
+    'account',
+    'currency',
+    'ref',
+    'digest',
+    'version',
+    'code',
+    'startedAtMs',
+    'changedAtMs',
   ],
 })
 /** A mandate on its way to the payee's bank → the enrolment that waits for it. Key [registrationId]. */
@@ -129,7 +159,11 @@ export const LISTINGS = defineTable<ListingRow>({
 })
 /** A registration on its way → its listing. Key [registrationId]. */
 export type RegistrationRow = { readonly dataCenter: string; readonly subject: string }
-export const REGISTRATIONS = defineTable<RegistrationRow>({ name: 'registrations', version: 1, fields: ['dataCenter', 'subject'] })
+export const REGISTRATIONS = defineTable<RegistrationRow>({
+  name: 'registrations',
+  version: 1,
+  fields: ['dataCenter', 'subject'],
+})
 
 export const UNDECIDED_STATES = ['notified', 'countersigned', 'declined'] as const
 export type NoticeState = (typeof UNDECIDED_STATES)[number] | FinalState
@@ -167,8 +201,25 @@ export const NOTICES = defineTable<NoticeRow>({
   name: 'notices',
   version: 1,
   fields: [
-    'pnId', 'payee', 'cpp', 'state', 'txId', 'amountMinor', 'currency', 'mode', 'host', 'noticeDigest', 'decision', 'code',
-    'decisionRef', 'outcomeFrame', 'outcomeDigest', 'pairSeq', 'arrivedAtMs', 'countersignedAtMs', 'finalAtMs',
+    'pnId',
+    'payee',
+    'cpp',
+    'state',
+    'txId',
+    'amountMinor',
+    'currency',
+    'mode',
+    'host',
+    'noticeDigest',
+    'decision',
+    'code',
+    'decisionRef',
+    'outcomeFrame',
+    'outcomeDigest',
+    'pairSeq',
+    'arrivedAtMs',
+    'countersignedAtMs',
+    'finalAtMs',
   ],
 })
 
@@ -203,8 +254,21 @@ export const PAIRS = defineTable<PairRow>({
   name: 'pairs',
   version: 1,
   fields: [
-    'cpp', 'currency', 'highestSeq', 'held', 'receivableMinor', 'reservedMinor', 'batchSeq', 'batchHash', 'batchedToSeq',
-    'settledToSeq', 'openBatchId', 'openFromSeq', 'openToSeq', 'openLacking', 'changedAtMs',
+    'cpp',
+    'currency',
+    'highestSeq',
+    'held',
+    'receivableMinor',
+    'reservedMinor',
+    'batchSeq',
+    'batchHash',
+    'batchedToSeq',
+    'settledToSeq',
+    'openBatchId',
+    'openFromSeq',
+    'openToSeq',
+    'openLacking',
+    'changedAtMs',
   ],
 })
 
@@ -237,8 +301,20 @@ export const ENTRIES = defineTable<EntryRow>({
   name: 'entries',
   version: 1,
   fields: [
-    'pairSeq', 'type', 'amountMinor', 'digest', 'pnId', 'payee', 'creditMinor', 'credited', 'disputedSeq', 'code',
-    'rightMinor', 'adjustedMinor', 'frame', 'bookedAtMs',
+    'pairSeq',
+    'type',
+    'amountMinor',
+    'digest',
+    'pnId',
+    'payee',
+    'creditMinor',
+    'credited',
+    'disputedSeq',
+    'code',
+    'rightMinor',
+    'adjustedMinor',
+    'frame',
+    'bookedAtMs',
   ],
 })
 
@@ -275,13 +351,34 @@ export const BATCHES = defineTable<BatchRow>({
   name: 'batches',
   version: 1,
   fields: [
-    'batchId', 'cpp', 'currency', 'seq', 'fromSeq', 'toSeq', 'root', 'totalMinor', 'hash', 'book', 'state', 'items', 'ref',
-    'requestId', 'orderId', 'code', 'arrivedAtMs', 'answeredAtMs', 'settledAtMs',
+    'batchId',
+    'cpp',
+    'currency',
+    'seq',
+    'fromSeq',
+    'toSeq',
+    'root',
+    'totalMinor',
+    'hash',
+    'book',
+    'state',
+    'items',
+    'ref',
+    'requestId',
+    'orderId',
+    'code',
+    'arrivedAtMs',
+    'answeredAtMs',
+    'settledAtMs',
   ],
 })
 /** Missing entries asked for. Key [requestId]. */
 export type RequestRow = { readonly batchId: Uint8Array; readonly fromSeq: number; readonly toSeq: number }
-export const REQUESTS = defineTable<RequestRow>({ name: 'requests', version: 1, fields: ['batchId', 'fromSeq', 'toSeq'] })
+export const REQUESTS = defineTable<RequestRow>({
+  name: 'requests',
+  version: 1,
+  fields: ['batchId', 'fromSeq', 'toSeq'],
+})
 /** A batch unpaid past its time: its CPP is DEFAULTED while one exists. Key [cpp, batchId]. */
 export type DefaultRow = { readonly batchId: Uint8Array; readonly sinceMs: number }
 export const DEFAULTS = defineTable<DefaultRow>({ name: 'defaults', version: 1, fields: ['batchId', 'sinceMs'] })
@@ -302,7 +399,18 @@ export type PayoutRow = {
 export const PAYOUTS = defineTable<PayoutRow>({
   name: 'payouts',
   version: 1,
-  fields: ['payoutId', 'payee', 'amountMinor', 'currency', 'account', 'orderId', 'state', 'code', 'orderedAtMs', 'finishedAtMs'],
+  fields: [
+    'payoutId',
+    'payee',
+    'amountMinor',
+    'currency',
+    'account',
+    'orderId',
+    'state',
+    'code',
+    'orderedAtMs',
+    'finishedAtMs',
+  ],
 })
 /** A transfer this MPP ordered → what it is for. Key [orderId]. */
 export type OrderRow = { readonly purpose: 'payout' | 'settlement'; readonly id: Uint8Array; readonly bank: string }
@@ -329,12 +437,37 @@ export type AskRow = { readonly payee: string; readonly host: string; readonly e
 export const ASKS = defineTable<AskRow>({ name: 'asks', version: 1, fields: ['payee', 'host', 'expiresAtMs'] })
 
 export const MPP_TABLES = [
-  HOSTS, PAYEES, ENROLMENTS, MANDATES, LISTINGS, REGISTRATIONS, NOTICES, LOCKS, PAIRS, ENTRIES, BATCHES, REQUESTS, DEFAULTS,
-  PAYOUTS, ORDERS, UNMATCHED, ASKS,
+  HOSTS,
+  PAYEES,
+  ENROLMENTS,
+  MANDATES,
+  LISTINGS,
+  REGISTRATIONS,
+  NOTICES,
+  LOCKS,
+  PAIRS,
+  ENTRIES,
+  BATCHES,
+  REQUESTS,
+  DEFAULTS,
+  PAYOUTS,
+  ORDERS,
+  UNMATCHED,
+  ASKS,
 ] as const
 
 /** What the outbox holds: [name, 16-byte id of what it is about]. */
-export const OUTBOX_NAMES = ['mandate', 'registration', 'notice', 'countersigned', 'outcome', 'missing', 'order', 'advice', 'ask'] as const
+export const OUTBOX_NAMES = [
+  'mandate',
+  'registration',
+  'notice',
+  'countersigned',
+  'outcome',
+  'missing',
+  'order',
+  'advice',
+  'ask',
+] as const
 export type OutboxName = (typeof OUTBOX_NAMES)[number]
 export const outboxKey = (name: OutboxName, id: Uint8Array): readonly KeyPart[] => [name, id]
 /** The inverse of {@link outboxKey}, for keys that the runtime hands back. @throws TypeError for any other key */

@@ -19,7 +19,7 @@ import { refusalAddressee, type Applier, type Batch, type Trigger } from './appl
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { decision, refuse, remove, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
+import { decision, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
 import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
@@ -97,21 +97,13 @@ export const createInbox = (deps: InboxDeps) => {
     nowMs: number,
   ): void => {
     const { subject } = frame
-    if (about.missing !== undefined) {
-      const from = about.header?.from
-      const missing: Missing | undefined =
-        'id' in about.missing
-          ? { id: about.missing.id }
-          : typeof from === 'string'
-            ? { id: from, keyId: about.missing.keyId }
-            : undefined
-      if (missing !== undefined) {
-        if (deps.parking.park(missing.keyId === undefined ? missing.id : toHex(missing.keyId), frame))
-          metrics.count('parked')
-        deps.missing(batch, missing, nowMs)
-        log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: missing.id })
-        return
-      }
+    const { missing } = about
+    if (missing?.id !== undefined) {
+      const { id, keyId } = missing
+      if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame)) metrics.count('parked')
+      deps.missing(batch, keyId === undefined ? { id } : { id, keyId }, nowMs)
+      log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: id })
+      return
     }
     if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {
       metrics.count('unauthenticated')

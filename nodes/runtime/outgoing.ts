@@ -5,7 +5,7 @@ import { encodeBeside, encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
 import { dataCenterAddress, isGuestToken, type Role } from '../../protocol/ids.ts'
-import { KINDS, kindRow, type Audience, type Beside, type Hop, type KindName } from '../../protocol/kinds.ts'
+import { KINDS, kindRow, type Audience, type Hop, type KindName } from '../../protocol/kinds.ts'
 import { InvariantBroken } from './decision-check.ts'
 import type { Message, Relay, Self } from './node.ts'
 import type { StoredSend } from './runtime-tables.ts'
@@ -87,9 +87,7 @@ export const compose = (composer: Composer, message: Message, nowMs: number): St
     body: content.bodyBytes,
     digest: content.digest,
     ...way,
-    ...(message.beside === undefined
-      ? {}
-      : { beside: encodeBeside(kind, message.beside as NonNullable<Beside<KindName>> as never) }),
+    ...(message.beside === undefined ? {} : { beside: encodeBeside(kind, message.beside as never) }),
     ...(signer === undefined ? {} : { signer: guest === undefined ? `device ${String(from)}` : `guest ${guest}` }),
     ...(message.sealingKey === undefined ? {} : { sealingKey: message.sealingKey }),
     ...(message.expiresAtMs === undefined ? {} : { expiresAtMs: message.expiresAtMs }),

@@ -161,7 +161,7 @@ export const startHost = async (
     const ended = Promise.race([failed, inOrder]).then(async (error) => {
       if (error === undefined) return
       await close()
-      throw error instanceof Error ? error : new Error(String(error))
+      throw error instanceof Error ? error : new Error('the host stopped itself', { cause: error })
     })
     return { host, socket: control.path, stop, ended }
   } catch (error) {

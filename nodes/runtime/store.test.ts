@@ -84,11 +84,10 @@ describe('a ledger on disk', () => {
 
   it('is taken over from a process that is no more, and from another of the same pid', () => {
     const { pid } = spawnSync(process.execPath, ['-e', ''])
-    writeFileSync(join(directory, 'lock'), `${pid} 123`)
-    lockLedger(directory).release()
-    writeFileSync(join(directory, 'lock'), `${process.pid} 1`)
-    lockLedger(directory).release()
-    writeFileSync(join(directory, 'lock'), '')
-    lockLedger(directory).release()
+    for (const stale of [`${pid} 123`, `${process.pid} 1`, '']) {
+      writeFileSync(join(directory, 'lock'), stale)
+      lockLedger(directory).release()
+      expect(readdirSync(directory)).toEqual([])
+    }
   })
 })

@@ -177,7 +177,7 @@ export const incoming = <K extends KindName>(
   body: TestBody<K>,
   options: IncomingOptions<K> = {},
 ): Incoming<K> => {
-  const originator = (options.role ?? KINDS[kind].paths[0][0]) as Role
+  const originator: Role = options.role ?? KINDS[kind].paths[0][0]
   const from = options.from ?? (originator === 'guest' ? testBytes('guest key') : `hu-${originator}-1`)
   if (typeof from === 'string' && !isNodeId(from)) throw new TypeError(`${from} is not a node id`)
   const whole: Record<string, unknown> = { ...body }
@@ -224,5 +224,5 @@ export const incoming = <K extends KindName>(
     previousHop: options.previousHop ?? host,
     merchant: options.merchant,
   }
-  return { message, ref: requestRef(kind, header, whole as Body<KindName>) } as unknown as Incoming<K>
+  return { message, ref: requestRef(kind, header, whole) } as unknown as Incoming<K>
 }

@@ -26,7 +26,7 @@ import { tracePayment, type Trace } from '../fleet/trace.ts'
 import { verifyNetwork, type Verification } from '../fleet/verify.ts'
 
 const QUIESCE_MS = 30_000
-/** The payment whose trace is shown: it crosses both realms. */
+/** The payment whose trace is shown: it crosses both realms, after the restart, since data centers remember only what they routed last. */
 const TRACED_KIND = 'micro, international'
 
 export const register = (program: Command): void => {
@@ -146,7 +146,7 @@ const examine = async (
       onWait: (inFlight) => shown.advance(0, `${inFlight} under way`),
     })
     shown.done(`${sources.length} hosts`)
-    const traced = all.find(({ order, paymentId }) => order.kind === TRACED_KIND && paymentId !== undefined)
+    const traced = all.findLast(({ order, paymentId }) => order.kind === TRACED_KIND && paymentId !== undefined)
     if (traced?.paymentId === undefined)
       throw new CliError('checkFailed', 'no international payment was made, so none can be traced')
     return { verification, figures: await figuresOf(sources), trace: await tracePayment(sources, traced.paymentId) }

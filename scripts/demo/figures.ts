@@ -6,6 +6,7 @@ export type Figures = {
   readonly collections: number
   readonly settledMinor: bigint
   readonly paidOutMinor: bigint
+  /** What debtor banks paid through the settlement bank; a creditor's figure is the same money with the other sign. */
   readonly clearedMinor: bigint
   readonly released: number
 }
@@ -22,7 +23,9 @@ export const figuresOf = async (sources: readonly NodeSource[]): Promise<Figures
       .reduce((a, b) => a + b, 0),
     settledMinor: sum(of('cpp').flatMap(({ pairs }) => pairs.map(({ settledMinor }) => settledMinor))),
     paidOutMinor: sum(of('mpp').flatMap(({ payees }) => payees.map(({ paidMinor }) => paidMinor))),
-    clearedMinor: sum(of('bank').flatMap(({ totals }) => totals.map(({ clearedMinor }) => clearedMinor))),
+    clearedMinor: sum(
+      of('bank').flatMap(({ totals }) => totals.map(({ clearedMinor }) => (clearedMinor > 0n ? clearedMinor : 0n))),
+    ),
     released: of('merchant')
       .flatMap(({ payees }) => payees.map(({ released }) => released))
       .reduce((a, b) => a + b, 0),

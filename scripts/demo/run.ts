@@ -92,7 +92,6 @@ const answerRequest = async (
     payee: order.payee,
     alias,
     amountMinor: String(order.amountMinor),
-    currency: fleet.plan.currency,
   })
   await untilArrived(async () => {
     const requests = await wallet.read<Requests | { readonly requests: Requests }>('requests', {

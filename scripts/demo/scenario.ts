@@ -54,9 +54,9 @@ const macro = (kind: string, customer: string, payee: string, amountMinor: bigin
 })
 
 const shoppers: readonly Order[] = [
-  ...times(60, (i) => micro('micro, local', `hu-c${1 + (i % 10)}`, i % 3 === 0 ? 'kiosk@hu' : 'bakery@hu', i)),
+  ...times(66, (i) => micro('micro, local', `hu-c${1 + (i % 10)}`, i % 3 === 0 ? 'kiosk@hu' : 'bakery@hu', i)),
   ...times(20, (i) => micro('micro, international', `hu-c${1 + (i % 10)}`, i % 2 === 0 ? 'cafe@ro' : 'tram@ro', i)),
-  ...times(20, (i) => micro('micro, international', `ro-c${1 + (i % 10)}`, 'bakery@hu', i)),
+  ...times(24, (i) => micro('micro, international', `ro-c${1 + (i % 10)}`, 'bakery@hu', i)),
   ...times(8, (i) => macro('macro, one bank', `hu-c${1 + i}`, 'bakery@hu', 1_850n)),
   ...times(8, (i) => macro('macro, two banks', `hu-c${1 + i}`, 'kiosk@hu', 1_200n + BigInt(i))),
   ...times(8, (i) => macro('macro, international', `hu-c${1 + i}`, 'cafe@ro', 2_400n)),

@@ -5,12 +5,36 @@ import type { VerifiedChain } from '../../../protocol/credentials.ts'
 import type { FailureCode } from '../../../protocol/failures.ts'
 import type { KindName } from '../../../protocol/kinds.ts'
 import type { Body } from '../../../protocol/kinds.ts'
-import { batchHash, EMPTY_RANGE, appendLeaf, NO_PREVIOUS_BATCH, pairEntryLeaf, rangeRoot, type PairEntry } from '../../../protocol/mountain-range.ts'
+import {
+  batchHash,
+  EMPTY_RANGE,
+  appendLeaf,
+  NO_PREVIOUS_BATCH,
+  pairEntryLeaf,
+  rangeRoot,
+  type PairEntry,
+} from '../../../protocol/mountain-range.ts'
 import type { MandateStatement } from '../../../protocol/statements.ts'
 import type { MerchantChain, Verified } from '../../../protocol/verified.ts'
-import { put, type Context, type Decision, type Incoming, type Message, type Relay, type Write } from '../../runtime/node.ts'
+import {
+  put,
+  type Context,
+  type Decision,
+  type Incoming,
+  type Message,
+  type Relay,
+  type Write,
+} from '../../runtime/node.ts'
 import { keyOf } from '../../runtime/table.ts'
-import { context, incoming, TEST_NOW_MS, testBytes, testId, testLedger, type TestLedger } from '../../runtime/testing.ts'
+import {
+  context,
+  incoming,
+  TEST_NOW_MS,
+  testBytes,
+  testId,
+  testLedger,
+  type TestLedger,
+} from '../../runtime/testing.ts'
 import { mppDefinition } from '../definition.ts'
 import { MPP_POLICY_DEFAULTS, type MppPolicy } from '../policy.ts'
 import { HOSTS, PAYEES, type HostRow, type PayeeRow } from '../state.ts'
@@ -34,7 +58,11 @@ export const POLICY: MppPolicy = {
   payout: { thresholdMinor: { EUR: 1_000n }, maxAgeMs: 30_000, retryMs: 2_000 },
 }
 
-export const hostRow = (host = HOST): HostRow => ({ host, chain: [testBytes('mpp credential'), testBytes(`${host} credential`)], registeredAtMs: NOW })
+export const hostRow = (host = HOST): HostRow => ({
+  host,
+  chain: [testBytes('mpp credential'), testBytes(`${host} credential`)],
+  registeredAtMs: NOW,
+})
 
 export const payeeRow = (parts: Partial<PayeeRow> = {}): PayeeRow => ({
   payee: PAYEE,
@@ -78,7 +106,8 @@ export const MANDATE: MandateStatement = {
 export const definition = mppDefinition({
   chain: [testBytes('mpp credential')],
   readMandate: (bytes) => (toHex(bytes) === toHex(testBytes('mandate')) ? MANDATE : undefined),
-  issuePayee: ({ payee, serial, displayName }) => (displayName === '' ? undefined : testBytes(`credential of ${payee} ${serial}`)),
+  issuePayee: ({ payee, serial, displayName }) =>
+    displayName === '' ? undefined : testBytes(`credential of ${payee} ${serial}`),
   dataCenters: [],
 })
 
@@ -98,6 +127,8 @@ export type World = {
 
 type AnyHandler = (read: TestLedger, event: unknown, context: Context<MppPolicy>) => Decision
 
+const handlers = definition.messages as unknown as Readonly<Record<string, AnyHandler>>
+
 export const world = (writes: readonly Write[] = enrolled()): World => {
   const ledger = testLedger(...writes)
   let events = 0
@@ -107,7 +138,7 @@ export const world = (writes: readonly Write[] = enrolled()): World => {
     policy: POLICY,
     context: () => context({ self: SELF, policy: self.policy, nowMs: self.nowMs, seed: `event ${(events += 1)}` }),
     take: (message) => {
-      const handler = definition.messages[message.message.kind as keyof typeof definition.messages] as AnyHandler
+      const handler = handlers[message.message.kind] as AnyHandler
       const made = handler(ledger, message, self.context())
       ledger.apply(made)
       return made
@@ -129,7 +160,8 @@ export const world = (writes: readonly Write[] = enrolled()): World => {
       ledger.apply(made)
       return made
     },
-    read: (name, args = {}) => (definition.reads[name] as NonNullable<(typeof definition.reads)[string]>)(ledger, args, self.context()),
+    read: (name, args = {}) =>
+      (definition.reads[name] as NonNullable<(typeof definition.reads)[string]>)(ledger, args, self.context()),
   }
   return self
 }
@@ -141,8 +173,9 @@ export const sent = <K extends KindName>(made: Decision, kind: K): readonly (Mes
 /** The body of the only own message of this kind. @throws Error unless there is exactly one */
 export const bodyOf = <K extends KindName>(made: Decision, kind: K): Body<K> => {
   const [first, ...more] = sent(made, kind)
-  if (first === undefined || more.length > 0 || !('body' in first)) throw new Error(`${1 + more.length} messages ${kind}`)
-  return first.body as Body<K>
+  if (first === undefined || more.length > 0 || !('body' in first))
+    throw new Error(`${1 + more.length} messages ${kind}`)
+  return first.body
 }
 
 export const refusalOf = (made: Decision): FailureCode | undefined => made.refuse?.code
@@ -179,7 +212,11 @@ export const trans = (parts: TransParts = {}): Verified<'transaction-details'> =
     },
     {
       from: parts.host ?? HOST,
-      merchant: merchantChain({ payee, ...(parts.mpp === undefined ? {} : { mpp: parts.mpp }), ...(parts.host === undefined ? {} : { host: parts.host }) }),
+      merchant: merchantChain({
+        payee,
+        ...(parts.mpp === undefined ? {} : { mpp: parts.mpp }),
+        ...(parts.host === undefined ? {} : { host: parts.host }),
+      }),
       header: { expiresAtMs: parts.expiresAtMs ?? NOW + 120_000 },
     },
   ).message
@@ -205,14 +242,23 @@ export const notice = (parts: NoticeParts = {}): Incoming<'payment-notice'> => {
     },
     {
       from: cpp,
-      nested: { trans: parts.broken === undefined ? trans(parts) : { ok: false, failure: { code: parts.broken, detail: '' } } },
+      nested: {
+        trans: parts.broken === undefined ? trans(parts) : { ok: false, failure: { code: parts.broken, detail: '' } },
+      },
     },
   )
 }
 
 export const paymentDecision = (
   about: Incoming<'payment-notice'>,
-  parts: { decision?: 'approve' | 'reject'; code?: number; from?: string; txId?: Uint8Array; noticeDigest?: Uint8Array; payee?: string } = {},
+  parts: {
+    decision?: 'approve' | 'reject'
+    code?: number
+    from?: string
+    txId?: Uint8Array
+    noticeDigest?: Uint8Array
+    payee?: string
+  } = {},
 ): Incoming<'payment-decision'> => {
   const { body, nested, digest } = about.message
   const txId = nested.trans.ok ? nested.trans.value.body.txId : testId('no tx')
@@ -247,9 +293,16 @@ const about = ({ message }: Incoming<'payment-notice'>) => {
   return { pnId: message.body.pnId, payee: message.body.payee, txId, amountMinor, currency }
 }
 
-export const delayed = (of: Incoming<'payment-notice'>, parts: EndParts = {}): Incoming<'delayed-transfer-confirmation'> => {
+export const delayed = (
+  of: Incoming<'payment-notice'>,
+  parts: EndParts = {},
+): Incoming<'delayed-transfer-confirmation'> => {
   const { cpp = of.message.sender.id, mpp = SELF.id, pairSeq = 1, ...changed } = parts
-  return incoming('delayed-transfer-confirmation', { ...about(of), confirmedAtMs: NOW, mpp, pairSeq, ...changed }, { from: cpp })
+  return incoming(
+    'delayed-transfer-confirmation',
+    { ...about(of), confirmedAtMs: NOW, mpp, pairSeq, ...changed },
+    { from: cpp },
+  )
 }
 
 export const transfer = (of: Incoming<'payment-notice'>, parts: EndParts = {}): Incoming<'transfer-confirmation'> => {
@@ -259,12 +312,25 @@ export const transfer = (of: Incoming<'payment-notice'>, parts: EndParts = {}): 
 
 export const outcome = (
   of: Incoming<'payment-notice'>,
-  parts: { outcome?: 'refused' | 'rejected' | 'expired' | 'failed'; code?: number; cpp?: string; txId?: Uint8Array; payee?: string } = {},
+  parts: {
+    outcome?: 'refused' | 'rejected' | 'expired' | 'failed'
+    code?: number
+    cpp?: string
+    txId?: Uint8Array
+    payee?: string
+  } = {},
 ): Incoming<'payment-outcome'> => {
   const { pnId, payee, txId } = about(of)
   return incoming(
     'payment-outcome',
-    { pnId, payee: parts.payee ?? payee, txId: parts.txId ?? txId, outcome: parts.outcome ?? 'expired', code: parts.code ?? 6015, decidedAtMs: NOW },
+    {
+      pnId,
+      payee: parts.payee ?? payee,
+      txId: parts.txId ?? txId,
+      outcome: parts.outcome ?? 'expired',
+      code: parts.code ?? 6015,
+      decidedAtMs: NOW,
+    },
     { from: parts.cpp ?? of.message.sender.id },
   )
 }
@@ -286,7 +352,13 @@ export const adjustment = (parts: {
 }
 
 /** A payment up to its DT, booked at `pairSeq`. */
-export const confirmMicro = (on: World, txId: string, pairSeq: number, amountMinor = 120n, parts: NoticeParts = {}): Incoming<'payment-notice'> => {
+export const confirmMicro = (
+  on: World,
+  txId: string,
+  pairSeq: number,
+  amountMinor = 120n,
+  parts: NoticeParts = {},
+): Incoming<'payment-notice'> => {
   const pn = notice({ txId, amountMinor, ...parts })
   on.take(pn)
   on.take(paymentDecision(pn, parts.host === undefined ? {} : { from: parts.host }))
@@ -300,7 +372,12 @@ export const dtEntry = (of: Incoming<'payment-notice'>, pairSeq: number, amountM
 }
 
 export const adjustmentEntry = (pairSeq: number, amountMinor: bigint): PairEntry => ({
-  pairSeq, type: 'adjustment', pnId: null, payee: null, amountMinor, currency: 'EUR',
+  pairSeq,
+  type: 'adjustment',
+  pnId: null,
+  payee: null,
+  amountMinor,
+  currency: 'EUR',
 })
 
 export type BatchParts = {
@@ -317,7 +394,10 @@ export type BatchParts = {
 }
 
 /** The batch a CPP makes of these entries, and what the pair's next batch names as `prevHash`. */
-export const batch = (entries: readonly PairEntry[], parts: BatchParts = {}): { readonly message: Incoming<'settlement-batch'>; readonly hash: Uint8Array } => {
+export const batch = (
+  entries: readonly PairEntry[],
+  parts: BatchParts = {},
+): { readonly message: Incoming<'settlement-batch'>; readonly hash: Uint8Array } => {
   const { cpp = CPP, mpp = SELF.id, seq = 1, prevHash = NO_PREVIOUS_BATCH } = parts
   const body = {
     batchId: testId(parts.batchId ?? `batch ${cpp} ${seq}`),
@@ -341,12 +421,22 @@ export const missingEntries = (
   entries: readonly unknown[],
   parts: { cpp?: string; currency?: Currency } = {},
 ): Incoming<'missing-entries'> =>
-  incoming('missing-entries', { requestId, currency: parts.currency ?? 'EUR' }, { from: parts.cpp ?? CPP, nested: { entries } })
+  incoming(
+    'missing-entries',
+    { requestId, currency: parts.currency ?? 'EUR' },
+    { from: parts.cpp ?? CPP, nested: { entries } },
+  )
 
 export const settlementCredit = (
   batchId: Uint8Array,
   amountMinor: bigint,
-  parts: { noticeId?: string; account?: string; bank?: string; purpose?: 'settlement' | 'payment'; currency?: Currency } = {},
+  parts: {
+    noticeId?: string
+    account?: string
+    bank?: string
+    purpose?: 'settlement' | 'payment'
+    currency?: Currency
+  } = {},
 ): Incoming<'account-notice'> =>
   incoming(
     'account-notice',
@@ -362,8 +452,16 @@ export const settlementCredit = (
     { from: parts.bank ?? BANK },
   )
 
-export const transferAnswer = (orderId: Uint8Array, result: 'booked' | 'refused', parts: { bank?: string; code?: number } = {}): Incoming<'transfer-answer'> =>
-  incoming('transfer-answer', { orderId, result, ...(parts.code === undefined ? {} : { code: parts.code }) }, { role: 'bank', from: parts.bank ?? BANK })
+export const transferAnswer = (
+  orderId: Uint8Array,
+  result: 'booked' | 'refused',
+  parts: { bank?: string; code?: number } = {},
+): Incoming<'transfer-answer'> =>
+  incoming(
+    'transfer-answer',
+    { orderId, result, ...(parts.code === undefined ? {} : { code: parts.code }) },
+    { role: 'bank', from: parts.bank ?? BANK },
+  )
 
 /** Gives a fabricated message the chain it shows. */
 export const showing = <K extends KindName>(message: Incoming<K>, chain: unknown): Incoming<K> =>

@@ -1,0 +1,135 @@
+/**
+ * What is payable to a payee, and paying it out (design §3). Invariant: one payout of a payee runs at a time, its sum is in
+ * `paying` until the bank has answered, and a sum the bank refused is payable again.
+ */
+import { MAX_PAYMENT_MINOR, sumMinor } from '../../protocol/amount.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
+import { bankOf } from '../../protocol/ids.ts'
+import { put, type Deadline } from '../runtime/node.ts'
+import { keyOf } from '../runtime/table.ts'
+import { payeeOf, post, type Books } from './books.ts'
+import { payoutThreshold, type MppPolicy } from './policy.ts'
+import { DEADLINES, ORDERS, outboxKey, PAYOUTS, type OrderRow, type PayeeRow } from './state.ts'
+/** Moves what was settled from accrued to payable, and pays it out when that is due. */
+export const makePayable = (books: Books, payee: string, amountMinor: bigint): void => {
+  const row = payeeOf(books, payee)
+  if (row.accruedMinor < amountMinor) throw new Error(`payee ${payee} has less accrued than was settled`)
+  post(books, `accrued:${payee}`, `payable:${payee}`, amountMinor)
+  books.payees.set(payee, {
+    ...row,
+    accruedMinor: sumMinor(row.accruedMinor, -amountMinor),
+    payableMinor: sumMinor(row.payableMinor, amountMinor),
+  })
+  considerPayout(books, payee)
+}
+
+export const payoutDeadline = (payee: string, atMs: number): Deadline => ({
+  name: DEADLINES.payout,
+  key: keyOf(payee),
+  atMs,
+})
+
+/** Is a payout due? One runs at a time; then the threshold decides, or the age, or that the payee has left. */
+export const isPayoutDue = (row: PayeeRow, policy: MppPolicy, nowMs: number): boolean => {
+  if (row.payoutId !== undefined || row.payableMinor <= 0n || nowMs < (row.retryAtMs ?? 0)) return false
+  return (
+    row.payableMinor >= payoutThreshold(policy, row.currency) ||
+    row.state === 'retired' ||
+    (row.payoutAtMs !== undefined && nowMs >= row.payoutAtMs)
+  )
+}
+
+/** Orders a payout when one is due; else sees to it that the age is watched. */
+export const considerPayout = (books: Books, payee: string): void => {
+  const row = payeeOf(books, payee)
+  const { nowMs, policy } = books.context
+  if (isPayoutDue(row, policy, nowMs) && policy.operatorAccounts[row.currency] !== undefined) orderPayout(books, payee)
+  else if (
+    row.payableMinor > 0n &&
+    (row.payoutAtMs === undefined || (row.payoutAtMs <= nowMs && row.payoutId === undefined))
+  )
+    watchPayout(books, row, Math.max(nowMs + policy.payout.maxAgeMs, row.retryAtMs ?? 0))
+}
+
+const watchPayout = (books: Books, row: PayeeRow, atMs: number): void => {
+  if (row.payoutAtMs !== undefined) books.clear.push(payoutDeadline(row.payee, row.payoutAtMs))
+  books.set.push(payoutDeadline(row.payee, atMs))
+  books.payees.set(row.payee, { ...row, payoutAtMs: atMs })
+}
+
+/** Moves what is payable to `paying` and orders its transfer. @returns the payout's id; undefined without an operator account */
+export const orderPayout = (books: Books, payee: string): Uint8Array | undefined => {
+  const { context } = books
+  const { payoutAtMs, retryAtMs: _, ...row } = payeeOf(books, payee)
+  const debitAccount = context.policy.operatorAccounts[row.currency]
+  if (debitAccount === undefined || row.payoutId !== undefined || row.payableMinor <= 0n) return undefined
+  // A payout's advice names an amount of one payment at most.
+  const amountMinor = row.payableMinor < MAX_PAYMENT_MINOR ? row.payableMinor : MAX_PAYMENT_MINOR
+  const payoutId = context.freshId()
+  const orderId = context.freshId()
+  const { currency, account } = row
+  const bank = bankOf(debitAccount)
+  post(books, `payable:${payee}`, `paying:${payee}`, amountMinor)
+  books.payees.set(payee, {
+    ...row,
+    payableMinor: sumMinor(row.payableMinor, -amountMinor),
+    payingMinor: sumMinor(row.payingMinor, amountMinor),
+    payoutId,
+  })
+  if (payoutAtMs !== undefined) books.clear.push(payoutDeadline(payee, payoutAtMs))
+  books.writes.push(
+    put(PAYOUTS, payoutId, {
+      payoutId,
+      payee,
+      amountMinor,
+      currency,
+      account,
+      orderId,
+      state: 'ordered',
+      orderedAtMs: context.nowMs,
+    }),
+    put<OrderRow>(ORDERS, orderId, { purpose: 'payout', id: payoutId, bank }),
+  )
+  books.sends.push({
+    kind: 'transfer-order',
+    to: bank,
+    body: {
+      orderId,
+      debitAccount,
+      creditAccount: account,
+      amountMinor,
+      currency,
+      reference: { purpose: 'payout', id: payoutId },
+    },
+    delivery: { until: outboxKey('order', orderId) },
+  })
+  return payoutId
+}
+
+/** The bank's answer to a payout: paid, or payable again and tried later. */
+export const finishPayout = (
+  books: Books,
+  payee: string,
+  payoutId: Uint8Array,
+  amountMinor: bigint,
+  paid: boolean,
+): void => {
+  const { payoutId: running, ...row } = payeeOf(books, payee)
+  if (running === undefined || !equalBytes(running, payoutId))
+    throw new Error(`payee ${payee} has no such payout under way`)
+  const { nowMs, policy } = books.context
+  const payingMinor = sumMinor(row.payingMinor, -amountMinor)
+  if (paid) {
+    post(books, `paying:${payee}`, 'bank', amountMinor)
+    books.payees.set(payee, { ...row, payingMinor, paidMinor: sumMinor(row.paidMinor, amountMinor) })
+    considerPayout(books, payee)
+    return
+  }
+  post(books, `paying:${payee}`, `payable:${payee}`, amountMinor)
+  const retryAtMs = nowMs + policy.payout.retryMs
+  watchPayout(
+    books,
+    { ...row, payingMinor, payableMinor: sumMinor(row.payableMinor, amountMinor), retryAtMs },
+    retryAtMs,
+  )
+}
