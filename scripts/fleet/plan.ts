@@ -9,12 +9,7 @@ import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './netwo
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
 /** Started in this order, each wave when the one before serves: a host serves once those of earlier waves know it. */
-export const WAVES: readonly (readonly HostRole[])[] = [
-  ['dc'],
-  ['bank'],
-  ['cpp', 'mpp'],
-  ['merchant', 'customer'],
-]
+export const WAVES: readonly (readonly HostRole[])[] = [['dc'], ['bank'], ['cpp', 'mpp'], ['merchant', 'customer']]
 
 export type HostPlan = {
   readonly id: string
