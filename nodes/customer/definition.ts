@@ -162,7 +162,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     receipted: (read, { kind, key }, context) =>
       kind === 'host-registration' ? decideRegistered(loadRegistration(read, key), context) : decision(),
     deviceSeed: (read, customer) => read.get(deviceSeeds, customer)?.seed,
-    isAddressee: isWalletAddressee,
+    answersTo: isWalletAddressee,
     admissions: ['pay', 'pay-request'],
     policySchema: WalletPolicy,
     policyDefaults: DEFAULT_WALLET_POLICY,

@@ -210,8 +210,7 @@ export const createHost = (deps: HostDeps): Host => {
     opener: createOpener(trust.engine),
     secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
     credentials: { ...credentials, roleOf },
-    isAddressee: (id) =>
-      ownAddresses.has(id) || (definition.isAddressee ?? definition.answersTo)?.(staged, id) === true,
+    isAddressee: (id) => ownAddresses.has(id) || definition.answersTo?.(staged, id) === true,
     outbox,
     composer,
     applier,

@@ -264,9 +264,7 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
     read: Reader,
     customer: string,
   ) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
-  /** Ids beside its own that this host answers to: its customers and their aliases. */
-  readonly isAddressee?: (read: Reader, to: string) => boolean
-  /** Names beside the host's own id that are addressed here: a wallet host's customers. Default: none. */
+  /** Names beside the host's own id that are addressed here: a wallet host's customers and their aliases. Default: none. */
   readonly answersTo?: (read: Reader, id: string) => boolean
   /** 32-byte seeds of device keys that are rows of this ledger: what `signer: { device }` stands for on a wallet host. */
   readonly deviceSeed?: (read: Reader, customer: string) => Uint8Array | undefined

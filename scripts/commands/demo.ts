@@ -169,8 +169,10 @@ const endWithParent = (directory: FleetDirectory): (() => void) => {
   const end = (): void => {
     void stopFleet(directory.root)
       .catch(() => undefined)
-      .finally(() => rm(directory.root, { recursive: true, force: true }))
-      .finally(() => process.exit(130))
+      .then(() => rm(directory.root, { recursive: true, force: true }))
+      .finally(() => {
+        process.exit(130)
+      })
   }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.once(signal, end)
