@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Death } from '../../nodes/runtime/faults.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
 import { fleetDirectory } from '../fleet/directory.ts'
 import { connectHost, type HostClient } from '../fleet/host-client.ts'
@@ -21,8 +22,12 @@ export type FaultFleet = AsyncDisposable & {
   /** A connection for as long as `act` runs. @throws whatever is thrown when the host does not run, or dies meanwhile */
   readonly withHost: <T>(id: string, act: (host: HostClient) => Promise<T>) => Promise<T>
   readonly statusOf: (id: string) => Promise<HostStatus>
-  /** SIGKILL to its process; resolves when the supervisor has seen it end. */
+  /** SIGKILL to its process. */
   readonly kill: (id: string) => Promise<void>
+  /** Lets it die, as by SIGKILL, the `count`th time that it comes to this point of a commit. */
+  readonly dieAt: (id: string, point: Death, count: number) => Promise<void>
+  /** Resolves when the supervisor has seen its process end. */
+  readonly untilDead: (id: string) => Promise<void>
   /** Resolves when it serves, its payees are enrolled and its wallets unlocked again. */
   readonly start: (id: string) => Promise<void>
   /** SIGKILL to the nats-server, and another one on the same port. */
@@ -49,7 +54,8 @@ export const eventually = async (
   }
 }
 
-const DEATH_MS = 15_000
+/** For a host to come to the point where it dies, and for the supervisor to see it. */
+const DEATH_MS = 30_000
 
 /** Starts the network of this text; resolves when everybody is enrolled. */
 export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
@@ -92,23 +98,26 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
     await end()
     throw error
   }
+  const withHost: FaultFleet['withHost'] = async (id, act) => {
+    const host = await connectHost(directory, id)
+    try {
+      return await act(host)
+    } finally {
+      host.close()
+    }
+  }
   return {
     plan: running().plan,
-    withHost: async (id, act) => {
-      const host = await connectHost(directory, id)
-      try {
-        return await act(host)
-      } finally {
-        host.close()
-      }
-    },
+    withHost,
     statusOf,
     kill: async (id) => {
       const { pid } = await statusOf(id)
       if (pid === undefined) throw new Error(`${id} is not running`)
       process.kill(pid, 'SIGKILL')
-      await eventually(`the end of ${id}`, DEATH_MS, async () => (await statusOf(id)).pid === undefined)
     },
+    dieAt: (id, point, count) =>
+      withHost(id, async (host) => void (await host.builtin('fault', { 'die-at': { point, count } }))),
+    untilDead: (id) => eventually(`the end of ${id}`, DEATH_MS, async () => (await statusOf(id)).pid === undefined),
     start: async (id) => void (await running().supervisor('start-host', { id })),
     killBroker: async () => {
       const { natsPid } = await running().supervisor('status')
