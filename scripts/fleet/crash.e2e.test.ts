@@ -3,8 +3,8 @@
  * and started again. Whatever was on its way, every payment ends, and every ledger agrees with the others.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startTestFleet, type TestFleet } from '../testing/test-fleet.ts'
+import { describe, expect, test } from 'vitest'
+import { useTestFleet } from '../testing/test-fleet.ts'
 import { hostOf } from './client.ts'
 import { askFor, newPaymentId, pay, type PayOrder, type PayResult } from './pay.ts'
 
@@ -36,11 +36,7 @@ const IN_FLIGHT = 6
 const BETWEEN_CUTS = 8
 const POLL_MS = 50
 
-let net: TestFleet
-beforeAll(async () => {
-  net = await startTestFleet(NETWORK)
-})
-afterAll(() => net[Symbol.asyncDispose]())
+const net = useTestFleet(NETWORK)
 
 /** Micro and macro, in a realm and across, a crossing of the threshold now and then. */
 const orderOf = (i: number): PayOrder => ({
@@ -82,7 +78,7 @@ const startStream = (): Stream => {
 const orderUntilKnown = async (order: PayOrder, paymentId: string): Promise<PayResult> => {
   for (;;) {
     try {
-      const wallet = await net.fleet.host(hostOf(net.fleet.plan, order.customer))
+      const wallet = await net().fleet.host(hostOf(net().fleet.plan, order.customer))
       const result = await pay(wallet, order, 60_000, paymentId)
       if (result.outcome !== 'undecided') return result
     } catch {
@@ -114,17 +110,22 @@ describe('a network that loses power', () => {
       'hu-wallets-1',
       'ro-reserve',
     ]) {
-      await net.fleet.supervisor('kill-host', { id: victim })
-      await net.fleet.supervisor('start-host', { id: victim })
+      await net().fleet.supervisor('kill-host', { id: victim })
+      await net().fleet.supervisor('start-host', { id: victim })
       await more()
     }
-    await net.fleet.supervisor('restart-nats', { kill: true })
+    await net().fleet.supervisor('restart-nats', { kill: true })
+    await more()
+    // While payments go on being ordered: admissions stop, the network comes to rest, admissions open again.
+    const amid = await net().verifyAtRest()
+    expect(amid.checks.filter(({ ok }) => !ok)).toEqual([])
+    expect(amid.quiet).toBe(true)
     await more()
     const made = await stream.stop()
 
     const ends = new Map<string, number>()
     for (const [paymentId, { customer }] of made) {
-      const result = await askFor(await net.fleet.host(hostOf(net.fleet.plan, customer)), paymentId)
+      const result = await askFor(await net().fleet.host(hostOf(net().fleet.plan, customer)), paymentId)
       const end = result?.outcome ?? 'never made'
       ends.set(end, (ends.get(end) ?? 0) + 1)
     }
@@ -132,7 +133,7 @@ describe('a network that loses power', () => {
     expect([...ends.keys()]).not.toContain('never made')
     expect(ends.get('confirmed') ?? 0).toBeGreaterThan(made.size / 2)
 
-    const { checks, quiet } = await net.verifyAtRest()
+    const { checks, quiet } = await net().verifyAtRest()
     expect(checks.filter(({ ok }) => !ok)).toEqual([])
     expect(quiet).toBe(true)
   }, 240_000)
