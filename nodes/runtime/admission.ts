@@ -8,7 +8,6 @@ import type { KindName } from '../../protocol/kinds.ts'
 /** Starts of payments and enrolments: refused while the host drains, so that what is under way can end. */
 const STARTS: ReadonlySet<KindName> = new Set<KindName>([
   'offer-request',
-  'request-to-pay',
   'payment-request',
   'customer-enrolment',
   'payee-enrolment',
@@ -16,7 +15,7 @@ const STARTS: ReadonlySet<KindName> = new Set<KindName>([
   'fx-quote-request',
 ])
 /** Starts at this host of what has been started elsewhere: refused while it is paused. */
-const STEPS: ReadonlySet<KindName> = new Set<KindName>(['payment-notice', 'hold-order'])
+const STEPS: ReadonlySet<KindName> = new Set<KindName>(['request-to-pay', 'payment-notice', 'hold-order'])
 /** Questions: refused only when the host is full. */
 const QUESTIONS: ReadonlySet<KindName> = new Set<KindName>([
   'order-query',

@@ -22,6 +22,8 @@ export type ControlClient = AsyncDisposable & {
   readonly read: <T = unknown>(name: string, args?: Readonly<Record<string, unknown>>) => Promise<T>
   /** status, metrics, report, payments, trace, policy, set-policy, pause, resume, drain, fault. @throws ControlError */
   readonly builtin: <T = unknown>(name: string, args?: Readonly<Record<string, unknown>>) => Promise<T>
+  /** False once the host has ended the connection. */
+  readonly isOpen: () => boolean
   readonly close: () => void
 }
 
@@ -78,6 +80,7 @@ export const connectControl = async (path: string): Promise<ControlClient> => {
     command: (name, args) => ask('command', name, args),
     read: (name, args) => ask('read', name, args),
     builtin: (name, args) => ask('builtin', name, args),
+    isOpen: () => !ended,
     close,
     [Symbol.asyncDispose]: async () => close(),
   }

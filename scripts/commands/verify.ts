@@ -24,11 +24,16 @@ export const register = (program: Command): void => {
       const directory = fleetDirectory(dir)
       const plan = await readPlan(directory)
       const shown = progress('reading ledgers')
+      // Admissions are resumed before this process goes.
+      const interrupt = new AbortController()
+      for (const name of ['SIGINT', 'SIGTERM'] as const)
+        process.once(name, () => interrupt.abort(new CliError('environment', 'interrupted; admissions are open again')))
       const sources = await openSources(directory, plan)
       try {
         const { ok, quiet, checks } = await verifyNetwork(sources, {
           quiesceMs: quiesce ? Number(timeout) * 1000 : undefined,
           onWait: (inFlight) => shown.advance(0, `${inFlight} under way`),
+          signal: interrupt.signal,
         })
         shown.done(`${sources.length}`)
         output.fact({ ok, quiet, checks }, () => checkLines({ ok, quiet, checks }, { all, output }))

@@ -43,7 +43,6 @@ export const connectHost = async (directory: FleetDirectory, id: string): Promis
   hostClient(id, await connectControl(directory.socket(id)))
 
 const hostClient = (id: string, control: ControlClient): HostClient => {
-  let open = true
   const ask = async <T>(what: string, asked: Promise<T>, timeoutMs: number): Promise<T> => {
     try {
       const value = await within(timeoutMs, `${id} did not answer ${what} within ${timeoutMs / 1000} s`, asked)
@@ -51,13 +50,12 @@ const hostClient = (id: string, control: ControlClient): HostClient => {
       return value
     } catch (error) {
       if (!(error instanceof ControlError)) throw error
-      if (error.code === 'DISCONNECTED') open = false
       throw new HostRefusal(id, what, error.code, error.detail)
     }
   }
   return {
     id,
-    isOpen: () => open,
+    isOpen: control.isOpen,
     command: (name, args, timeoutMs = CALL_TIMEOUT_MS) => ask(name, control.command(name, args), timeoutMs),
     read: (name, args) => ask(name, control.read(name, args), CALL_TIMEOUT_MS),
     builtin: (name, args, timeoutMs = CALL_TIMEOUT_MS) => ask(name, control.builtin(name, args), timeoutMs),

@@ -2,10 +2,10 @@
  * Many micropayments through real processes. What is collected is held against a replay of the rule that shares no code with
  * the node's: per customer, in the order of their payments, one collection of exactly what was owed at each crossing.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { BankReport } from '../../nodes/runtime/reports.ts'
 import { reportFromJson } from '../../nodes/verify/from-json.ts'
-import { startTestFleet, type TestFleet } from '../testing/test-fleet.ts'
+import { useTestFleet } from '../testing/test-fleet.ts'
 import { eachBounded } from './concurrency.ts'
 import { pay, type PayResult } from './pay.ts'
 
@@ -29,11 +29,7 @@ realms:
       - { id: hu-thrifty, bank: hu-kh }
 `
 
-let net: TestFleet
-beforeAll(async () => {
-  net = await startTestFleet(NETWORK)
-})
-afterAll(() => net[Symbol.asyncDispose]())
+const net = useTestFleet(NETWORK)
 
 /** Amounts of a customer: pseudo-random, and the same at each run. */
 const amountsOf = (seed: number, count: number): readonly bigint[] => {
@@ -59,7 +55,7 @@ const replay = (amounts: readonly bigint[]): { readonly collections: readonly bi
 }
 
 const payAll = async (orders: readonly { customer: string; amountMinor: bigint }[], inFlight: number) => {
-  const wallet = await net.fleet.host('hu-wallets-1')
+  const wallet = await net().fleet.host('hu-wallets-1')
   const results: PayResult[] = []
   await eachBounded(orders, inFlight, async (order) => {
     results.push(await pay(wallet, { ...order, payee: 'bakery@hu', currency: 'EUR' }, 60_000))
@@ -70,7 +66,7 @@ const payAll = async (orders: readonly { customer: string; amountMinor: bigint }
 type Entry = { readonly kind: string; readonly amountMinor: string }
 type Customer = { readonly outstandingMinor: string; readonly entries: readonly Entry[]; readonly next?: number }
 const ledgerOf = async (customer: string) => {
-  const cpp = await net.fleet.host('hu-otp')
+  const cpp = await net().fleet.host('hu-otp')
   const collections: bigint[] = []
   let after = 0
   for (;;) {
@@ -84,7 +80,7 @@ const ledgerOf = async (customer: string) => {
 }
 
 const collectionsAtBank = async (): Promise<{ readonly count: number; readonly amountMinor: bigint }> => {
-  const bank = await net.fleet.host('hu-kh')
+  const bank = await net().fleet.host('hu-kh')
   const report = reportFromJson(await bank.builtin('report')) as BankReport
   const orders = report.orders.filter(({ purpose }) => purpose === 'collection')
   return {
@@ -148,7 +144,7 @@ describe('micropayments', () => {
   })
 
   test('leave every ledger in agreement', async () => {
-    const { checks, quiet } = await net.verifyAtRest()
+    const { checks, quiet } = await net().verifyAtRest()
     expect(checks.filter(({ ok }) => !ok)).toEqual([])
     expect(quiet).toBe(true)
   })

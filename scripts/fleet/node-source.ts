@@ -18,6 +18,7 @@ export type NodeSource = {
   readonly standing: () => Promise<Standing>
   /** Takes nothing new on, without waiting for what is under way. Nothing for a ledger. */
   readonly drain: () => Promise<void>
+  /** Undoes `drain`; a host that an operator had stopped before stays as it was. */
   readonly resume: () => Promise<void>
   readonly close: () => Promise<void>
 }

@@ -42,18 +42,29 @@ const openSource = async (directory: FleetDirectory, host: HostPlan): Promise<No
   }
 }
 
-const liveSource = ({ id, role }: HostPlan, client: HostClient): NodeSource => ({
-  id,
-  role,
-  live: true,
-  report: async () => reportFromJson(await client.builtin('report')),
-  payments: () => allPages(role, async (after) => paymentsFromJson(await client.builtin('payments', { after }))),
-  trace: async (query) => (await client.builtin<{ readonly hops: readonly Hop[] }>('trace', query)).hops,
-  standing: async () => {
-    const { seq, inFlight } = await client.builtin<Standing>('status')
-    return { seq, inFlight }
-  },
-  drain: () => client.builtin('drain', { timeoutMs: 0 }),
-  resume: () => client.builtin('resume'),
-  close: async () => client.close(),
-})
+const liveSource = ({ id, role }: HostPlan, client: HostClient): NodeSource => {
+  let drained = false
+  return {
+    id,
+    role,
+    live: true,
+    report: async () => reportFromJson(await client.builtin('report')),
+    payments: () => allPages(role, async (after) => paymentsFromJson(await client.builtin('payments', { after }))),
+    trace: async (query) => (await client.builtin<{ readonly hops: readonly Hop[] }>('trace', query)).hops,
+    standing: async () => {
+      const { seq, inFlight } = await client.builtin<Standing>('status')
+      return { seq, inFlight }
+    },
+    drain: async () => {
+      const { state } = await client.builtin<{ readonly state: string }>('status')
+      if (state === 'paused' || state === 'draining') return
+      drained = true
+      await client.builtin('drain', { timeoutMs: 0 })
+    },
+    resume: async () => {
+      if (drained) await client.builtin('resume')
+      drained = false
+    },
+    close: async () => client.close(),
+  }
+}

@@ -16,6 +16,8 @@ export type VerifyOptions = {
   readonly quiesceMs: number | undefined
   /** While it waits: how much is still under way. */
   readonly onWait?: (inFlight: number) => void
+  /** Ends the waiting; what was stopped is resumed. */
+  readonly signal?: AbortSignal
 }
 
 const HOSTS_AT_ONCE = 8
@@ -24,20 +26,26 @@ const LOOKS = 5
 
 export const verifyNetwork = async (
   sources: readonly NodeSource[],
-  { quiesceMs, onWait = () => undefined }: VerifyOptions,
+  { quiesceMs, onWait = () => undefined, signal }: VerifyOptions,
 ): Promise<Verification> => {
   if (quiesceMs === undefined) return lookQuietly(sources)
   const deadline = performance.now() + quiesceMs
   try {
-    // Who starts payments first, so that nobody is left with one that nobody else may go on with.
-    for (const role of READING_ORDER) await each(sources, (one) => (one.role === role ? one.drain() : undefined))
+    // From the edge inwards: what is under way is let end before those that it needs stop taking anything on.
+    for (const role of READING_ORDER) {
+      const ofRole = sources.filter((source) => source.role === role)
+      signal?.throwIfAborted()
+      await each(ofRole, (one) => one.drain())
+      await untilIdle(ofRole, deadline, onWait, signal)
+    }
     for (;;) {
       const { verification, inFlight } = await look(sources)
       if (verification.quiet) return verification
       if (performance.now() > deadline)
         return { ...verification, ok: false, checks: [notAtRest(inFlight), ...verification.checks] }
       onWait(inFlight)
-      await untilIdle(sources, deadline, onWait)
+      await delay(POLL_MS)
+      await untilIdle(sources, deadline, onWait, signal)
     }
   } finally {
     await each(sources, (one) => one.resume())
@@ -78,12 +86,18 @@ const standingOf = async (
   }
 }
 
-const untilIdle = async (sources: readonly NodeSource[], deadline: number, onWait: (inFlight: number) => void) => {
+const untilIdle = async (
+  sources: readonly NodeSource[],
+  deadline: number,
+  onWait: (inFlight: number) => void,
+  signal: AbortSignal | undefined,
+) => {
   for (;;) {
-    await delay(POLL_MS)
+    signal?.throwIfAborted()
     const { inFlight } = await standingOf(sources)
     if (inFlight === 0 || performance.now() > deadline) return
     onWait(inFlight)
+    await delay(POLL_MS)
   }
 }
 

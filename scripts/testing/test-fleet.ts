@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
 import { projectRoot } from '../cli/paths.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
 import { fleetDirectory } from '../fleet/directory.ts'
@@ -51,6 +52,21 @@ export const startTestFleet = async (network?: string): Promise<TestFleet> => {
   } catch (error) {
     await end()
     throw error
+  }
+}
+
+/** One fleet for all tests of a file: started before the first, ended after the last. */
+export const useTestFleet = (network?: string): (() => TestFleet) => {
+  let started: TestFleet | undefined
+  beforeAll(async () => {
+    started = await startTestFleet(network)
+  })
+  afterAll(async () => {
+    await started?.[Symbol.asyncDispose]()
+  })
+  return () => {
+    if (started === undefined) throw new Error('the fleet is started before the first test')
+    return started
   }
 }
 
