@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isFinalState, type PaymentLine } from '../../nodes/runtime/reports.ts'
 import { paymentsFromJson } from '../../nodes/verify/from-json.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { hostOf } from '../fleet/client.ts'
 import { allPages } from '../fleet/node-source.ts'
-import type { PayOrder } from '../fleet/pay.ts'
+import { newPaymentId, pay, type PayOrder } from '../fleet/pay.ts'
 import type { HostRole } from '../fleet/plan.ts'
 import type { HostStatus } from '../fleet/state.ts'
 import { eventually, startFaultFleet, type FaultFleet } from './fault-fleet.ts'
@@ -30,7 +31,9 @@ realms:
   hu:
     cpps: [{ id: hu-otp, bank: hu-kh }]
     mpps: [{ id: hu-cosmo, bank: hu-kh }]
-    merchants: [{ payee: bakery@hu, bank: hu-kh }]
+    merchants:
+      - { payee: bakery@hu, bank: hu-kh }
+      - { payee: hotel@hu, bank: hu-kh, approval: { rule: silent } }
     customers: [{ pattern: 'hu-c{n}', count: 5, bank: hu-kh, balance: '9000.00' }]
   ro:
     cpps: [{ id: ro-libra, bank: ro-carpat }]
@@ -122,31 +125,50 @@ const toldWrongly = async (made: ReadonlyMap<string, Ordered>): Promise<readonly
 }
 
 type CppPayment = {
-  readonly payment: {
-    readonly state: string
-    readonly expiresAtMs: number
-    readonly postingAtMs?: number
-    readonly decidedAtMs?: number
-  }
+  readonly state: string
+  readonly expiresAtMs: number
+  readonly postingAtMs?: number
+  readonly decidedAtMs?: number
 }
+const cppPayment = ({ cpp, paymentId }: { readonly cpp: string; readonly paymentId: string }): Promise<CppPayment> =>
+  net.withHost(
+    cpp,
+    async (host) => (await host.read<{ readonly payment: CppPayment }>('payment', { paymentId })).payment,
+  )
+
 /**
  * By the CPPs' own rows, payments decided after the later of their expiry and their CPP's return, plus one sweep. What was being
  * posted waits for the bank instead: then only that it was decided.
  */
 const decidedLate = async (
-  made: ReadonlyMap<string, Ordered>,
+  made: Pick<ReadonlySet<string>, 'has'>,
   returnedAtMs: ReadonlyMap<string, number>,
 ): Promise<readonly string[]> => {
   const late: string[] = []
   for (const { prId, cpp } of await linesOf('cpp')) {
     if (cpp === undefined || prId === undefined || !made.has(prId)) continue
-    const { payment } = await net.withHost(cpp, (host) => host.read<CppPayment>('payment', { paymentId: prId }))
-    const { state, expiresAtMs, postingAtMs, decidedAtMs } = payment
+    const { state, expiresAtMs, postingAtMs, decidedAtMs } = await cppPayment({ cpp, paymentId: prId })
     const latest = Math.max(expiresAtMs, returnedAtMs.get(cpp) ?? 0) + LIMITS.sweepEveryMs + STALL_MS
     const inTime = decidedAtMs !== undefined && (postingAtMs !== undefined || decidedAtMs <= latest)
     if (!isFinalState(state) || !inTime) late.push(`${prId} ${state} at ${decidedAtMs}, expiry ${expiresAtMs}`)
   }
   return late
+}
+
+/** Pays a payee that never answers: resolves when the CPP has sent the notice, with what will end at its expiry. */
+const payNobody = async (customer: string, cpp: string) => {
+  const paymentId = newPaymentId()
+  const order: PayOrder = { customer, payee: 'hotel@hu', amountMinor: 50n, currency: 'EUR' }
+  const ended = net.withHost(hostOf(net.plan, customer), (wallet) => pay(wallet, order, RECOVERY_MS, paymentId))
+  // Whoever awaits it hears of it.
+  ended.catch(() => undefined)
+  const payment = { cpp, paymentId }
+  let row: CppPayment | undefined
+  await eventually('the notice', RECOVERY_MS, async () => {
+    row = await cppPayment(payment).catch(() => undefined)
+    return row?.state === 'notified'
+  })
+  return { ...payment, expiresAtMs: (row as CppPayment).expiresAtMs, ended }
 }
 
 /** What must have become of the payments around a fault. */
@@ -158,9 +180,16 @@ const SOUND = { confirmed: 'most', toldWrongly: [], decidedLate: [], failedCheck
  */
 const payThrough = async (fault: () => Promise<ReadonlyMap<string, number>>): Promise<unknown> => {
   const stream = startStream(net, IN_FLIGHT, orderOf)
-  await more(stream)
-  const returnedAtMs = await fault()
-  await more(stream)
+  let returnedAtMs: ReadonlyMap<string, number>
+  try {
+    await more(stream)
+    returnedAtMs = await fault()
+    await more(stream)
+  } catch (error) {
+    // What failed says more than payments that then do not end either.
+    await stream.stop().catch(() => undefined)
+    throw error
+  }
   const made = await stream.stop()
   await untilDecidedEverywhere()
   const confirmed = [...made.values()].filter(({ result }) => result.outcome === 'confirmed').length
@@ -190,7 +219,6 @@ describe('while people pay', () => {
   test.each([
     ['a data center', 'hu-dc-1'],
     ['a bank', 'hu-kh'],
-    ['a CPP', 'hu-otp'],
     ['an MPP', 'hu-cosmo'],
     ['a merchant host', 'hu-shops-1'],
     ['a wallet host', 'hu-wallets-1'],
@@ -202,6 +230,30 @@ describe('while people pay', () => {
       return new Map([[id, Date.now()]])
     })
     expect(examined).toEqual(SOUND)
+  })
+
+  test('a CPP is without power until what it had under way has expired', async () => {
+    const examined = await payThrough(async () => {
+      const [down, lasting] = await Promise.all([payNobody('hu-c1', 'hu-otp'), payNobody('ro-c1', 'ro-libra')])
+      const before = await net.statusOf(down.cpp)
+      await net.kill(down.cpp)
+      await eventually('its expiry', RECOVERY_MS, () => Date.now() > down.expiresAtMs)
+      const backAtMs = Date.now()
+      await comesBack(down.cpp, before)
+      const returnedAtMs = new Map([[down.cpp, Date.now()]])
+
+      for (const one of [down, lasting])
+        expect(await one.ended).toMatchObject({ outcome: 'expired', code: 'NOTICE_EXPIRED' })
+      const ids = new Set([down.paymentId, lasting.paymentId])
+      expect(await decidedLate(ids, returnedAtMs)).toEqual([])
+      expect((await cppPayment(down)).decidedAtMs).toBeGreaterThanOrEqual(backAtMs)
+      return returnedAtMs
+    })
+    expect(examined).toEqual(SOUND)
+    const atHotel = (await Promise.all([linesOf('mpp'), linesOf('merchant')])).flat()
+    expect(atHotel.filter(({ payee }) => payee === 'hu-hotel').map(({ state }) => state)).toEqual(
+      Array.from({ length: 4 }, () => 'expired'),
+    )
   })
 
   // Where a power cut hurts: what is decided is not yet kept, kept and not yet on the disk, on the disk and not yet sent.
