@@ -56,7 +56,13 @@ describe('the same business id with other content', () => {
   const CHANGES = {
     'payment-notice': (body) => ({ ...body, mode: body.mode === 'micro' ? 'macro' : 'micro' }),
     'payment-decision': (body) => ({ ...body, decision: 'reject', code: 6013 }),
-    'countersigned-decision': ({ merchantDecision: _, ...body }) => ({ ...body, decision: 'reject', code: 6013 }),
+    'countersigned-decision': ({ pnId, payee, noticeDigest }) => ({
+      pnId,
+      payee,
+      noticeDigest,
+      decision: 'reject',
+      code: 6013,
+    }),
     'delayed-transfer-confirmation': more,
     'transfer-confirmation': more,
     'payment-outcome': (body) => ({ ...body, outcome: 'failed' }),
@@ -83,7 +89,12 @@ describe('the same business id with other content', () => {
     if (original === undefined) throw new Error(`nobody sent a ${kind}`)
     const { header } = parsed(original.data)
     const change = CHANGES[kind] as (body: Body<KindName>) => Body<KindName>
-    const forged = forge.frame(kind, String(header.from), header.to, change(bodyOf(kind, original.data)))
+    const forged = forge.frame<KindName>(
+      kind,
+      String(header.from),
+      header.to,
+      change(bodyOf<KindName>(kind, original.data)),
+    )
     const host = world.sim.host(original.to).host()
     const before = host.metrics.value('idReused')
     const caused = await nothingChanged(world, () => forge.replay({ ...original, data: forged }))
