@@ -329,6 +329,14 @@ describe('an outcome', () => {
     },
   )
 
+  test('of a macropayment takes nothing from what micropayments have reserved', () => {
+    const on = world()
+    on.take(notice({ txId: 'micro' }))
+    const { pn } = approved(on, 5_000n)
+    on.take(outcome(pn))
+    expect(pair(on)?.reservedMinor).toBe(120n)
+  })
+
   test('before the merchant decided ends the notice and is forwarded until it is receipted', () => {
     const on = world()
     const pn = notice()

@@ -149,6 +149,14 @@ describe('a payment notice', () => {
     expect(row(on)?.cpp).toBe(CPP)
   })
 
+  test('under the id of an outcome of another CPP is refused, and gets no part of it', () => {
+    const on = world()
+    on.take(outcome(notice()))
+    const before = row(on)
+    expect(refusalOf(on.take(notice({ cpp: 'ro-cpp' })))).toBe('ID_REUSED')
+    expect(row(on)).toEqual(before)
+  })
+
   test('overtaken by its outcome gets its invoice and nothing else: no lock, no credit, no relay', () => {
     const on = world()
     const pn = notice()

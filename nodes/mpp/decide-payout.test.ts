@@ -3,13 +3,14 @@ import { MAX_PAYMENT_MINOR } from '../../protocol/amount.ts'
 import { failureNumber } from '../../protocol/failures.ts'
 import { keyOf } from '../runtime/table.ts'
 import { testId } from '../runtime/testing.ts'
-import { PAYEES, PAYOUTS } from './state.ts'
+import { PAIRS, PAYEES, PAYOUTS } from './state.ts'
 import {
   ACCOUNT,
   batch,
   BANK,
   bodyOf,
   confirmMicro,
+  CPP,
   definition,
   dtEntry,
   enrolled,
@@ -26,6 +27,7 @@ import {
   type World,
 } from './testing/fixture.ts'
 
+const hashOfFirst = (on: World) => on.ledger.get(PAIRS, CPP, 'EUR')?.batchHash as Uint8Array
 const payee = (on: World) => on.ledger.get(PAYEES, PAYEE)
 
 /** One payment of each amount, confirmed and settled. @returns what the bank's notice did */
@@ -101,13 +103,16 @@ describe('a payout', () => {
     expect(payee(on)).toMatchObject({ payableMinor: 1_000n, payingMinor: 0n, paidMinor: 0n })
     expect(sent(made, 'payout-advice')).toEqual([])
     // Over the threshold, yet not due: a bank that says no is not asked in a loop.
-    confirmMicro(on, 'more', 3, 10n)
+    const more = batch([dtEntry(confirmMicro(on, 'more', 3, 10n), 3)], { seq: 2, prevHash: hashOfFirst(on) })
+    on.take(more.message)
+    on.take(settlementCredit(more.message.message.body.batchId, 10n))
+    expect(payee(on)).toMatchObject({ payableMinor: 1_010n, payingMinor: 0n })
     on.nowMs += POLICY.payout.retryMs - 1
     on.sweep()
     expect(payee(on)?.payingMinor).toBe(0n)
     on.nowMs += 1
     on.sweep()
-    expect(payee(on)).toMatchObject({ payableMinor: 0n, payingMinor: 1_000n })
+    expect(payee(on)).toMatchObject({ payableMinor: 0n, payingMinor: 1_010n })
     const orders = [...on.ledger.outbox.values()].flatMap((send) =>
       'kind' in send && send.kind === 'transfer-order' ? [send.body.orderId] : [],
     )

@@ -84,6 +84,12 @@ describe('a settlement batch', () => {
       (on) => on.take(batch([], { fromSeq: 1, toSeq: 4 }).message),
     ],
     [
+      'that competes with an unanswered one',
+      'BATCH_OUT_OF_ORDER',
+      { seq: 1, batchId: 'rival' },
+      (on) => on.take(batch([], { fromSeq: 1, toSeq: 4 }).message),
+    ],
+    [
       'that repeats a number',
       'BATCH_CHAIN_BROKEN',
       { seq: 1, batchId: 'again' },
@@ -196,6 +202,36 @@ describe('entries that are lacking', () => {
       fromSeq: 1,
       toSeq: LIMITS.maxMissingEntriesPerMessage,
     })
+  })
+
+  test('are asked for again when an answer brings only some of them', () => {
+    const on = world()
+    const pns = approvedThree(on)
+    const { requestId } = bodyOf(
+      on.take(batch(pns.map((pn, i) => dtEntry(pn, i + 1))).message),
+      'missing-entries-request',
+    )
+    const made = on.take(missingEntries(requestId, [delayed(pns[1] as never, { pairSeq: 2 }).message]))
+    expect(bodyOf(made, 'missing-entries-request')).toMatchObject({ fromSeq: 1, toSeq: 1 })
+    expect(entry(on, 3)).toBeUndefined()
+  })
+
+  test('found missing, then come after all, while others are still asked for, are counted once', () => {
+    const on = world()
+    const run = LIMITS.maxMissingEntriesPerMessage
+    const pn = notice({ txId: 'late', amountMinor: 10n })
+    on.take(pn)
+    on.take(paymentDecision(pn))
+    const { requestId } = bodyOf(
+      on.take(batch([], { fromSeq: 1, toSeq: run + 1, totalMinor: 10n }).message),
+      'missing-entries-request',
+    )
+    const next = bodyOf(on.take(missingEntries(requestId, [])), 'missing-entries-request')
+    expect(next).toMatchObject({ fromSeq: run + 1, toSeq: run + 1 })
+    expect(sent(on.take(delayed(pn, { pairSeq: 1 })), 'settlement-dispute')).toEqual([])
+    const items = bodyOf(on.take(missingEntries(next.requestId, [])), 'settlement-dispute').items
+    expect(items.map(({ code }) => code).filter((code) => code === failureNumber('ENTRY_MISSING'))).toHaveLength(run)
+    expect(payee(on)?.accruedMinor).toBe(10n)
   })
 
   test('that arrive by themselves complete the batch too, and the request is forgotten', () => {
@@ -458,6 +494,8 @@ describe('a negative sum', () => {
     expect(pair(on)?.receivableMinor).toBe(0n)
     expect(rowOf(on, `batch ${CPP} 2`)?.state).toBe('settled')
     expect(on.ledger.outbox.size).toBe(0)
+    on.take(transferAnswer(order.orderId, 'refused'))
+    expect(rowOf(on, `batch ${CPP} 2`)?.state).toBe('settled')
   })
 
   test('that the bank refuses is ordered again, under a new id', () => {
@@ -492,6 +530,14 @@ describe('a negative sum', () => {
     on.sweep()
     expect(rowOf(on, `batch ${CPP} 2`)?.state).toBe('owing')
   })
+})
+
+test('books that do not add up stop the node rather than go on', () => {
+  const on = world()
+  const { message } = batch(three(on))
+  on.take(message)
+  on.ledger.put(PAYEES, keyOf(PAYEE), payeeRow({ accruedMinor: 599n }))
+  expect(() => on.take(settlementCredit(message.message.body.batchId, 600n))).toThrow(/less accrued/)
 })
 
 test('an adjusted payment is payable when the batch with its adjustment is settled', () => {

@@ -29,9 +29,9 @@ export const payoutDeadline = (payee: string, atMs: number): Deadline => ({
   atMs,
 })
 
-/** Is a payout due? One runs at a time; then the threshold decides, or the age, or that the payee has left. */
+/** Is what is payable to be paid out? The threshold decides, or the age, or that the payee has left. */
 export const isPayoutDue = (row: PayeeRow, policy: MppPolicy, nowMs: number): boolean => {
-  if (row.payoutId !== undefined || row.payableMinor <= 0n || nowMs < (row.retryAtMs ?? 0)) return false
+  if (nowMs < (row.retryAtMs ?? 0)) return false
   return (
     row.payableMinor >= payoutThreshold(policy, row.currency) ||
     row.state === 'retired' ||
@@ -39,15 +39,13 @@ export const isPayoutDue = (row: PayeeRow, policy: MppPolicy, nowMs: number): bo
   )
 }
 
-/** Orders a payout when one is due; else sees to it that the age is watched. */
+/** Orders a payout when one is due and can be; else sees to it that the age is watched. */
 export const considerPayout = (books: Books, payee: string): void => {
   const row = payeeOf(books, payee)
   const { nowMs, policy } = books.context
-  if (isPayoutDue(row, policy, nowMs) && policy.operatorAccounts[row.currency] !== undefined) orderPayout(books, payee)
-  else if (
-    row.payableMinor > 0n &&
-    (row.payoutAtMs === undefined || (row.payoutAtMs <= nowMs && row.payoutId === undefined))
-  )
+  if (isPayoutDue(row, policy, nowMs) && orderPayout(books, payee) !== undefined) return
+  const isWatched = row.payoutAtMs !== undefined && (row.payoutAtMs > nowMs || row.payoutId !== undefined)
+  if (row.payableMinor > 0n && !isWatched)
     watchPayout(books, row, Math.max(nowMs + policy.payout.maxAgeMs, row.retryAtMs ?? 0))
 }
 
@@ -57,7 +55,10 @@ const watchPayout = (books: Books, row: PayeeRow, atMs: number): void => {
   books.payees.set(row.payee, { ...row, payoutAtMs: atMs })
 }
 
-/** Moves what is payable to `paying` and orders its transfer. @returns the payout's id; undefined without an operator account */
+/**
+ * Moves what is payable to `paying` and orders its transfer. @returns the payout's id; undefined when nothing is payable, one is
+ * under way, or this MPP has no account in the currency
+ */
 export const orderPayout = (books: Books, payee: string): Uint8Array | undefined => {
   const { context } = books
   const { payoutAtMs, retryAtMs: _, ...row } = payeeOf(books, payee)

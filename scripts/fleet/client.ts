@@ -20,7 +20,7 @@ export type Fleet = {
   readonly plan: Plan
   /** @throws CliError when the fleet is gone, or says why it can not */
   readonly supervisor: (name: SupervisorCommand, args?: Readonly<Record<string, unknown>>) => Promise<FleetStatus>
-  /** A connection to a host, kept until `close`. @throws CliError when it does not run */
+  /** A connection to a host, kept until `close`, made anew when the host was started again. @throws CliError when it does not run */
   readonly host: (id: string) => Promise<HostClient>
   /** The PIN of a customer whom the fleet made; undefined for others. */
   readonly pin: (customer: string) => Promise<string | undefined>
@@ -56,7 +56,6 @@ export const openFleet = async (dir: string): Promise<Fleet> => {
     try {
       return await connectHost(directory, id)
     } catch (error) {
-      hosts.delete(id)
       if (!isGone(error)) throw error
       throw new CliError('environment', `${id} is not running; start it with \`semops restart ${id}\``)
     }
@@ -66,7 +65,12 @@ export const openFleet = async (dir: string): Promise<Fleet> => {
     plan,
     supervisor: (name, args) => askSupervisor(supervisor, name, args),
     host: (id) => {
-      const open = hosts.get(id) ?? connected(id)
+      // One after the other, so that two who find a connection broken make one new one.
+      const before = hosts.get(id) ?? Promise.resolve(undefined)
+      const open = before.then(
+        (client) => (client?.isOpen() === true ? client : connected(id)),
+        () => connected(id),
+      )
       hosts.set(id, open)
       return open
     },

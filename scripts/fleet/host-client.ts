@@ -29,6 +29,8 @@ export type HostClient = {
   readonly read: <T = unknown>(name: string, args?: Args) => Promise<T>
   /** What every host answers: status, report, trace, pause, drain, fault… @throws HostRefusal, TimeLimitError */
   readonly builtin: <T = unknown>(name: string, args?: Args, timeoutMs?: number) => Promise<T>
+  /** False once the host has closed the connection: it ended. */
+  readonly isOpen: () => boolean
   readonly close: () => void
 }
 
@@ -41,18 +43,21 @@ export const connectHost = async (directory: FleetDirectory, id: string): Promis
   hostClient(id, await connectControl(directory.socket(id)))
 
 const hostClient = (id: string, control: ControlClient): HostClient => {
+  let open = true
   const ask = async <T>(what: string, asked: Promise<T>, timeoutMs: number): Promise<T> => {
     try {
       const value = await within(timeoutMs, `${id} did not answer ${what} within ${timeoutMs / 1000} s`, asked)
       if (isRefused(value)) throw new HostRefusal(id, what, value.code, value.detail ?? '')
       return value
     } catch (error) {
-      if (error instanceof ControlError) throw new HostRefusal(id, what, error.code, error.detail)
-      throw error
+      if (!(error instanceof ControlError)) throw error
+      if (error.code === 'DISCONNECTED') open = false
+      throw new HostRefusal(id, what, error.code, error.detail)
     }
   }
   return {
     id,
+    isOpen: () => open,
     command: (name, args, timeoutMs = CALL_TIMEOUT_MS) => ask(name, control.command(name, args), timeoutMs),
     read: (name, args) => ask(name, control.read(name, args), CALL_TIMEOUT_MS),
     builtin: (name, args, timeoutMs = CALL_TIMEOUT_MS) => ask(name, control.builtin(name, args), timeoutMs),

@@ -21,18 +21,18 @@ export const parseLogLine = (text: string, host: string): LogLine | undefined =>
       time,
       level,
       msg,
-      host: from,
       role: _role,
       pid: _pid,
       hostname: _hostname,
       ...fields
     } = JSON.parse(text) as Record<string, unknown>
+    if (fields['host'] === host) delete fields['host']
     // The line with which a host says that it is ready is for its supervisor.
     if (fields['type'] === 'ready') return undefined
     return {
       timeMs: typeof time === 'number' ? time : 0,
       level: typeof level === 'number' ? level : 50,
-      host: typeof from === 'string' ? from : host,
+      host,
       message: typeof msg === 'string' ? msg : '',
       fields,
     }

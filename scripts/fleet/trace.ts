@@ -45,6 +45,7 @@ const ask = async (sources: readonly NodeSource[], query: TraceQuery): Promise<r
  */
 export const tracePayment = async (sources: readonly NodeSource[], id: string): Promise<Trace> => {
   const first = await ask(sources, { ids: [id], fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+  if (first.length === 0) return NOTHING
   const holders = new Set(first.map(({ node }) => node))
   const lines = (
     await mapBounded(
@@ -74,6 +75,17 @@ export const tracePayment = async (sources: readonly NodeSource[], id: string): 
     state: of('state'),
     hops: hops.toSorted((a, b) => a.atMs - b.atMs).map(shownHop),
   }
+}
+
+const NOTHING: Trace = {
+  paymentId: undefined,
+  pnId: undefined,
+  txId: undefined,
+  payee: undefined,
+  amountMinor: undefined,
+  currency: undefined,
+  state: undefined,
+  hops: [],
 }
 
 /** Lines of the payment with this id, the CPP's first: it alone bears all ids. */

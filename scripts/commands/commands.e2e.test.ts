@@ -1,0 +1,207 @@
+/** The commands as people and scripts run them, each in a process of its own, on the default network. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exitCode } from '../exit-codes.ts'
+import { fleetDirectory, readJson } from '../fleet/directory.ts'
+import type { Trace } from '../fleet/trace.ts'
+import { semops as run, type CommandEnd } from '../testing/test-fleet.ts'
+
+let dir: string
+const semops = (...words: readonly string[]): Promise<CommandEnd> => run(['--dir', dir, ...words])
+const json = ({ out }: CommandEnd): unknown => JSON.parse(out)
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'semops-commands-'))
+})
+afterAll(async () => {
+  await semops('down')
+  await rm(dir, { recursive: true, force: true })
+})
+
+type Paid = {
+  readonly paymentId: string
+  readonly outcome: string
+  readonly confirmation?: string
+  readonly amountMinor: string
+  readonly currency: string
+  readonly code?: string
+  readonly ms: number
+}
+const pay = (customer: string, to: string, amount: string, ...more: readonly string[]) =>
+  semops('pay', '--customer', customer, '--to', to, '--amount', amount, '--json', ...more)
+type Status = {
+  readonly nodes: readonly {
+    readonly id: string
+    readonly role: string
+    readonly state: string
+    readonly host: string
+  }[]
+  readonly hosts: readonly {
+    readonly id: string
+    readonly state: string
+    readonly restarts: number
+    readonly customers?: readonly string[]
+    readonly merchants?: readonly string[]
+  }[]
+}
+
+describe('without a network', () => {
+  test.each([
+    ['status'],
+    ['pay', '--customer', 'hu-anna', '--to', 'bakery@hu', '--amount', '1.20'],
+    ['verify'],
+    ['down'],
+    ['logs'],
+  ])('%s says in one line what to do', async (...words) => {
+    const end = await semops(...words)
+    expect(end.code).toBe(exitCode('environment'))
+    expect(end.out).toBe('')
+    expect(end.error.trimEnd().split('\n').at(-1)).toMatch(/semops up/)
+  })
+
+  test('up refuses a wrong file with its line, and starts nothing', async () => {
+    const file = join(dir, 'wrong.yaml')
+    await writeFile(file, 'network: wrong\ncurrency: EUR\ncolour: red\nbanks: [{ id: hu-kh }]\nrealms: {}\n')
+    const end = await semops('up', file)
+    expect(end).toMatchObject({ code: exitCode('usage'), out: '' })
+    expect(end.error).toBe(`semops: ${file}:3: colour: no such setting\n`)
+  })
+})
+
+describe('a network in the background', () => {
+  test('up prints exactly one fact', async () => {
+    const end = await semops('up', '--detach', '--json')
+    expect(end.code).toBe(0)
+    expect(end.out).toMatch(/^\{"state":"ready","nodes":60,"readyMs":\d+\}\n$/)
+  })
+
+  test('up a second time says that it runs', async () => {
+    const end = await semops('up', '--detach')
+    expect(end.code).toBe(exitCode('environment'))
+    expect(end.error).toMatch(/runs already/)
+  })
+
+  test('status lists every node, and what each host carries', async () => {
+    const { nodes, hosts } = json(await semops('status', '--json')) as Status
+    expect(nodes).toHaveLength(60)
+    expect(new Set(nodes.map(({ state }) => state))).toEqual(new Set(['ready']))
+    expect(new Set(nodes.map(({ role }) => role))).toEqual(
+      new Set(['dc', 'cpp', 'mpp', 'bank', 'merchant', 'customer']),
+    )
+    const wallets = hosts.find(({ id }) => id === 'hu-wallets-1')
+    expect(wallets?.customers).toHaveLength(20)
+    expect(hosts.find(({ id }) => id === 'hu-shops-1')?.merchants).toContain('bakery@hu')
+    expect(nodes.find(({ id }) => id === 'bakery@hu')?.host).toBe('hu-shops-1')
+    expect((await semops('status')).out).toMatch(/60 of 60 nodes ready/)
+  })
+
+  test('pay prints what became of the payment; its exit code is the outcome', async () => {
+    // The payee that never answers takes its time: the others pay meanwhile.
+    const silent = pay('ro-c2', 'hotel@ro', '2.00')
+    const late = pay('ro-c3', 'hotel@ro', '2.00', '--timeout', '1')
+    const micro = await pay('hu-anna', 'bakery@hu', '1.20')
+    expect(micro.code).toBe(0)
+    expect(json(micro)).toMatchObject({ outcome: 'confirmed', confirmation: 'DT', amountMinor: '120', currency: 'EUR' })
+    const macro = await pay('hu-anna', 'cafe@ro', '12.00')
+    expect(json(macro)).toMatchObject({ outcome: 'confirmed', confirmation: 'T', amountMinor: '1200' })
+    const rejected = await pay('ro-c1', 'museum@ro', '2.00')
+    expect(rejected.code).toBe(exitCode('rejected'))
+    expect(json(rejected)).toMatchObject({ outcome: 'rejected', code: 'REJECTED_BY_PAYEE' })
+    const unknown = await pay('hu-c1', 'nobody@hu', '2.00')
+    expect(unknown.code).toBe(exitCode('refused'))
+    expect((await late).code).toBe(exitCode('undecided'))
+    expect(json(await late)).toMatchObject({ outcome: 'undecided' })
+    expect((await silent).code).toBe(exitCode('expired'))
+    expect(json(await silent)).toMatchObject({ outcome: 'expired', code: 'NOTICE_EXPIRED' })
+  })
+
+  test.each([
+    ['0', 'zero or negative'],
+    ['-1.20', 'zero or negative'],
+    ['1.205', 'too many decimals'],
+    ['1e3', 'not a decimal number'],
+    ['1,20', 'not a decimal number'],
+    ['1000000000.01', 'over the limit'],
+  ])('pay --amount %s is a wrong argument', async (amount, problem) => {
+    const end = await semops('pay', '--customer', 'hu-anna', '--to', 'bakery@hu', `--amount=${amount}`)
+    expect(end).toMatchObject({ code: exitCode('usage'), out: '' })
+    expect(end.error).toContain(problem)
+  })
+
+  test('a wrong PIN is refused, the right one from a file pays', async () => {
+    const pins = await readJson<Record<string, string>>(fleetDirectory(dir).pinsFile)
+    const right = pins?.['hu-c5'] ?? ''
+    const wrong = right === '0000' ? '1111' : '0000'
+    const words = ['--dir', dir, 'pay', '--customer', 'hu-c5', '--to', 'bakery@hu', '--amount', '0.35', '--json']
+    const refused = await run(words, { SEMOPS_PIN: wrong })
+    expect(refused.code).toBe(exitCode('refused'))
+    expect(json(refused)).toMatchObject({ outcome: 'refused', code: 'WRONG_PIN' })
+    const file = join(dir, 'pin')
+    await writeFile(file, `${right}\n`)
+    expect((await run([...words, '--pin-file', file])).code).toBe(0)
+    for (const { out, error } of [refused]) expect(out + error).not.toContain(wrong)
+  })
+
+  test('trace shows every hop, data centers included', async () => {
+    const { paymentId } = json(await pay('ro-c4', 'bakery@hu', '0.80')) as Paid
+    const trace = json(await semops('trace', paymentId, '--json')) as Trace
+    expect(trace.state).toBe('confirmed')
+    // A notice that was sent again passes again.
+    const path = new Set(trace.hops.filter(({ kind }) => kind === 'payment-notice').map(({ node }) => node))
+    expect([...path]).toEqual(['ro-dc-1', 'hu-dc-1', 'hu-cosmo', 'hu-shops-1'])
+    const nodes = new Set(trace.hops.map(({ node }) => node))
+    for (const node of ['ro-wallets-1', 'ro-libra', 'hu-shops-1']) expect(nodes).toContain(node)
+    const times = trace.hops.map(({ atMs }) => atMs)
+    expect(times).toEqual(times.toSorted((a, b) => a - b))
+    const byNotice = json(await semops('trace', String(trace.pnId), '--json')) as Trace
+    expect(byNotice).toMatchObject({ paymentId, pnId: trace.pnId, txId: trace.txId })
+    expect(byNotice.hops.length).toBeGreaterThanOrEqual(trace.hops.length)
+    expect((await semops('trace', 'f'.repeat(32))).code).toBe(exitCode('usage'))
+  })
+
+  test('kill and restart change one host', async () => {
+    expect(json(await semops('kill', 'bakery@hu', '--json'))).toMatchObject({ id: 'hu-shops-1', state: 'stopped' })
+    const { nodes } = json(await semops('status', '--json')) as Status
+    expect(nodes.find(({ id }) => id === 'kiosk@hu')?.state).toBe('stopped')
+    expect(json(await semops('restart', 'hu-shops-1', '--json'))).toMatchObject({ state: 'ready' })
+    expect((await pay('hu-c6', 'bakery@hu', '1.20')).code).toBe(0)
+    const { hosts } = json(await semops('status', '--json')) as Status
+    expect(hosts.find(({ id }) => id === 'hu-shops-1')?.restarts).toBe(1)
+  })
+
+  test('logs are lines of all hosts, in the order of time', async () => {
+    const lines = (await semops('logs', '--json', '-n', '200', 'hu-otp', 'hu-cosmo')).out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { timeMs: number; host: string })
+    expect(new Set(lines.map(({ host }) => host))).toEqual(new Set(['hu-otp', 'hu-cosmo']))
+    const times = lines.map(({ timeMs }) => timeMs)
+    expect(times).toEqual(times.toSorted((a, b) => a - b))
+  })
+
+  type Verified = {
+    readonly ok: boolean
+    readonly quiet: boolean
+    readonly checks: readonly { name: string; ok: boolean; left: string; right: string }[]
+  }
+  const broken = ({ checks }: Verified) => checks.filter(({ ok }) => !ok)
+
+  test('verify holds at rest, on the stopped network too, and up goes on where down ended', async () => {
+    const running = await semops('verify', '--quiesce', '--json')
+    expect(broken(json(running) as Verified)).toEqual([])
+    expect(json(running) as Verified).toMatchObject({ ok: true, quiet: true })
+    expect(running.code).toBe(0)
+
+    expect(json(await semops('down', '--json'))).toMatchObject({ state: 'stopped', hosts: 14 })
+    const stopped = json(await semops('verify', '--json')) as Verified
+    expect(broken(stopped)).toEqual([])
+    expect(stopped.checks.length).toBeGreaterThan(100)
+
+    expect((await semops('up', '--detach', '--json')).code).toBe(0)
+    expect((await pay('hu-anna', 'bakery@hu', '1.20')).code).toBe(0)
+    expect(json(await semops('verify', '--quiesce', '--json')) as Verified).toMatchObject({ ok: true, quiet: true })
+    expect((await semops('down')).code).toBe(0)
+  })
+})
