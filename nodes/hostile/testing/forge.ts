@@ -4,6 +4,7 @@ import { decodeBody, encodeBody } from '../../../protocol/codec.ts'
 import { createSealer, makeCarrier } from '../../../protocol/confidential.ts'
 import { makeContent } from '../../../protocol/envelope.ts'
 import { ENVELOPE_VERSION, type Header } from '../../../protocol/header.ts'
+import { failureCode } from '../../../protocol/failures.ts'
 import { realmOf } from '../../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../../protocol/keys.ts'
 import { kindRow, type Body, type KindName } from '../../../protocol/kinds.ts'
@@ -57,7 +58,7 @@ export const forgery = (world: World, seed: string) => {
   })
   const keyOfHost = (host: string): SigningKey => sim.host(host).identity.signing
 
-  /** A frame of the host `from`, over any bytes. */
+  /** A frame of the host `from`, over any bytes. `extra` may break the header's own rules. */
   const raw = (kind: KindName, from: string, to: string, bodyBytes: Uint8Array, extra?: Partial<Header>): Uint8Array =>
     sealOne(makeContent(header(kind, from, to, extra), bodyBytes), keyOfHost(from))
   const frame = <K extends KindName>(
@@ -69,9 +70,9 @@ export const forgery = (world: World, seed: string) => {
   ): Uint8Array => raw(kind, from, to, encodeBody(kind, body), extra)
 
   const device = (customer: string): SigningKey => {
-    const seed = sim.host(HOSTS.customer).host().read.get(deviceSeeds, customer)?.seed
-    if (seed === undefined) throw new Error(`${customer} has no device`)
-    return signingKeyFromSeed(sim.engine, seed)
+    const row = sim.host(HOSTS.customer).host().read.get(deviceSeeds, customer)
+    if (row === undefined) throw new Error(`${customer} has no device`)
+    return signingKeyFromSeed(sim.engine, row.seed)
   }
   /** A carrier of `host` around a frame, encrypted to the host `to`. */
   const carry = (kind: KindName, host: string, to: string, innerFrame: Uint8Array): Uint8Array => {
@@ -109,7 +110,6 @@ export const forgery = (world: World, seed: string) => {
   }
   return {
     id,
-    header,
     raw,
     frame,
     carry,
@@ -140,6 +140,12 @@ export const forgery = (world: World, seed: string) => {
   }
 }
 export type Forgery = ReturnType<typeof forgery>
+
+/** The codes of the refusals that this host has sent. */
+export const refusalsOf = (sent: readonly Sent[], host: string): readonly string[] =>
+  sent
+    .filter((one) => one.from === host && kindOf(one) === 'refusal')
+    .map(({ data }) => failureCode(bodyOf('refusal', data).code) ?? '')
 
 /** The frame with one bit of the byte at `at` flipped. */
 export const flipped = (frame: Uint8Array, at: number): Uint8Array => {

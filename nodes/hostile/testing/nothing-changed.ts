@@ -76,3 +76,11 @@ export const nothingChanged = async (
 /** The codes that this host logged. */
 export const codesAt = ({ lines }: Pick<Caused, 'lines'>, host: string): readonly string[] =>
   lines.filter((line) => line.host === host).map(({ code }) => code)
+
+/** For what goes through the whole network and is remembered in many rows: every report is as it was, so no sum has changed. */
+export const noMoneyMoved = async (world: World, act: () => Promise<void>): Promise<void> => {
+  await world.sim.run()
+  const before = pictureOf(world).reports
+  await act()
+  expect(pictureOf(world).reports).toEqual(before)
+}
