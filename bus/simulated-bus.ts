@@ -78,6 +78,11 @@ export type SimulatedNetwork = {
    * @throws Error past `limit` deliveries: nodes that answer each other without end.
    */
   pump(limit?: number): number
+  /**
+   * Puts a message on the wire past every login and its permissions, as `from`: what reaches a host when a broker's rules fail.
+   * @throws TypeError for a subject with wildcards
+   */
+  inject(from: string, subject: string, data: Uint8Array): void
   /** Cuts the connection of every bus of this login, or of all: their publishes are refused, what comes for them is lost. */
   disconnect(name?: string): void
   /** Their subscriptions stand again at once. */
@@ -408,6 +413,10 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       let count = 0
       while (deliverNext() !== undefined) if (++count > limit) throw new Error(`more than ${limit} deliveries`)
       return count
+    },
+    inject(from, subject, data) {
+      checkLiteralSubject(subject)
+      send(from, subject, data)
     },
     disconnect: (name) => each(name, (member) => member.cut()),
     reconnect: (name) => each(name, (member) => member.restore()),

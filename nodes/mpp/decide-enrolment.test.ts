@@ -167,6 +167,18 @@ describe('a payee enrolment', () => {
       world(enrolled(payeeRow({ currency: 'USD' }))),
     ],
     ['with no mandate', 'MANDATE_INVALID', enrolment({ mandate: testBytes('bad') }), onlyHost()],
+    [
+      'with a mandate for another operator',
+      'MANDATE_INVALID',
+      enrolment({ mandate: testBytes('mandate of another operator') }),
+      onlyHost(),
+    ],
+    [
+      'with a mandate in another currency',
+      'MANDATE_INVALID',
+      enrolment({ mandate: testBytes('mandate in another currency') }),
+      onlyHost(),
+    ],
     ['with a mandate for another account', 'MANDATE_INVALID', enrolment({ account: 'ro-bank:other' }), onlyHost()],
   ]
   test.each(rows)('%s is refused with %s and changes nothing', (_, code, message, on) => {

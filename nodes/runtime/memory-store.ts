@@ -13,6 +13,8 @@ export type MemoryStore = Store & {
   readonly crash: () => MemoryStore
   /** The next commit rejects, once. */
   readonly failNextCommit: () => void
+  /** Every committed row, in order: table, key and the value itself, which the store replaces and never changes. */
+  readonly rows: () => Iterable<{ readonly table: string; readonly key: string; readonly value: Uint8Array }>
 }
 
 type Undo = { readonly key: string; readonly value: Uint8Array | undefined }
@@ -88,6 +90,12 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
     },
     failNextCommit: () => {
       failing = true
+    },
+    rows: function* () {
+      for (const [name, value] of rows.range({})) {
+        const end = name.indexOf('\0')
+        yield { table: name.slice(0, end), key: name.slice(end + 1), value }
+      }
     },
   }
 }

@@ -42,6 +42,8 @@ export type SimSpec = {
   readonly policy?: unknown
   readonly durability?: 'flushed' | 'committed'
   readonly maxAdmissions?: number
+  /** 32 bytes that its message key is made of. Default: from the network's seed and its id. */
+  readonly signingSeed?: Uint8Array
 } & (
   | { readonly role: ProcessorRole; readonly operatorId?: string }
   /** `certifiedBy`: ids of CPPs or MPPs added before. */
@@ -74,7 +76,13 @@ export type SimIdentity = {
 export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>
 
 export const createSimNetwork = (
-  options: { readonly seed?: string; readonly log?: (host: string) => Log; readonly onSend?: OnSend } = {},
+  options: {
+    readonly seed?: string
+    readonly log?: (host: string) => Log
+    readonly onSend?: OnSend
+    /** Of every credential. Default: a year before and after the start. */
+    readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
+  } = {},
 ) => {
   const { seed = 'sim' } = options
   const engine = loadEngine()
@@ -84,11 +92,16 @@ export const createSimNetwork = (
   let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
   const network = createSimulatedNetwork({ now: () => time, onSend: (message) => onSend(message) })
   const hosts = new Map<string, SimHost>()
-  const validity = { notBeforeMs: SIM_START_MS - YEAR_MS, notAfterMs: SIM_START_MS + YEAR_MS, serial: 1 }
+  const validity = {
+    notBeforeMs: SIM_START_MS - YEAR_MS,
+    notAfterMs: SIM_START_MS + YEAR_MS,
+    ...options.validity,
+    serial: 1,
+  }
 
   const identify = (spec: SimSpec): SimIdentity => {
     const { id, role } = spec
-    const signing = signingKeyFromSeed(engine, hash(utf8(`${seed} ${id} signing`)))
+    const signing = signingKeyFromSeed(engine, spec.signingSeed ?? hash(utf8(`${seed} ${id} signing`)))
     const secretKey = hash(utf8(`${seed} ${id} sealing`))
     const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
     const common = {

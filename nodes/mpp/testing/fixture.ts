@@ -103,9 +103,15 @@ export const MANDATE: MandateStatement = {
   serial: 1,
 }
 
+const MANDATES = [
+  { name: 'mandate', mandate: MANDATE },
+  { name: 'mandate of another operator', mandate: { ...MANDATE, operatorId: 'hu-other' } },
+  { name: 'mandate in another currency', mandate: { ...MANDATE, currency: 'USD' as const } },
+]
+
 export const definition = mppDefinition({
   chain: [testBytes('mpp credential')],
-  readMandate: (bytes) => (toHex(bytes) === toHex(testBytes('mandate')) ? MANDATE : undefined),
+  readMandate: (bytes) => MANDATES.find(({ name }) => toHex(testBytes(name)) === toHex(bytes))?.mandate,
   issuePayee: ({ payee, serial, displayName }) =>
     displayName === '' ? undefined : testBytes(`credential of ${payee} ${serial}`),
   dataCenters: [],

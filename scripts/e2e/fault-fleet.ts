@@ -1,0 +1,132 @@
+/**
+ * A fleet that faults are done to: its directory outlives its supervisor, so that it can go down and come up again, and every
+ * question opens a connection of its own, since the host that was asked last may have died meanwhile.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Death } from '../../nodes/runtime/faults.ts'
+import { openFleet, type Fleet } from '../fleet/client.ts'
+import { fleetDirectory } from '../fleet/directory.ts'
+import { connectHost, type HostClient } from '../fleet/host-client.ts'
+import { launch, prepareNetwork, type Launched } from '../fleet/launch.ts'
+import type { Plan } from '../fleet/plan.ts'
+import type { HostStatus } from '../fleet/state.ts'
+import { stopFleet } from '../fleet/stop.ts'
+import type { Verification } from '../fleet/verify.ts'
+import { verifyAtRest } from '../testing/test-fleet.ts'
+
+export type FaultFleet = AsyncDisposable & {
+  readonly plan: Plan
+  /** A connection for as long as `act` runs. @throws whatever is thrown when the host does not run, or dies meanwhile */
+  readonly withHost: <T>(id: string, act: (host: HostClient) => Promise<T>) => Promise<T>
+  readonly statusOf: (id: string) => Promise<HostStatus>
+  /** SIGKILL to its process. */
+  readonly kill: (id: string) => Promise<void>
+  /** Lets it die, as by SIGKILL, the `count`th time that it comes to this point of a commit. */
+  readonly dieAt: (id: string, point: Death, count: number) => Promise<void>
+  /** Resolves when the supervisor has seen its process end. */
+  readonly untilDead: (id: string) => Promise<void>
+  /** Resolves when it serves, its payees are enrolled and its wallets unlocked again. */
+  readonly start: (id: string) => Promise<void>
+  /** SIGKILL to the nats-server, and another one on the same port. */
+  readonly killBroker: () => Promise<void>
+  readonly up: () => Promise<void>
+  readonly down: () => Promise<void>
+  /** Stops admissions, waits for rest, holds every ledger against the others. */
+  readonly verify: () => Promise<Verification>
+}
+
+const POLL_MS = 25
+
+/** Resolves when it holds. @throws Error saying `what` did not come, with what was seen last, when `ms` have passed */
+export const eventually = async (
+  what: string,
+  ms: number,
+  holds: () => Promise<boolean> | boolean,
+  seen: () => string = () => '',
+): Promise<void> => {
+  const deadline = performance.now() + ms
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${ms / 1000} s ${seen()}`)
+    await delay(POLL_MS)
+  }
+}
+
+/** For a host to come to the point where it dies, and for the supervisor to see it. */
+const DEATH_MS = 30_000
+
+/** Starts the network of this text; resolves when everybody is enrolled. */
+export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
+  const dir = await mkdtemp(join(tmpdir(), 'semops-faults-'))
+  const directory = fleetDirectory(dir)
+  let launched: Launched | undefined
+  let fleet: Fleet | undefined
+  const up = async (): Promise<void> => {
+    launched = launch(directory, { detach: false, onMessage: () => undefined })
+    await launched.ready
+    fleet = await openFleet(dir)
+  }
+  const down = async (): Promise<void> => {
+    fleet?.close()
+    fleet = undefined
+    await stopFleet(dir)
+    await launched?.ended
+    launched = undefined
+  }
+  const end = async (): Promise<void> => {
+    if (launched !== undefined) await down().catch(() => undefined)
+    await rm(dir, { recursive: true, force: true })
+  }
+  const running = (): Fleet => {
+    if (fleet === undefined) throw new Error('the network is down')
+    return fleet
+  }
+  const statusOf = async (id: string): Promise<HostStatus> => {
+    const { hosts } = await running().supervisor('status')
+    const found = hosts.find((host) => host.id === id)
+    if (found === undefined) throw new Error(`no host ${id}`)
+    return found
+  }
+  try {
+    const file = join(dir, 'given.yaml')
+    await writeFile(file, network)
+    await prepareNetwork(directory, file)
+    await up()
+  } catch (error) {
+    await end()
+    throw error
+  }
+  const withHost: FaultFleet['withHost'] = async (id, act) => {
+    const host = await connectHost(directory, id)
+    try {
+      return await act(host)
+    } finally {
+      host.close()
+    }
+  }
+  return {
+    plan: running().plan,
+    withHost,
+    statusOf,
+    kill: async (id) => {
+      const { pid } = await statusOf(id)
+      if (pid === undefined) throw new Error(`${id} is not running`)
+      process.kill(pid, 'SIGKILL')
+    },
+    dieAt: (id, point, count) =>
+      withHost(id, async (host) => void (await host.builtin('fault', { 'die-at': { point, count } }))),
+    untilDead: (id) => eventually(`the end of ${id}`, DEATH_MS, async () => (await statusOf(id)).pid === undefined),
+    start: async (id) => void (await running().supervisor('start-host', { id })),
+    killBroker: async () => {
+      const { natsPid } = await running().supervisor('status')
+      process.kill(natsPid, 'SIGKILL')
+      await running().supervisor('restart-nats', { kill: true })
+    },
+    up,
+    down,
+    verify: () => verifyAtRest(running()),
+    [Symbol.asyncDispose]: end,
+  }
+}
