@@ -2,10 +2,11 @@
  * What a decision does: its writes, outbox entries, answers, deadlines and journal entry, staged together, so that one commit
  * holds all of it or nothing.
  */
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { assertDecision, InvariantBroken } from './decision-check.ts'
 import { appendEntry, type Chain } from './journal.ts'
@@ -66,8 +67,6 @@ export type ApplyDeps = {
   readonly onUnsendable: (kind: KindName, to: string) => void
 }
 
-const MAX_DETAIL = 240
-
 /** Where a refusal of `message` goes: to its originator, else to the hop it came from, if the registry has a way there. */
 export const refusalAddressee = (
   here: Role,
@@ -121,7 +120,11 @@ export const createApplier = (deps: ApplyDeps) => {
     return {
       kind: 'refusal',
       to,
-      body: { digest: message.digest, code: failureNumber(refuse.code), detail: refuse.detail.slice(0, MAX_DETAIL) },
+      body: {
+        digest: message.digest,
+        code: failureNumber(refuse.code),
+        detail: refuse.detail.slice(0, LIMITS.maxDetailLength),
+      },
     }
   }
 
@@ -134,23 +137,26 @@ export const createApplier = (deps: ApplyDeps) => {
     const { message, ref } = trigger
     const { refuse } = decision
     const refusal = refuse !== undefined && message !== undefined ? refusalOf(message, refuse) : undefined
-    const stored = refuse !== undefined && !isTransient(refuse.code)
-    const sends: Decision['sends'] =
-      refusal === undefined
-        ? decision.sends
-        : [...decision.sends, { ...refusal, delivery: stored && ref !== undefined ? { answers: ref } : { once: true } }]
-    if (refusal !== undefined) metrics.count('refusalsSent')
-
-    const changes =
-      stored ||
+    const acts =
       decision.writes.length +
         decision.forget.length +
         decision.set.length +
         decision.clear.length +
         decision.postings.length +
         decision.jobs.length >
-        0 ||
-      sends.some(({ delivery }) => !('once' in delivery))
+      0
+    // A question that changes nothing leaves nothing: it is answered anew when it is asked again, or whoever may ask could
+    // fill the ledger. Only what was asked under a business id is kept.
+    const asked = message !== undefined && KINDS[message.kind].id === null && !acts
+    const stored = refuse !== undefined && !isTransient(refuse.code) && !asked
+    const answers: Decision['sends'] =
+      refusal === undefined
+        ? decision.sends
+        : [...decision.sends, { ...refusal, delivery: stored && ref !== undefined ? { answers: ref } : { once: true } }]
+    const sends = asked ? answers.map((send) => unkept(send, ref)) : answers
+    if (refusal !== undefined) metrics.count('refusalsSent')
+
+    const changes = stored || acts || sends.some(({ delivery }) => !('once' in delivery))
     if (changes && message !== undefined && ref !== undefined) markSeen(ref, message, nowMs)
 
     for (const write of decision.writes) staged.write(write)
@@ -209,6 +215,12 @@ export const createApplier = (deps: ApplyDeps) => {
   return { apply, journal, forget, refusalOf }
 }
 export type Applier = ReturnType<typeof createApplier>
+
+/** An answer to `ref` that is sent and forgotten. */
+const unkept = (send: Decision['sends'][number], ref: RequestRef | undefined): Decision['sends'][number] =>
+  ref !== undefined && 'answers' in send.delivery && equalBytes(send.delivery.answers, ref)
+    ? { ...send, delivery: { once: true } }
+    : send
 
 const uniqueIds = (ids: readonly Uint8Array[]): readonly Uint8Array[] => {
   const found = new Map<string, Uint8Array>()

@@ -4,7 +4,10 @@ export type Queue<T> = {
   /** False when full. */
   readonly push: (item: T) => boolean
   readonly shift: () => T | undefined
-  readonly clear: () => void
+  /** What the next {@link shift} takes. */
+  readonly first: () => T | undefined
+  /** What waits, in order: a copy. */
+  readonly all: () => readonly T[]
 }
 
 export const createQueue = <T>(limit: number): Queue<T> => {
@@ -30,9 +33,7 @@ export const createQueue = <T>(limit: number): Queue<T> => {
       }
       return item
     },
-    clear: () => {
-      items = []
-      head = 0
-    },
+    first: () => items[head],
+    all: () => items.slice(head) as T[],
   }
 }
