@@ -8,7 +8,7 @@
  * newcomer (the dynamic thresholds of Choudhury and Hahne). What does not fit is refused, never dropped unseen.
  */
 import { LIMITS } from '../../protocol/limits.ts'
-import { createQueue, type Queue } from './queue.ts'
+import { newLine, shiftLine, type Line } from './queue.ts'
 
 /** Who an item is from. With `member`, the sender is a group whose members take turns: guests, or a data center's originators. */
 export type Lane = {
@@ -37,22 +37,35 @@ type Ring<T> = {
   bytes: number
   /** Items that its turn may still take. */
   left: number
-} & (
-  | { readonly items: Queue<Held<T>> }
-  | { readonly items: undefined; readonly lanes: Map<string, Ring<T>>; readonly order: Queue<Ring<T>> }
-)
-type Group<T> = Extract<Ring<T>, { readonly items: undefined }>
+  readonly items: Line<Held<T>>
+  /** Of a group: its lanes, and their order. */
+  readonly lanes: Map<string, Ring<T>> | undefined
+  readonly order: Line<Ring<T>>
+}
+type Group<T> = Ring<T> & { readonly lanes: Map<string, Ring<T>> }
 
 const EMPTY = { size: 0, bytes: 0 }
 
 export const createFairQueue = <T>(bounds: FairQueueBounds): FairQueue<T> => {
-  const fresh = (name: string, turns: number) => ({ name, turns, size: 0, bytes: 0, left: 0 })
-  const lane = (name: string, turns: number): Ring<T> => ({ ...fresh(name, turns), items: createQueue(bounds.items) })
+  const lane = (name: string, turns: number): Ring<T> => ({
+    name,
+    turns,
+    size: 0,
+    bytes: 0,
+    left: 0,
+    items: newLine(),
+    lanes: undefined,
+    order: newLine(),
+  })
   const group = (name: string, turns: number): Group<T> => ({
-    ...fresh(name, turns),
-    items: undefined,
+    name,
+    turns,
+    size: 0,
+    bytes: 0,
+    left: 0,
+    items: newLine(),
     lanes: new Map(),
-    order: createQueue(Number.POSITIVE_INFINITY),
+    order: newLine(),
   })
   const all = group('', 1)
 
@@ -63,29 +76,29 @@ export const createFairQueue = <T>(bounds: FairQueueBounds): FairQueue<T> => {
     held.bytes + bytes <= LIMITS.maxSenderShare * (bounds.bytes - all.bytes - bytes)
   const join = <R extends Ring<T>>(of: Group<T>, one: R): R => {
     of.lanes.set(one.name, one)
-    of.order.push(one)
+    of.order.items.push(one)
     return one
   }
   const put = (to: Ring<T>, held: Held<T>): void => {
-    to.items?.push(held)
+    if (to.lanes === undefined) to.items.items.push(held)
     to.size += 1
     to.bytes += held.bytes
   }
 
   const takeTurn = (from: Group<T>): Held<T> => {
-    const next = from.order.first() as Ring<T>
+    const next = from.order.items[from.order.head] as Ring<T>
     if (next.left === 0) next.left = next.turns
-    const held = next.items === undefined ? takeTurn(next) : (next.items.shift() as Held<T>)
+    const held = next.lanes === undefined ? (shiftLine(next.items) as Held<T>) : takeTurn(next as Group<T>)
     next.left -= 1
     next.size -= 1
     next.bytes -= held.bytes
     if (next.size === 0) {
       // Nothing is kept of who has sent nothing: there are no more lanes than items.
-      from.order.shift()
+      shiftLine(from.order)
       from.lanes.delete(next.name)
     } else if (next.left === 0) {
-      from.order.shift()
-      from.order.push(next)
+      shiftLine(from.order)
+      from.order.items.push(next)
     }
     return held
   }
