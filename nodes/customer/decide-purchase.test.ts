@@ -339,7 +339,7 @@ describe('guest logins', () => {
     await host.enrol(ALICE)
     host.control('pay', payArguments())
     const [{ input } = { input: undefined }] = host.jobs.filter(({ name }) => name === 'open-guest')
-    const { token, seed } = input as unknown as OpenGuestInput
+    const { token, seed } = input as OpenGuestInput
     expect(token).toBe(guestToken(publicKeyOf(seed)))
     expect(seed).toHaveLength(32)
     const rows = WALLET_TABLES.flatMap((table) => host.ledger.rows(table as typeof payments)).flatMap(leavesOf)
