@@ -2,8 +2,8 @@
  * What each role's login may publish and subscribe, derived from the kind registry's legs. One table, two readers: the NATS
  * broker gets it as the templates of scoped signing keys, the simulated bus applies it itself.
  *
- * Invariant: every list is a list of what is allowed, never empty, and every entry that a host publishes to ends with the
- * login's own name, so the broker vouches for the sender. A guest's is its public key: whoever mints guests signs any name, but
+ * Invariant: every list is a list of what is allowed, never empty; no login may answer where a sender points; and every subject
+ * of the protocol that a login publishes to ends with its own name, so the broker vouches for the sender. A guest's is its public key: whoever mints guests signs any name, but
  * nobody can log in with a key that he does not hold. No entry for subscribing ends with `*`: under one, 2.9.10 grants
  * a subscription that ends with `>`.
  */
@@ -20,8 +20,6 @@ export type LoginRole = (typeof LOGIN_ROLES)[number]
 export type Permissions = {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** May answer a delivered request where its reply subject says: `max` times, within `ttlMs`. */
-  readonly responses: { readonly max: number; readonly ttlMs: number } | undefined
   readonly maxSubscriptions: number
   readonly maxPayloadBytes: number
 }
@@ -48,7 +46,6 @@ const permissionsOfRole = (role: Role): Permissions => {
   const base: Permissions = {
     publish: legsFrom(role),
     subscribe: [own],
-    responses: undefined,
     maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerHost,
     maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
   }
@@ -67,8 +64,12 @@ const permissionsOfRole = (role: Role): Permissions => {
 export const serviceName = (role: Role): string => `semops-${role}`
 
 const service: Permissions = {
-  /** Before it serves, a host asks whether its own id answers already: two hosts of one id would split its messages. */
-  publish: [`$SRV.PING.${SERVICE}.${NAME}`],
+  /**
+   * Before it serves, a host asks whether its own id answers already: two hosts of one id would split its messages. It answers to
+   * the inboxes of tools and nowhere else: leave to answer any reply subject would be leave to publish as another host, where the
+   * one who asks points the way.
+   */
+  publish: [`$SRV.PING.${SERVICE}.${NAME}`, `${TOOL_INBOX_PREFIX}.>`],
   subscribe: [
     ...['PING', 'INFO', 'STATS'].flatMap((kind) => [
       `$SRV.${kind}`,
@@ -77,7 +78,6 @@ const service: Permissions = {
     ]),
     `${TOOL_INBOX_PREFIX}.${NAME}.>`,
   ],
-  responses: { max: 1, ttlMs: 10_000 },
   maxSubscriptions: 16,
   maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
 }
