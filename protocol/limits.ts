@@ -123,6 +123,7 @@ const HOST = {
 
 const ROLES = {
   maxWrongPins: [3, 'wrong PINs before a customer is locked'],
+  maxDeviceAuthorizationMs: [3 * DAY, 'how long the authorization to replace a lost device is good'],
   maxWaitingPerCustomer: [64, 'payments of a customer that wait for a collection'],
   maxEntriesPerBatch: [4_096, 'entries of a settlement batch'],
   maxMissingEntriesPerMessage: [64, 'entries asked for, or shown, in one message'],

@@ -196,6 +196,7 @@ export const createApplier = (deps: ApplyDeps) => {
       ...(refuse === undefined ? {} : { refused: refuse.code }),
       ...(record?.fields === undefined ? {} : { fields: toJson(record.fields) }),
     }
+    if (decision.quiet === true) return
     if (changes) journal(entry, message)
     else if (told.length > 0 || record !== undefined || refuse !== undefined) deps.onPassing(entry)
     if (record !== undefined || refuse !== undefined) batch.after.push(() => deps.onRecord(entry, decision))
