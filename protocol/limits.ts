@@ -97,7 +97,7 @@ const SENDERS = {
   failedFramesBurst: [500, 'frames of one sender that may fail at once'],
   maxAdmissionsPerSenderPerSecond: [5_000, 'admissions of one sender; the next is answered BUSY'],
   maxStoredRefusalsPerSecond: [50, 'refusals of one sender that a ledger keeps; the next admission is answered BUSY'],
-  storedRefusalsBurst: [1_000, 'refusals of one sender that a ledger keeps at once'],
+  storedRefusalsBurst: [250, 'refusals of one sender that a ledger keeps at once'],
   maxSenderLogsPerMinute: [60, 'log lines that frames of others cause, a sender one'],
   maxOffendersShown: [16, 'senders that `status` lists, worst first'],
   maxParkedForCredential: [1_024, 'frames that wait for a credential'],

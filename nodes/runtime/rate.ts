@@ -18,3 +18,9 @@ export const takeToken = (bucket: Bucket, rate: Rate, nowMs: number): boolean =>
   bucket.tokens -= 1
   return true
 }
+
+/** Takes a token for what has happened already, into debt, so that what ran ahead is paid back; at most `debt` deep. */
+export const spendToken = (bucket: Bucket, rate: Rate, nowMs: number, debt: number): void => {
+  hasToken(bucket, rate, nowMs)
+  bucket.tokens = Math.max(-debt, bucket.tokens - 1)
+}

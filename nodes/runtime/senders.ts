@@ -12,7 +12,7 @@ import { isGuestToken } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { createLru, type Lru } from '../../protocol/lru.ts'
 import type { Lane } from './fair-queue.ts'
-import { fullBucket, hasToken, takeToken, type Bucket, type Rate } from './rate.ts'
+import { fullBucket, hasToken, spendToken, takeToken, type Bucket, type Rate } from './rate.ts'
 
 export type Offender = {
   readonly sender: string
@@ -90,14 +90,15 @@ export const createSenders = (): Senders => {
       const one = countsOf(from)
       one.failed += 1
       one.codes[code] = (one.codes[code] ?? 0) + 1
-      takeToken(knownOf(from, nowMs).failed, FAILED, nowMs)
+      spendToken(knownOf(from, nowMs).failed, FAILED, nowMs, FAILED.burst)
     },
     isShed: (from, nowMs) => !hasToken(knownOf(from, nowMs).failed, FAILED, nowMs),
     mayAdmit: (from, nowMs) => {
       const { admitted, refused } = knownOf(from, nowMs)
       return hasToken(refused, REFUSED, nowMs) && takeToken(admitted, ADMITTED, nowMs)
     },
-    refused: (from, nowMs) => void takeToken(knownOf(from, nowMs).refused, REFUSED, nowMs),
+    // What was queued before the last token went is decided still: in full debt the rate holds in the long run.
+    refused: (from, nowMs) => spendToken(knownOf(from, nowMs).refused, REFUSED, nowMs, Number.POSITIVE_INFINITY),
     busy: (from) => {
       countsOf(from).busy += 1
     },
