@@ -33,6 +33,7 @@ const SEALS = {
   maxProofLength: [10, 'hashes in the path of a batch seal'],
   verifiedRootCacheSize: [8_192, 'verified batch roots kept'],
   credentialCacheSize: [65_536, 'verified keys and chains kept'],
+  rsaKeyCacheSize: [1_024, 'parsed RSA keys kept'],
   agreementCacheSize: [4_096, 'derived keys of confidential kinds kept'],
   maxMessagesPerAgreement: [1_048_576, 'messages under one ephemeral key'],
 } as const
@@ -108,6 +109,7 @@ const SENDERS = {
 } as const
 
 const HOST = {
+  recentAnswersKept: [256, 'answers to questions, repeated while they are remembered'],
   maxPassingEntries: [20_000, 'events without effect on the ledger that are kept for `trace`'],
   maxPassingBytes: [16 * MIB, 'the same, as estimated'],
   maxTracedHops: [10_000, 'entries that one `trace` finds'],

@@ -7,6 +7,7 @@ import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import type { Lru } from '../../protocol/lru.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { assertDecision, InvariantBroken } from './decision-check.ts'
 import { appendEntry, type Chain } from './journal.ts'
@@ -61,6 +62,8 @@ export type ApplyDeps = {
   readonly metrics: Metrics
   readonly chain: { current: Chain }
   readonly keepFrames: boolean
+  /** Answers to questions, by their question's reference: nothing of them is stored, and a resent question should not get another. */
+  readonly recent: Lru<{ readonly digest: Uint8Array; readonly answer: StoredSend }>
   readonly onPassing: (entry: Passing) => void
   readonly onRecord: (entry: Passing, decision: Decision) => void
   /** A guest login is gone, or the like: the message can not be made. */
@@ -178,6 +181,8 @@ export const createApplier = (deps: ApplyDeps) => {
         staged.write(put(outboxTable, key, send))
         outbox.add(outboxKey, toHex(send.digest))
       } else if ('answers' in delivery) setAnswer(delivery.answers, send)
+      else if (asked && refuse === undefined && ref !== undefined)
+        deps.recent.set(keyText(ref), { digest: message.digest, answer: send })
       batch.outs.push({ send, outboxKey })
     }
 

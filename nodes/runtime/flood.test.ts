@@ -14,7 +14,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { parseFrame, sealBatch, sealOne } from '../../protocol/seals.ts'
 import { formatSubject, parseSubject } from '../../protocol/subjects.ts'
 import { hash } from '../../protocol/hash.ts'
-import { utf8 } from '../../protocol/bytes.ts'
+import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { bareDefinition } from './bare-definition.ts'
 import { createLineLimit, type Log } from './log.ts'
 import { decision, put, refuse, type Decision, type Incoming } from './node.ts'
@@ -29,13 +29,19 @@ const decided = defineTable<{ readonly from: string }>({ name: 'decided', versio
 
 type Options = {
   readonly maxAdmissions?: number
+  readonly query?: (event: Incoming<'bank-order-query'>) => Decision
   readonly hold?: (event: Incoming<'hold-order'>) => Decision
 }
 
 /** A bank that two CPPs send to, each over a connection of its own that says what the test likes. */
 const network = async (options: Options = {}) => {
   const lines: string[] = []
-  const answers: { readonly to: string; readonly kind: KindName; readonly code: string | undefined }[] = []
+  const answers: {
+    readonly to: string
+    readonly kind: KindName
+    readonly code: string | undefined
+    readonly digest: string
+  }[] = []
   const limited = createLineLimit(() => sim.now())
   const log: Log = {
     write: (_level, text) => void lines.push(text),
@@ -47,7 +53,8 @@ const network = async (options: Options = {}) => {
     log: (host) => (host === BANK ? log : { write: () => {}, of: () => {} }),
     onSend: ({ subject, data }) => {
       const { fromHost, toHost, kind } = parseSubject(subject) ?? { fromHost: '', toHost: '', kind: 'refusal' }
-      if (fromHost === BANK) answers.push({ to: toHost, kind, code: kind === 'refusal' ? codeOf(data) : undefined })
+      if (fromHost === BANK)
+        answers.push({ to: toHost, kind, code: kind === 'refusal' ? codeOf(data) : undefined, digest: digestOf(data) })
       return { delaysMs: [0] }
     },
   })
@@ -67,7 +74,7 @@ const network = async (options: Options = {}) => {
         messages: {
           'hold-order': (_read, event) => options.hold?.(event) ?? accept(event),
           'post-order': (_read, event) => accept(event),
-          'bank-order-query': () => refuse('NOT_FOUND', 'no such order'),
+          'bank-order-query': (_read, event) => options.query?.(event) ?? refuse('NOT_FOUND', 'no such order'),
         },
       }),
   })
@@ -152,6 +159,10 @@ const network = async (options: Options = {}) => {
         .offenders()
         .find(({ sender }) => sender === name),
   }
+}
+const digestOf = (frame: Uint8Array): string => {
+  const parsed = parseFrame(frame)
+  return parsed.ok ? toHex(parsed.value.digest) : ''
 }
 const codeOf = (frame: Uint8Array): string | undefined => {
   const parsed = parseFrame(frame)
@@ -257,6 +268,31 @@ describe('while one host floods', { timeout: 30_000 }, () => {
     expect(refusalsTo(BAD)).toEqual(Array.from({ length: 100 }, () => 'NOT_FOUND'))
     expect([bank.host().lastSeq(), [...bank.store().rows()].length]).toEqual(before)
     expect([...bank.host().read.scan(seenTable, [])]).toEqual([])
+  })
+
+  it('with one question again and again, it gets the answer it got, which is on no disk', async () => {
+    const { bank, frames, publish, step, answers, random } = await network({
+      query: ({ message, ref }) =>
+        decision({
+          sends: [
+            {
+              kind: 'void-answer',
+              to: message.sender.id,
+              body: { orderId: message.body.orderId, holdId: random.bytes(16), result: 'voided' },
+              delivery: { answers: ref },
+            },
+          ],
+        }),
+    })
+    const rows = [...bank.store().rows()].length
+    const [question, other] = frames('bank-order-query', BAD, 2) as [Uint8Array, Uint8Array]
+    for (let round = 0; round < 3; round++) {
+      publish(BAD, 'bank-order-query', [question, other])
+      await step()
+    }
+    expect(answers).toHaveLength(6)
+    expect(new Set(answers.map(({ digest }) => digest)).size).toBe(2)
+    expect([...bank.store().rows()]).toHaveLength(rows)
   })
 
   it('with messages that are refused for good, the ledger keeps so many and the rest are told BUSY', async () => {

@@ -14,10 +14,10 @@ import { createOpener, createSealer } from '../../protocol/confidential.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { keyOfBytes } from '../../protocol/lru.ts'
+import { createLru, keyOfBytes } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import type { Gate } from './admission.ts'
-import { createApplier, emptyBatch, type Batch } from './apply.ts'
+import { createApplier, emptyBatch, type ApplyDeps, type Batch } from './apply.ts'
 import { ledgerClock } from './clock.ts'
 import { createCredentialStore } from './credential-store.ts'
 import { createDispatcher } from './dispatch.ts'
@@ -79,6 +79,7 @@ export const createHost = (deps: HostDeps): Host => {
   const parking = createParking<Frame>(LIMITS.maxParkedForCredential)
   const outbox = createOutbox(fraction)
   const passing = createPassingLog()
+  const recent: ApplyDeps['recent'] = createLru(LIMITS.recentAnswersKept)
   const waiters = new Map<string, ((value: unknown) => void)[]>()
   const subscriptions: Subscription[] = []
 
@@ -170,6 +171,7 @@ export const createHost = (deps: HostDeps): Host => {
     metrics,
     chain,
     keepFrames: true,
+    recent,
     onPassing: passing.add,
     onRecord: (entry, { record }) => {
       const level = record?.level ?? (entry.refused === undefined ? 'info' : 'warn')
@@ -213,6 +215,7 @@ export const createHost = (deps: HostDeps): Host => {
     composer,
     applier,
     parking,
+    recent,
     senders,
     metrics,
     log,

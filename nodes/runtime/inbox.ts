@@ -14,7 +14,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { isBarred, type Gate } from './admission.ts'
-import { refusalAddressee, type Applier, type Batch, type Trigger } from './apply.ts'
+import { refusalAddressee, type Applier, type ApplyDeps, type Batch, type Trigger } from './apply.ts'
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Frame } from './incoming.ts'
 import type { Log } from './log.ts'
@@ -26,7 +26,7 @@ import type { Parking } from './parking.ts'
 import { businessId, requestRef } from './request-ref.ts'
 import { senderName, type Senders } from './senders.ts'
 import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
-import { keyBytes } from './sorted-map.ts'
+import { keyBytes, keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
 
 export type InboxDeps = {
@@ -43,6 +43,7 @@ export type InboxDeps = {
   readonly composer: Composer
   readonly applier: Applier
   readonly parking: Parking<Frame>
+  readonly recent: ApplyDeps['recent']
   readonly senders: Senders
   readonly metrics: Metrics
   readonly log: Log
@@ -328,7 +329,7 @@ export const createInbox = (deps: InboxDeps) => {
         break
     }
     const ref = requestRef(kind, message.header, message.body)
-    const seen = staged.get(seenTable, ref)
+    const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)
     if (seen !== undefined) {
       onSeen(batch, message, seen, nowMs)
       return
@@ -347,10 +348,13 @@ export const createInbox = (deps: InboxDeps) => {
     if (keepsRefusal(decided, ref)) senders.refused(frame.from, nowMs)
   }
 
+  const recentAnswer = (ref: Uint8Array): { readonly digest: Uint8Array; readonly answer: StoredSend } | undefined =>
+    deps.recent.get(keyText(ref))
+
   const onSeen = (
     batch: Batch,
     message: Verified,
-    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array },
+    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array | StoredSend },
     nowMs: number,
   ): void => {
     if (!equalBytes(seen.digest, message.digest)) {
@@ -366,7 +370,7 @@ export const createInbox = (deps: InboxDeps) => {
     // No answer yet: it will be sent when it is there.
     if (seen.answer === undefined) return
     metrics.count('answersRepeated')
-    send(batch, outboxTable.decode(seen.answer))
+    send(batch, seen.answer instanceof Uint8Array ? outboxTable.decode(seen.answer) : seen.answer)
   }
 
   return { handle }

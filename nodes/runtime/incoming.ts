@@ -103,7 +103,9 @@ export const createIncoming = <Own extends { readonly type: string }>({
     again,
     receive: (subject, bytes, nowMs) => {
       const isDataCenter = roleOf(subject.fromHost) === 'dc'
-      again({ subject, bytes, from: laneOf(subject.fromHost, isDataCenter, () => originatorOf(bytes)) }, nowMs)
+      const from = laneOf(subject.fromHost, isDataCenter, () => originatorOf(bytes))
+      // A small view of a large buffer of the transport would keep all of it for as long as it waits.
+      again({ subject, bytes: bytes.buffer.byteLength > 2 * bytes.length ? bytes.slice() : bytes, from }, nowMs)
     },
     own: (event) => void owned.push(event),
     start: (event) => starts.push(event),
