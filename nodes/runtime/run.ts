@@ -189,10 +189,10 @@ const discoverable = async (
   startedAtMs: number,
   log: Log,
 ): Promise<RequestReply> => {
-  const { servers, caFile, service: serviceLogin } = login
+  const { servers, ca, service: serviceLogin } = login
   const connection = await openRequestReply({
     servers,
-    ...(caFile === undefined ? {} : { caFile }),
+    ...(ca === undefined ? {} : { ca }),
     login: serviceLogin,
     label: `${id} $SRV`,
   })

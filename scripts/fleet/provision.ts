@@ -12,6 +12,7 @@ import {
   writeAuthority,
   type AuthorityState,
 } from '../../bus/authority.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import type { Engine } from '../../protocol/engines/engine.ts'
@@ -62,13 +63,13 @@ const freshKeys = (): HostKeys => ({
 })
 
 /**
- * @param servers the broker's URLs; rewritten into every host's file, since a port may change between two starts
+ * @param address the broker's URLs and authority; rewritten into every host's file, since both may change between two starts
  * @param nowMs issue time of credentials made now
  */
 export const provision = async (
   plan: Plan,
   directory: FleetDirectory,
-  servers: readonly string[],
+  address: ServerAddress,
   authority: AuthorityState,
   nowMs: number,
 ): Promise<Provisioned> => {
@@ -100,7 +101,7 @@ export const provision = async (
   for (const host of plan.hosts) {
     const dataCenters = directories.filter(({ realm }) => realm === host.realm).map(({ id }) => id)
     const old = await readJson<{ login?: object }>(directory.credentials(host.id))
-    const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, servers }))
+    const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, ...address }))
     await writeJson(directory.credentials(host.id), {
       version: 1,
       networkName: plan.network,
@@ -109,7 +110,7 @@ export const provision = async (
       role: host.role,
       realm: host.realm,
       operatorId: host.operatorId,
-      login: { ...login, servers },
+      login: { ...login, servers: address.servers, ca: address.ca },
       ...(keys.get(host.id) as HostKeys),
       chains: (chains.get(host.id) as readonly (readonly Uint8Array[])[]).map((chain) => chain.map(toHex)),
       // A guest looks a payee up in the payee's realm, so the directories of all realms are known from the start.
