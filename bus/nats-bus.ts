@@ -15,6 +15,7 @@ import {
   type ConnectionOptions,
   type NatsConnection,
 } from 'nats'
+import { NodeTransport } from 'nats/lib/src/node_transport.js'
 import { BUS_LIMITS } from './bus-limits.ts'
 import {
   BusError,
@@ -32,7 +33,7 @@ import { loadKey } from './nkeys.ts'
 import { TOOL_INBOX_PREFIX } from './permissions.ts'
 import type { RequestReply } from './request-reply.ts'
 import { checkLiteralSubject, checkPattern } from './subject-match.ts'
-import { clientTls, tlsProblem, type ServerAddress } from './tls-client.ts'
+import { clientTls, SPOKE_BEFORE_TLS, tlsProblem, type ServerAddress } from './tls-client.ts'
 
 export type NatsOptions = OpenOptions &
   ServerAddress & {
@@ -110,6 +111,17 @@ const authenticate = ({ jwt, seed }: Login): Authenticator => {
     nkey: key.publicKey,
     sig: Buffer.from(key.sign(new TextEncoder().encode(nonce))).toString('base64url'),
   })
+}
+
+/**
+ * A server says one line before the handshake, and the client reads all that came with it as if it had come under TLS: whoever
+ * sits between could add messages to it, for the subscriptions that stand again after a reconnect.
+ */
+const upgrade = NodeTransport.prototype.startTLS
+NodeTransport.prototype.startTLS = function startTls(this: NodeTransport) {
+  const said = Buffer.concat(this.yields)
+  if (said.indexOf('\r\n') === said.length - 2) return upgrade.call(this)
+  return Promise.reject(new NatsError('more than one line before the handshake', SPOKE_BEFORE_TLS))
 }
 
 const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Link> => {

@@ -34,12 +34,16 @@ export const clientTls = (address: ServerAddress): ClientTls | undefined => {
     minVersion: 'TLSv1.3',
     checkServerIdentity: (host, certificate) => {
       // The NATS client upgrades a socket and says no address with it, so Node takes every address for "localhost".
-      const wanted = names.includes(host) ? [host] : names.filter((name) => isIP(name) !== 0)
+      const dialled = host.toLowerCase()
+      const wanted = names.includes(dialled) ? [dialled] : names.filter((name) => isIP(name) !== 0)
       const refusals = wanted.map((name) => checkServerIdentity(name, certificate))
-      return refusals.includes(undefined) ? undefined : (refusals[0] ?? checkServerIdentity(host, certificate))
+      return refusals.includes(undefined) ? undefined : (refusals[0] ?? notOurs(host))
     },
   }
 }
+
+const notOurs = (host: string): Error =>
+  Object.assign(new Error(`${host} is no server of this login`), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
 
 /** @throws TypeError for text that holds no certificate: Node would then trust the machine's own authorities instead */
 export const checkCa = (ca: string): void => {
@@ -50,8 +54,12 @@ export const checkCa = (ca: string): void => {
   }
 }
 
+/** The code of a connection on which somebody spoke in the clear, beside the server's one line. */
+export const SPOKE_BEFORE_TLS = 'SPOKE_BEFORE_TLS'
+
 const PROBLEMS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'its certificate has ended: `semops up` makes a new one',
+  [SPOKE_BEFORE_TLS]: 'somebody put in messages before the TLS handshake',
   CERT_NOT_YET_VALID: "its certificate is not valid yet: one of the two machines' clocks is wrong",
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for other names than the one that this login calls it by',
 }
@@ -70,7 +78,7 @@ export const tlsProblem = (error: unknown, { servers, ca }: ServerAddress): stri
   const { code, message } = error as { readonly code?: string; readonly message?: string }
   const server = `refusing to log in to ${servers.join(', ')}`
   if (code === undefined) return undefined
-  if (code === 'SERVER_OPTION_NOT_AVAILABLE' && message === 'tls')
+  if (code === 'SERVER_OPT_NA' && message === 'tls')
     return `${server}: it offers no TLS, and this login is not to be sent in the clear`
   if (PROBLEMS[code] !== undefined) return `${server}: ${PROBLEMS[code]}`
   if (UNTRUSTED.has(code))

@@ -77,12 +77,12 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
 
   const startBroker = async (): Promise<{ readonly server: NatsServer; readonly address: ServerAddress }> => {
     const trust = await trustOf(await fleetAuthority(directory, plan.network))
-    const { host, port, names } = plan.nats
-    const hosts = isWildcard(host) ? names : [host, ...names]
+    const { host: listenHost, port, names } = plan.nats
+    const named = isWildcard(listenHost) ? names : [listenHost, ...names]
     const tls = plan.nats.tls
-      ? await serverTls(directory.tlsDir, { name: plan.network, hosts, nowMs: Date.now() })
+      ? await serverTls(directory.tlsDir, { name: plan.network, hosts: named, nowMs: Date.now() })
       : undefined
-    const listen = { host, ...(port === undefined ? {} : { port }), ...(tls === undefined ? {} : { tls }) }
+    const listen = { host: listenHost, ...(port === undefined ? {} : { port }), ...(tls === undefined ? {} : { tls }) }
     const started = async (): Promise<NatsServer> => {
       try {
         return await startServer({ dir: directory.natsDir, trust, listen })
