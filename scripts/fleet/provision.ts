@@ -56,6 +56,9 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+/** The keys alone: the rest of an old file is not to come back over what is new. */
+const keysOf = ({ signingSeed, sealingSeed, localKey }: HostKeys): HostKeys => ({ signingSeed, sealingSeed, localKey })
+
 const freshKeys = (): HostKeys => ({
   signingSeed: toHex(randomBytes(32)),
   sealingSeed: toHex(randomBytes(32)),
@@ -92,7 +95,7 @@ export const provision = async (
   // Processors first: they certify wallet and merchant hosts.
   for (const host of plan.hosts.toSorted((a, b) => a.certifiedBy.length - b.certifiedBy.length)) {
     const known = await readJson<Credentials>(directory.credentials(host.id))
-    const own = known ?? freshKeys()
+    const own = known === undefined ? freshKeys() : keysOf(known)
     keys.set(host.id, own)
     const before = known?.chains.map((chain) => chain.map(fromHex)) ?? []
     chains.set(host.id, issuer.complete(host, own, before, chains, keys))
