@@ -61,7 +61,7 @@ import {
   type HostChains,
   type Registration,
 } from './host-registration.ts'
-import { endLogin, guestJobs, loadLogin, type GuestLogins } from './guest-session.ts'
+import { endLogin, guestJobs, loadLogin, type GuestLogins, type PublicKeyOf } from './guest-session.ts'
 import {
   loadFinal,
   loadGoods,
@@ -105,8 +105,8 @@ export type WalletDependencies = {
   /** The host's credential chain by each CPP that certified it. */
   readonly chains: HostChains
   readonly guests: GuestLogins
-  /** Ed25519 public key of a 32-byte seed, by the engine. */
-  readonly publicKeyOf: (seed: Uint8Array) => Uint8Array
+  /** By the engine: of device keys and of guest logins. */
+  readonly publicKeyOf: PublicKeyOf
   /** scrypt, off the step loop. */
   readonly derivePinKey: (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
   readonly readEnrolment: ReadEnrolment
@@ -147,7 +147,9 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     deadlines: {
       [DEADLINES.guestPhase]: on(loadPaymentDeadline, decideGuestPhaseEnd),
       [DEADLINES.query]: on(loadPaymentDeadline, decideQueryDue),
-      [DEADLINES.goods]: on(loadGoodsDue, decideGoodsDue),
+      [DEADLINES.goods]: on(loadGoodsDue, (slice, event, context) =>
+        decideGoodsDue(publicKeyOf, slice, event, context),
+      ),
       [DEADLINES.session]: on((read, { key }) => loadSession(read, fromUtf8(key)), decideSessionEnd),
       [DEADLINES.request]: on((read, { key }) => read.get(requests, key), decideRequestExpiry),
     },
@@ -160,7 +162,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
         loadReplaceDevice,
         decideReplaceDevice(() => chains, publicKeyOf),
       ),
-      pay: on(loadPay(vault), decidePay),
+      pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
       'pay-request': on(loadPayRequest(vault), decidePayRequest),
       query: on(loadPaymentQuery, decideQuery),
     },

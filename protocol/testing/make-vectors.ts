@@ -125,6 +125,7 @@ const networkVector = ({
     ],
     payees: [{ payee: 'hu-bakery', chain: merchantChain }],
     guest: {
+      loginSeed: seedOf('guest login'),
       token: guest.token,
       signingSeed: seedOf('guest'),
       signingKey: guest.signing.publicKey,
