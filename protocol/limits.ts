@@ -158,6 +158,7 @@ const BUS = {
 } as const
 
 const BROKER = {
+  tlsHandshakeSeconds: [5, 'seconds after which a client that has not ended its handshake is dropped'],
   maxConnections: [65_536, 'connections to the broker, guests among them'],
   maxSubscriptionsPerHost: [256, 'subscriptions of a connection'],
   maxSubscriptionsPerGuest: [2, 'subscriptions of a guest'],
