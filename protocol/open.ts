@@ -228,7 +228,7 @@ const openInner = (
   if (typeof inner.header.from !== 'string') return fail('WRONG_ROLE', 'a guest sends nothing confidential')
   const original = authenticate(inner, inner.header.from, context, state)
   if (!original.ok) {
-    // A customer's device is in no directory: to ask for its key would only tell who pays.
+    // A customer's key stands in no directory: to ask for it would tell the data center who pays.
     if (inner.header.from !== outer.header.from) state.missing = undefined
     return original
   }

@@ -47,9 +47,6 @@ import {
   writeBytes,
 } from './msgpack.ts'
 
-const MAX_REVOCATION_LIST_BYTES = 32_768
-const MAX_SIGNATURE_BYTES = 512
-
 export const PROCESSOR_ROLES = ['cpp', 'mpp', 'bank', 'dc', 'observer'] as const
 export type ProcessorRole = (typeof PROCESSOR_ROLES)[number]
 
@@ -105,6 +102,15 @@ export const EnrolmentStatement = Fields({
   currency: CurrencyCode,
   serial: Sequence,
 })
+/** Signed by the CPP, once it knows who stands before it: this host may bring a new device of the customer. Good once. */
+export const DeviceAuthorizationStatement = Fields({
+  type: Word('device-authorization'),
+  networkId: Id,
+  authorizationId: Id,
+  customer: NodeId,
+  host: NodeId,
+  ...validity,
+})
 /** Signed by the account's holder key: this operator may order debits of up to `limitMinor` each. */
 export const MandateStatement = Fields({
   type: Word('mandate'),
@@ -129,6 +135,7 @@ export type ProcessorStatement = Static<typeof ProcessorStatement>
 export type HostStatement = Static<typeof HostStatement>
 export type PayeeStatement = Static<typeof PayeeStatement>
 export type EnrolmentStatement = Static<typeof EnrolmentStatement>
+export type DeviceAuthorizationStatement = Static<typeof DeviceAuthorizationStatement>
 export type MandateStatement = Static<typeof MandateStatement>
 export type RevocationStatement = Static<typeof RevocationStatement>
 
@@ -138,6 +145,7 @@ export type Statements = {
   readonly host: HostStatement
   readonly payee: PayeeStatement
   readonly enrolment: EnrolmentStatement
+  readonly 'device-authorization': DeviceAuthorizationStatement
   readonly mandate: MandateStatement
   readonly 'revocation-list': RevocationStatement
 }
@@ -148,6 +156,7 @@ const CODECS: { readonly [T in StatementType]: Codec<Statements[T]> } = {
   host: codecOf(HostStatement),
   payee: codecOf(PayeeStatement),
   enrolment: codecOf(EnrolmentStatement),
+  'device-authorization': codecOf(DeviceAuthorizationStatement),
   mandate: codecOf(MandateStatement),
   'revocation-list': codecOf(RevocationStatement),
 }
@@ -165,6 +174,7 @@ const problemOf = (engine: Engine, statement: Statements[StatementType]): string
     }
     case 'host':
       return keyProblem(engine, statement) ?? validityProblem(statement)
+    case 'device-authorization':
     case 'mandate':
       return validityProblem(statement)
     case 'enrolment':
@@ -207,7 +217,7 @@ const issue = <T extends StatementType>(
   writeBytes(key.keyId)
   writeBytes(signature)
   const credential = takeWritten()
-  const limit = type === 'revocation-list' ? MAX_REVOCATION_LIST_BYTES : LIMITS.maxCredentialBytes
+  const limit = type === 'revocation-list' ? LIMITS.maxRevocationListBytes : LIMITS.maxCredentialBytes
   if (credential.length > limit)
     throw new TypeError(`a ${type} credential of ${credential.length} bytes is over ${limit}`)
   return credential
@@ -227,6 +237,9 @@ export const issueHost: Issue<'host'> = (engine, statement, key) => issue(engine
 export const issuePayee: Issue<'payee'> = (engine, statement, key) => issue(engine, 'payee', statement, key)
 /** `key` is the CPP's. @throws TypeError as {@link issue} */
 export const issueEnrolment: Issue<'enrolment'> = (engine, statement, key) => issue(engine, 'enrolment', statement, key)
+/** `key` is the CPP's. @throws TypeError as {@link issue} */
+export const issueDeviceAuthorization: Issue<'device-authorization'> = (engine, statement, key) =>
+  issue(engine, 'device-authorization', statement, key)
 /** `key` is the account holder's. @throws TypeError as {@link issue} */
 export const issueMandate: Issue<'mandate'> = (engine, statement, key) => issue(engine, 'mandate', statement, key)
 /** `key` is the root's. @throws TypeError as {@link issue} */
@@ -238,7 +251,7 @@ export type Credential = { readonly payload: Uint8Array; readonly keyId: Uint8Ar
 
 /** BROKEN_CHAIN when the bytes are no credential. */
 export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
-  if (bytes.length > MAX_REVOCATION_LIST_BYTES) return fail('BROKEN_CHAIN', 'a credential over its limit')
+  if (bytes.length > LIMITS.maxRevocationListBytes) return fail('BROKEN_CHAIN', 'a credential over its limit')
   const cursor = cursorOf(bytes)
   const fields = readArrayLength(cursor)
   const payload = readBytes(cursor)
@@ -250,7 +263,7 @@ export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
     keyId === undefined ||
     signature === undefined ||
     !atEnd(cursor) ||
-    signature.length > MAX_SIGNATURE_BYTES
+    signature.length > LIMITS.maxSignatureBytes
   )
     return fail('BROKEN_CHAIN', 'not a credential')
   return ok({ payload, keyId, signature })

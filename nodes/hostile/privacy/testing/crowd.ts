@@ -87,7 +87,8 @@ export const gather = async (
   const answers: Line[] = []
   const log = (host: string): Log => ({
     write: (level, text, fields = {}) => void lines.push({ host, text: `${level} ${text} ${toJson(fields)}` }),
-    unauthenticated: (fields) => void lines.push({ host, text: `warn ${toJson(fields)}` }),
+    of: (sender, level, text, fields) =>
+      void lines.push({ host, text: `${level} ${sender} ${text} ${toJson(fields)}` }),
   })
   const sim = createSimNetwork({
     seed: options.seed ?? 'crowd',
