@@ -168,12 +168,12 @@ const issueJob = (row: CustomerRow): { readonly name: string; readonly input: Is
 export const interruptedIssuing = (read: Reader) =>
   [...read.scan(customers, [])].flatMap(([, row]) => (row.state === 'recording' ? [issueJob(row)] : []))
 
-/** Order: registration known, answered by the account's bank, not answered before; then the record is made, or the enrolment refused. */
+/** Order: registration known, answered by the account's bank, not answered before (NOT_FOUND); then the record is made, or the enrolment refused. */
 export const mandateAnswer = on(
   (read, { message }: Incoming<'mandate-answer'>) => loadMandate(read, message.body.registrationId),
   (row, { message }, _context: Ctx): Decision => {
     const { registrationId, result, code } = message.body
-    if (row === undefined || bankOf(row.account) !== message.sender.id) return decision()
+    if (row === undefined || bankOf(row.account) !== message.sender.id) return refuse('NOT_FOUND', 'registration')
     return combineParts([
       { forget: [outbox(OUTBOX.mandate, registrationId)] },
       mandated(row, registrationId, result === 'accepted', failureCode(code ?? 0)),
