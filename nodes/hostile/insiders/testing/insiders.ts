@@ -143,11 +143,13 @@ export const insiders = async (seed: string) => {
     const inner = forge.frame(kind, host, to, body)
     forge.put(to, kind, host, forge.carry(kind, host, to, inner))
   }
-  const register = (liar: Liar): void => {
+  const register = (liar: Liar, at: string = HOSTS.dc): void => {
     const body = { registrationId: forge.id(), version: 1, chain: [...liar.chain], accepts: [] }
-    say(liar.id, HOSTS.dc, 'processor-registration', body)
+    say(liar.id, at, 'processor-registration', body)
   }
   for (const liar of [cpp, mpp, bank]) register(liar)
+  // A bank may serve several realms.
+  register(bank, 'at-dc-1')
   /** One more lying CPP, whose pair with the MPP is new. */
   const newCpp = async (id: string) => {
     const liar = processor('cpp', id)
