@@ -5,7 +5,7 @@ import { createSealer, makeCarrier } from '../../../protocol/confidential.ts'
 import { makeContent } from '../../../protocol/envelope.ts'
 import { ENVELOPE_VERSION, type Header } from '../../../protocol/header.ts'
 import { failureCode } from '../../../protocol/failures.ts'
-import { realmOf } from '../../../protocol/ids.ts'
+import { isGuestToken, realmOf } from '../../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../../protocol/keys.ts'
 import { kindRow, type Body, type KindName } from '../../../protocol/kinds.ts'
 import type { KeyPair } from '../../../protocol/engines/engine.ts'
@@ -105,16 +105,17 @@ export const forgery = (world: World, seed: string, strangers: readonly Stranger
     to: string,
     innerFrame: Uint8Array,
     recipient: Uint8Array = party(to).sealing.publicKey,
+    beside: Uint8Array | null = null,
   ): Uint8Array => {
     const { expiresAtMs } = parsed(innerFrame).header
     const carrier = header(kind, host, to, { bodyForm: 'encrypted', expiresAtMs })
-    return sealOne(makeCarrier(sealer, carrier, { innerFrame, beside: null }, recipient), keyOfHost(host))
+    return sealOne(makeCarrier(sealer, carrier, { innerFrame, beside }, recipient), keyOfHost(host))
   }
 
   /** A payment request as the customer's wallet would make it, for any invoice. */
   const paymentRequest = (customer: Customer, trans: Uint8Array, options: RequestOptions = {}): MadeRequest => {
     const { prId = id(), pin = PIN, cpp = CUSTOMERS[customer], host = HOSTS.customer, key } = options
-    const name = `${customer} ${pin}`
+    const name = `${customer} ${cpp} ${pin}`
     const pinKey = pinKeys.get(name) ?? derivePinKeySync(pin, customer, cpp)
     pinKeys.set(name, pinKey)
     const invoice = parsed(trans)
@@ -129,7 +130,7 @@ export const forgery = (world: World, seed: string, strangers: readonly Stranger
 
   /** Puts a frame on the inbox of `toHost`, as if `fromHost` had published it, whatever the broker would say. */
   const put = (toHost: string, kind: KindName, fromHost: string, bytes: Uint8Array): void => {
-    const toRole = sim.host(toHost).identity.role
+    const toRole = isGuestToken(toHost) ? 'guest' : sim.host(toHost).identity.role
     sim.network.inject(ATTACKER, formatSubject({ toRole, toHost, kind, fromHost }), bytes)
   }
   return {

@@ -325,6 +325,7 @@ export const insiders = async (seed: string) => {
     enrolment,
     cppNamed,
     newCpp,
+    join,
     mallorysRequest,
     /** A frame around other bytes: what a party seals although its body is another's. */
     sealed: (
