@@ -124,7 +124,7 @@ export const createHost = (deps: HostDeps): Host => {
   /** Batches whose publishing waits in the tail. */
   let inTail = 0
 
-  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now())
+  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now(), deps.self.id)
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)
