@@ -75,6 +75,26 @@ describe('a body', () => {
   ])('with %s is not encoded', (_name, body) => {
     expect(() => encodeBody('hold-order', body as unknown as Body<'hold-order'>)).toThrow(TypeError)
   })
+  // Found by the fuzz suite: both were encoded, and no receiver could read them.
+  test.each([
+    ['text that UTF-8 can not hold', 'half a \ud83d pair'],
+    ['text of more bytes than maxTextBytes', '€'.repeat(LIMITS.maxTextBytes / 2)],
+  ])('with %s is not encoded', (_name, goods) => {
+    const body = { txId: sampleId('tx'), payee: 'hu-bakery', goods }
+    expect(() => encodeBody('goods-release', body)).toThrow(TypeError)
+  })
+  test('with text of exactly maxTextBytes comes back', () => {
+    const body = { txId: sampleId('tx'), payee: 'hu-bakery', goods: `${'€'.repeat(341)}a` }
+    expect(decodeBody('goods-release', 1, encodeBody('goods-release', body))).toEqual({ ok: true, value: body })
+  })
+  // Found by the fuzz suite: a refusal with half a pair could be sent, and not be read.
+  test.each([0, 1])('gets a detail that is text, wherever an unknown key of many pairs is cut (%i)', (shift) => {
+    const decoded = decodeBody('hold-order', 1, pack({ ...wire, [`${'x'.repeat(shift)}${'😀'.repeat(80)}`]: 1 }))
+    const detail = decoded.ok ? '' : decoded.failure.detail
+    expect(detail.length).toBeGreaterThan(100)
+    const refusal = { digest: new Uint8Array(32), code: 1006, detail }
+    expect(decodeBody('refusal', 1, encodeBody('refusal', refusal))).toEqual({ ok: true, value: refusal })
+  })
   test('of an unknown version', () => {
     expect(() => encodeBody('hold-order', hold, 2)).toThrow(TypeError)
     expect(decodeBody('hold-order', 2, encodeBody('hold-order', hold))).toMatchObject({

@@ -2,7 +2,7 @@
  * What a decision does: its writes, outbox entries, answers, deadlines and journal entry, staged together, so that one commit
  * holds all of it or nothing.
  */
-import { toHex } from '../../protocol/bytes.ts'
+import { clip, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
@@ -121,7 +121,7 @@ export const createApplier = (deps: ApplyDeps) => {
     return {
       kind: 'refusal',
       to,
-      body: { digest: message.digest, code: failureNumber(refuse.code), detail: refuse.detail.slice(0, MAX_DETAIL) },
+      body: { digest: message.digest, code: failureNumber(refuse.code), detail: clip(refuse.detail, MAX_DETAIL) },
     }
   }
 
