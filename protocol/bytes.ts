@@ -41,7 +41,8 @@ export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => {
 }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// A byte order mark is a character like any other: a reader that drops it reads another text.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export const utf8 = (text: string): Uint8Array => encoder.encode(text)
 

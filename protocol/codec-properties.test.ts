@@ -68,6 +68,7 @@ describe('every body schema', () => {
 
 describe('every header', () => {
   const id = fc.uint8Array({ minLength: 16, maxLength: 16 })
+  const key = fc.uint8Array({ minLength: 32, maxLength: 32 })
   const nodeId = fc.stringMatching(/^[a-z0-9]{2,8}-[a-z0-9-]{1,54}$/)
   const headers = fc
     .record({
@@ -75,8 +76,8 @@ describe('every header', () => {
       networkId: id,
       bodyVersion: fc.maxSafeNat(),
       messageId: id,
-      from: fc.oneof(nodeId, fc.uint8Array({ minLength: 32, maxLength: 32 })),
-      to: fc.oneof(nodeId, id.map(guestToken)),
+      from: fc.oneof(nodeId, key),
+      to: fc.oneof(nodeId, key.map(guestToken)),
       sentAtMs: fc.maxSafeNat(),
       expiresAtMs: fc.maxSafeNat(),
       correlationId: fc.option(id, { nil: undefined }),

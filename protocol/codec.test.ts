@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { Packr, Unpackr } from 'msgpackr'
 import { describe, expect, test } from 'vitest'
 import { MAX_PAYMENT_MINOR, MAX_TOTAL_MINOR } from './amount.ts'
-import { concat, fromHex, toHex, utf8 } from './bytes.ts'
+import { concat, fromHex, fromUtf8, toHex, utf8 } from './bytes.ts'
 import { codecOf, decodeBeside, decodeBody, encodeBeside, encodeBody } from './codec.ts'
 import type { FailureCode } from './failures.ts'
 import { AmountMinor, Fields, List, Optional, SignedMinor, Text, TimeMs } from './fields.ts'
@@ -86,6 +86,10 @@ describe('a body', () => {
   test('with text of exactly maxTextBytes comes back', () => {
     const body = { txId: sampleId('tx'), payee: 'hu-bakery', goods: `${'€'.repeat(341)}a` }
     expect(decodeBody('goods-release', 1, encodeBody('goods-release', body))).toEqual({ ok: true, value: body })
+  })
+  // Found by the fuzz suite: a byte order mark at the beginning was dropped.
+  test('text is read as it stands', () => {
+    expect(fromUtf8(utf8('\ufeffa'))).toBe('\ufeffa')
   })
   // Found by the fuzz suite: a refusal with half a pair could be sent, and not be read.
   test.each([0, 1])('gets a detail that is text, wherever an unknown key of many pairs is cut (%i)', (shift) => {

@@ -16,7 +16,7 @@ const NODE_IDS = [
   'at-pub',
 ]
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789-'
-const TEXT_UNITS = ['a', 'Z', ' ', '"', '\u0000', 'é', 'ő', '€', '한', '😀', '\u202e', '\n']
+const TEXT_UNITS = ['a', 'Z', ' ', '"', '\u0000', 'é', 'ő', '€', '한', '😀', '\u202e', '\n', '\ufeff']
 
 const name = (chance: Chance): string =>
   Array.from({ length: 1 + chance.below(chance.pick([3, 10, 54])) }, () => LETTERS[chance.below(LETTERS.length)]).join(
@@ -29,7 +29,7 @@ const PATTERNS: Readonly<Record<string, (chance: Chance) => string>> = {
   [NODE_ID_PATTERN]: nodeId,
   [ACCOUNT_ID_PATTERN]: (chance) => `${nodeId(chance)}:${name(chance)}`,
   [REALM_PATTERN]: (chance) => chance.pick(['hu', 'at', 'realm123']),
-  [GUEST_TOKEN_PATTERN]: (chance) => guestToken(chance.bytes(16)),
+  [GUEST_TOKEN_PATTERN]: (chance) => guestToken(chance.bytes(32)),
 }
 
 const within = (chance: Chance, minimum: bigint, maximum: bigint): bigint => {
