@@ -58,7 +58,12 @@ export type Verdict = {
 }
 
 /** What the judge knows that nobody can forge: contents and credentials signed before the run. */
-export type Known = { readonly sealed: ReadonlySet<string>; readonly issued: ReadonlySet<string> }
+export type Known = {
+  readonly sealed: ReadonlySet<string>
+  readonly issued: ReadonlySet<string>
+  /** Frames made before, which may be spliced into this one. */
+  readonly earlier: readonly Pick<Mutant, 'sealed' | 'issued'>[]
+}
 
 const BYTES_PER_SIGNATURE = 64
 
@@ -99,14 +104,17 @@ const isWellFormed = (text: string): boolean =>
   !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)
 
 const isSealed = (name: string, mutant: Mutant, known: Known): boolean =>
-  mutant.sealed.has(name) || known.sealed.has(name)
+  mutant.sealed.has(name) || known.sealed.has(name) || known.earlier.some(({ sealed }) => sealed.has(name))
+const isIssued = (name: string, mutant: Mutant, known: Known): boolean =>
+  mutant.issued.has(name) || known.issued.has(name) || known.earlier.some(({ issued }) => issued.has(name))
 
 /** Was the outer frame, or the message that the refusal names, sealed by anybody at all? */
 const showsSealed = (bytes: Uint8Array, digest: Uint8Array, mutant: Mutant, known: Known): boolean => {
   const parsed = parseFrame(bytes)
   if (parsed.ok && isSealed(sealedName(parsed.value.seal.keyId, parsed.value.digest), mutant, known)) return true
   const text = toHex(digest)
-  for (const names of [mutant.sealed, known.sealed]) for (const name of names) if (name.endsWith(text)) return true
+  for (const names of [mutant.sealed, known.sealed, ...known.earlier.map((one) => one.sealed)])
+    for (const name of names) if (name.endsWith(text)) return true
   return false
 }
 
@@ -125,7 +133,7 @@ const problemOf = (message: Verified, mutant: Mutant, known: Known): string | un
       const credential = parseCredential(bytes)
       if (!credential.ok) return 'a chain with what is no credential'
       const name = issuedName(credential.value.keyId, credential.value.payload)
-      if (!mutant.issued.has(name) && !known.issued.has(name)) return 'a chain with a credential that nobody issued'
+      if (!isIssued(name, mutant, known)) return 'a chain with a credential that nobody issued'
     }
   for (const field of Object.keys(kindRow(kind).nests)) {
     const nested = (message.nested as Readonly<Record<string, unknown>>)[field]

@@ -4,7 +4,7 @@ import type { KindName } from '../kinds.ts'
 import { KIND_NAMES } from '../kinds.ts'
 import { parseFrame } from '../seals.ts'
 import type { OpenContext } from '../open.ts'
-import { forge, sealedName } from './forge.ts'
+import { forge, sealedName, type Mutant } from './forge.ts'
 import { countingEngine, judge, judgeBody } from './judge.ts'
 import { createChance } from './random.ts'
 import { createSamples, waysOf, type Receiver, type Samples } from './samples.ts'
@@ -53,7 +53,8 @@ export const fuzzFrames = (options: {
   const { engine, work } = countingEngine(options.engine)
   const samples = createSamples(engine)
   const ways = waysOf()
-  const known = { issued: samples.issued, sealed: nestedNames(samples) }
+  const earlier: Mutant[] = []
+  const known = { issued: samples.issued, sealed: nestedNames(samples), earlier }
   const tally: Tally = new Map()
   const kinds = new Set<KindName>()
   const problems: Problem[] = []
@@ -65,8 +66,10 @@ export const fuzzFrames = (options: {
     const material = samples.anyMaterial(way, chance)
     const plain = frame % UNCHANGED_EVERY === 0
     const mutant = forge(material, samples.smith, chance, plain ? 0 : chance.percent(80) ? 1 : 2)
-    keep(samples.smith.frames, mutant.bytes, chance.below(KEPT))
-    keep(samples.smith.bodies, mutant.body, chance.below(KEPT))
+    const slot = chance.below(KEPT)
+    keep(samples.smith.frames, mutant.bytes, slot)
+    keep(samples.smith.bodies, mutant.body, slot)
+    keep(earlier, mutant, slot)
     const verdict = judge(mutant, contextOf(samples, way.as, !plain && chance.percent(10)), known, work)
     const codec = judgeBody(chance.percent(90) ? way.kind : chance.pick(KIND_NAMES), mutant.body)
     kinds.add(way.kind)
@@ -83,9 +86,9 @@ export const fuzzFrames = (options: {
   return { frames, unchanged, opened, tally, kinds, problems }
 }
 
-const keep = (list: Uint8Array[], bytes: Uint8Array, at: number): void => {
-  if (list.length < KEPT) list.push(bytes)
-  else list[at] = bytes
+const keep = <T>(list: T[], item: T, at: number): void => {
+  if (list.length < KEPT) list.push(item)
+  else list[at] = item
 }
 
 /** Now and then as somebody who has met nobody yet, so that keys and hops are unknown. */
