@@ -95,13 +95,17 @@ export const createCredentialStore = (
       if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
       if (fixedByKey.has(name) || cache.get(name) !== undefined || byKeyId(record.keyId) !== undefined) return []
-      cache.set(name, record)
       const newest = byId(record.owner)
+      // Names of hosts are given by CPPs and MPPs, who may lie: a name that is known does not change its role, unless to that of
+      // a processor, whose name the root has signed.
+      const changesRole = newest !== undefined && newest.role !== record.role
+      if (changesRole && record.operatorId === undefined) return []
+      cache.set(name, record)
       const rows: Write[] = [
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      if (newest === undefined || (isOwn && !wasOwn) || newest.notBeforeMs <= record.notBeforeMs) {
+      if (newest === undefined || (isOwn && !wasOwn) || changesRole || newest.notBeforeMs <= record.notBeforeMs) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }
