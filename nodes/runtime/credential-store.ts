@@ -9,6 +9,7 @@ import type { Role } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { put, type Reader, type Write } from './node.ts'
+import { fullBucket, hasToken, takeToken, type Bucket, type Rate } from './rate.ts'
 import { credentialIdTable, credentialTable } from './runtime-tables.ts'
 import { keyOf } from './table.ts'
 
@@ -26,12 +27,18 @@ export type CredentialStore = {
   ) => Result<{ readonly verified: VerifiedChain; readonly rows: readonly Write[] }>
 }
 
-/** @param known chains that need no asking: one's own and those of the realm's data centers. @throws Error for a bad one */
+/**
+ * @param known chains that need no asking: one's own and those of the realm's data centers
+ * @param self the id of a processor that certifies hosts: a host that it certified is known by its own chain alone, or another
+ *   processor could give that host's name keys of its choice, and what is encrypted to the host would be lost to it
+ * @throws Error for a bad one of `known`
+ */
 export const createCredentialStore = (
   trust: Trust,
   read: Reader,
   known: readonly (readonly Uint8Array[])[],
   nowMs: number,
+  self?: string,
 ): CredentialStore => {
   const fixedByKey = new Map<string, KeyRecord>()
   const fixedById = new Map<string, KeyRecord>()
@@ -74,8 +81,18 @@ export const createCredentialStore = (
     if (record !== undefined) cacheById.set(id, record)
     return record
   }
+  const certifiedHere = (host: string): boolean => {
+    const current = read.get(credentialIdTable, host)
+    const row = current === undefined ? undefined : read.get(credentialTable, current.keyId)
+    if (row === undefined) return false
+    const verified = verifyChain(trust, row.chain, row.learnedAtMs)
+    return verified.ok && verified.value.host?.id === host && verified.value.processor.id === self
+  }
   const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) => {
     return recordsOf(verified).flatMap((record, at) => {
+      const isOwn = at > 0 && verified.processor.id === self
+      const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
+      if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
       if (fixedByKey.has(name) || cache.get(name) !== undefined || byKeyId(record.keyId) !== undefined) return []
       const newest = byId(record.owner)
@@ -88,7 +105,7 @@ export const createCredentialStore = (
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      if (newest === undefined || changesRole || newest.notBeforeMs <= record.notBeforeMs) {
+      if (newest === undefined || (isOwn && !wasOwn) || changesRole || newest.notBeforeMs <= record.notBeforeMs) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }
@@ -108,7 +125,12 @@ export const createCredentialStore = (
 }
 
 /** What is missing: a key, or the credential of a host. */
-export type Missing = { readonly id: string; readonly keyId?: Uint8Array }
+export type Missing = {
+  readonly id: string
+  readonly keyId?: Uint8Array
+  /** Whose frame needs it; absent when it is needed for a message of this host's own. */
+  readonly because?: string
+}
 
 export type CredentialQueries = {
   /** True when it is time to ask (again). */
@@ -116,15 +138,28 @@ export type CredentialQueries = {
   readonly answered: (id: string) => void
 }
 
-const MAX_ASKED = 4_096
+const ALL: Rate = { perSecond: LIMITS.maxCredentialQueriesPerSecond, burst: LIMITS.maxCredentialQueriesPerSecond }
+const EACH: Rate = {
+  perSecond: LIMITS.maxCredentialQueriesPerSenderPerSecond,
+  burst: LIMITS.maxCredentialQueriesPerSenderPerSecond,
+}
 
 export const createCredentialQueries = (): CredentialQueries => {
-  const asked = createLru<{ readonly nextAtMs: number; readonly times: number }>(MAX_ASKED)
+  const asked = createLru<{ readonly nextAtMs: number; readonly times: number }>(LIMITS.maxCredentialQueriesKept)
+  const senders = createLru<Bucket>(LIMITS.maxTrackedSenders)
+  const all = fullBucket(ALL, 0)
+  /** Anybody can name keys that nobody has: what asking for them may cost is bounded, of each sender and in all. */
+  const mayAsk = (sender: string, nowMs: number): boolean => {
+    const own = senders.get(sender) ?? fullBucket(EACH, nowMs)
+    senders.set(sender, own)
+    return hasToken(all, ALL, nowMs) && takeToken(own, EACH, nowMs) && takeToken(all, ALL, nowMs)
+  }
   const nameOf = ({ id, keyId }: Missing): string => (keyId === undefined ? id : `${id} ${toHex(keyId)}`)
   return {
     shouldAsk: (missing, nowMs) => {
       const last = asked.get(nameOf(missing))
       if (last !== undefined && nowMs < last.nextAtMs) return false
+      if (missing.because !== undefined && !mayAsk(missing.because, nowMs)) return false
       const times = (last?.times ?? 0) + 1
       asked.set(nameOf(missing), {
         times,
