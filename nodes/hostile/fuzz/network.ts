@@ -47,6 +47,8 @@ export type Template = {
   readonly toRole: Role
   readonly toHost: string
   readonly fromHost: string
+  /** Its id was never to be read by the liar, who has to make one of his own. */
+  readonly secretId: boolean
   /** Chain that its body is to show instead. */
   readonly chain: readonly Uint8Array[] | undefined
 }
@@ -103,7 +105,8 @@ export const fuzzNetwork = async () => {
       frame = inner.value
     }
     const header = { ...frame.header, kind } as Header
-    const common = { kind, body: frame.bodyBytes.slice(), toRole, toHost }
+    const secretId = cargo !== undefined && !isLiar(String(outer.value.header.from))
+    const common = { kind, body: frame.bodyBytes.slice(), toRole, toHost, secretId }
     if (typeof header.from !== 'string')
       return {
         ...common,
