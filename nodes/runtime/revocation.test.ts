@@ -155,6 +155,34 @@ describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
     },
   )
 
+  it.each([
+    ['confirmed', '300', ['delayed-transfer-confirmation'], 'approve'],
+    ['confirmed', '5000', ['transfer-confirmation'], 'approve'],
+    ['rejected', '300', ['payment-outcome'], 'reject-all'],
+  ] as const)(
+    "a CPP's, when its end of a payment (%s, %s) is at the MPP and not yet at the merchant: the MPP asks for it anew",
+    async (state, amountMinor, kinds, rule) => {
+      const network = await buildWholeNetwork('whole', { approval: { rule } })
+      const { sim } = network
+      lose(sim, kinds, 'hu-mpp')
+      const paying = start(network, amountMinor)
+      await sim.advance(6_000)
+      expect(await paying).toMatchObject({ ok: true, value: { outcome: state } })
+      expect(statesAt(network, 'hu-mpp')).toEqual([state])
+      await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-cpp'))
+      await sim.advance(LIMITS.revocationPollMs)
+      sim.setOnSend(undefined)
+      await sim.advance(40_000)
+      expect(statesAt(network, 'hu-shop-1')).not.toContain(state)
+      expect(sim.host('hu-mpp').host().metrics.value('staleRelays')).toBeGreaterThan(0)
+      await renew(sim, 'hu-cpp', 'hu-wallet-1')
+      await sim.advance(60_000)
+      for (const id of ['hu-wallet-1', 'hu-cpp', 'hu-mpp', 'hu-shop-1'])
+        expect([id, statesAt(network, id)]).toEqual([id, [state]])
+      expect(unrest(network)).toEqual([])
+    },
+  )
+
   it("a wallet host's: its payment requests are refused, and nothing is charged", async () => {
     const network = await buildWholeNetwork()
     const { sim, report } = network
