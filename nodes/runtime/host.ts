@@ -95,6 +95,7 @@ export const createHost = (deps: HostDeps): Host => {
   const trust: Trust = {
     ...deps.trust,
     isRevoked: (keyId) => revocations.isRevoked(keyId) || deps.trust.isRevoked(keyId),
+    isPast: (notAfterMs) => clock.now() > notAfterMs + LIMITS.expiredKeyGraceMs,
   }
 
   const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
@@ -215,11 +216,15 @@ export const createHost = (deps: HostDeps): Host => {
     onUnsendable: (kind, to) => log.write('warn', 'message not made: its guest login is gone', { kind, to }),
   })
 
-  const isSealRevoked = (frame: Uint8Array): boolean => {
+  /** Revoked, or too long expired, since the frame was taken. */
+  const isSealStale = (frame: Uint8Array): boolean => {
     const parsed = parseFrame(frame)
     if (!parsed.ok) return false
     const { keyId } = parsed.value.seal
-    return isRecordRevoked(trust, credentials.byKeyId(keyId) ?? { keyId, issuerKeyId: undefined })
+    const record = credentials.byKeyId(keyId)
+    return record === undefined
+      ? trust.isRevoked(keyId)
+      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
   }
   const publisher = createPublisher({
     self,
@@ -231,7 +236,7 @@ export const createHost = (deps: HostDeps): Host => {
     dispatcher,
     metrics,
     onGone: (key) => void completions.push({ type: 'gone', key }),
-    isStale: (frame) => definition.stale !== undefined && revocations.any() && isSealRevoked(frame),
+    isStale: (frame) => definition.stale !== undefined && isSealStale(frame),
     onStale: (stale) => {
       completions.push({ type: 'stale', stale })
       deps.onWork()

@@ -29,8 +29,6 @@ export type RevocationStatus = {
 
 export type Revocations = {
   readonly isRevoked: (keyId: Uint8Array) => boolean
-  /** Is any key revoked? */
-  readonly any: () => boolean
   readonly current: () => RevocationRow | undefined
   readonly keyIds: () => readonly Uint8Array[]
   /**
@@ -134,7 +132,6 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
 
   return {
     isRevoked: (keyId) => revoked.has(keyOfBytes(keyId)),
-    any: () => revoked.size > 0,
     current: () => row,
     keyIds: () => [...revoked.values()],
     adopt: (list, nowMs) => {
