@@ -5,12 +5,13 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { utf8 } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
-import type { FailureCode } from '../../protocol/failures.ts'
+import { failureCode, type FailureCode } from '../../protocol/failures.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
-import { issueHost, issueProcessor } from '../../protocol/statements.ts'
+import { issueHost, issueProcessor, issueRevocationList } from '../../protocol/statements.ts'
 import { VALID_FROM, VALID_TO } from '../../protocol/testing/sample-network.ts'
-import { forgery, type Forgery } from './testing/forge.ts'
-import { codesAt, CREDENTIALS, nothingChanged, STORED_ANSWER } from './testing/nothing-changed.ts'
+import { refusedRequests } from '../cpp/state.ts'
+import { forgery, refusalsOf, type Forgery } from './testing/forge.ts'
+import { codesAt, CREDENTIALS, nothingChanged, REFUSED_PAYMENT, STORED_ANSWER } from './testing/nothing-changed.ts'
 import { HOSTS, hostileWorld, type World } from './testing/world.ts'
 
 let world: World
@@ -125,5 +126,34 @@ describe('a chain that a data center gives', () => {
     forge.put(HOSTS.bank, 'credential-record', HOSTS.dc, frame)
     await world.sim.run()
     expect(learned()).toBe(before + 1)
+  })
+})
+
+describe('an invoice', () => {
+  test.each([
+    ['merchant host', HOSTS.merchant],
+    ['MPP', HOSTS.mpp],
+  ] as const)('is TRANS_INVALID once the key of its %s is revoked, and nothing is charged', async (_, host) => {
+    const { sim } = world
+    const trans = await forge.invoice('hu-bakery', '300')
+    const at = sim.host(HOSTS.cpp).host()
+    const list = issueRevocationList(
+      sim.engine,
+      {
+        networkId: networkIdOf(sim.root.publicKey),
+        version: at.revocationStatus().revocationListVersion + 1,
+        revoked: [sim.host(host).identity.signing.keyId],
+        issuedAtMs: sim.now(),
+      },
+      sim.root,
+    )
+    const given = at.revocations(list)
+    await sim.run()
+    expect(await given).toMatchObject({ ok: true })
+    const request = forge.paymentRequest('hu-alice', trans)
+    const caused = await nothingChanged(world, () => forge.request(request), REFUSED_PAYMENT)
+    expect(refusalsOf(caused.sent, HOSTS.cpp)).toEqual([])
+    const refused = sim.host(HOSTS.cpp).host().read.get(refusedRequests, request.prId)
+    expect(failureCode(refused?.code ?? 0)).toBe('TRANS_INVALID')
   })
 })

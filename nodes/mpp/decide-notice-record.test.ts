@@ -17,7 +17,7 @@ import {
 } from './testing/fixture.ts'
 
 const record = (end: unknown, from = CPP) =>
-  incoming('notice-record', { pnId: testId('pn') }, { from, nested: { end: end as never } })
+  incoming('notice-record', { pnId: testId('pn') }, { from, nested: { end } })
 /** The same end as the MPP has it already, in another frame. */
 const anew = <K extends 'transfer-confirmation' | 'delayed-transfer-confirmation' | 'payment-outcome'>({
   message,
@@ -30,7 +30,7 @@ const ended = (mode: 'micro' | 'macro', end: 'confirmed' | 'rejected') => {
   const decision = paymentDecision(pn)
   on.take(decision)
   const last = end === 'rejected' ? outcome(pn, { outcome: 'rejected' }) : mode === 'micro' ? delayed(pn) : transfer(pn)
-  on.take(last as Incoming)
+  on.take(last)
   return { on, pn, decision, last }
 }
 

@@ -11,12 +11,10 @@ import type { BusMessage, Subscription } from '../../bus/bus.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
-import { isRecordRevoked, type Trust } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
-import { parseFrame } from '../../protocol/seals.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import { isAdmission, type Gate } from './admission.ts'
 import { createApplier, emptyBatch, type Batch, type Passing } from './apply.ts'
@@ -29,13 +27,13 @@ import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createInbox, type Frame } from './inbox.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
-import { put, type AnyNodeDefinition, type Context, type Decision, type Job, type Stale } from './node.ts'
+import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
 import { createPublisher } from './publisher.ts'
 import { createQueue } from './queue.ts'
 import { randomBelow } from './random.ts'
-import { createRevocations, ownKeys, revocationFacts } from './revocation.ts'
+import { createRevocations, isStale, judging, ownKeys, revocationFacts } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { framesOf, sealedNow } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
@@ -55,9 +53,8 @@ type StepEvent =
     }
   | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
   | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
-  | { readonly type: 'gone'; readonly key: string }
-  | { readonly type: 'stale'; readonly stale: Stale }
-  | { readonly type: 'revocations'; readonly list: Uint8Array; readonly answer: (answer: Answer) => void }
+  /** The runtime's own: what must happen in the order of events. */
+  | { readonly type: 'act'; readonly act: (batch: Batch, nowMs: number) => void }
   | { readonly type: 'started' }
 
 /** Batches being committed or flushed at once: one on its way to the disk, one waiting behind it. */
@@ -91,12 +88,7 @@ export const createHost = (deps: HostDeps): Host => {
       sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
     }),
   )
-  /** What is revoked is told by the ledger's own list, wherever a chain or a seal is judged. */
-  const trust: Trust = {
-    ...deps.trust,
-    isRevoked: (keyId) => revocations.isRevoked(keyId) || deps.trust.isRevoked(keyId),
-    isPast: (notAfterMs) => clock.now() > notAfterMs + LIMITS.expiredKeyGraceMs,
-  }
+  const trust = judging(deps.trust, revocations, () => clock.now())
 
   const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
   const admissions = createQueue<StepEvent>(deps.maxAdmissions ?? LIMITS.maxAdmissionQueue)
@@ -121,6 +113,11 @@ export const createHost = (deps: HostDeps): Host => {
     if (!(admission ? admissions : completions).push({ type: 'frame', frame }))
       // Refused in words while that is affordable; past that the sender's resend is the answer.
       if (!overflow.push({ type: 'frame', frame, busy: true })) metrics.count('overflowDropped')
+    deps.onWork()
+  }
+
+  const queueAct = (act: (batch: Batch, nowMs: number) => void): void => {
+    completions.push({ type: 'act', act })
     deps.onWork()
   }
 
@@ -216,16 +213,6 @@ export const createHost = (deps: HostDeps): Host => {
     onUnsendable: (kind, to) => log.write('warn', 'message not made: its guest login is gone', { kind, to }),
   })
 
-  /** Revoked, or too long expired, since the frame was taken. */
-  const isSealStale = (frame: Uint8Array): boolean => {
-    const parsed = parseFrame(frame)
-    if (!parsed.ok) return false
-    const { keyId } = parsed.value.seal
-    const record = credentials.byKeyId(keyId)
-    return record === undefined
-      ? trust.isRevoked(keyId)
-      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
-  }
   const publisher = createPublisher({
     self,
     chain: deps.chains[0] ?? [],
@@ -235,12 +222,13 @@ export const createHost = (deps: HostDeps): Host => {
     composer,
     dispatcher,
     metrics,
-    onGone: (key) => void completions.push({ type: 'gone', key }),
-    isStale: (frame) => definition.stale !== undefined && isSealStale(frame),
-    onStale: (stale) => {
-      completions.push({ type: 'stale', stale })
-      deps.onWork()
-    },
+    onGone: (key) => queueAct(() => publisher.dropEntry(key)),
+    isStale: (frame) => definition.stale !== undefined && isStale(trust, credentials, frame),
+    onStale: (stale) =>
+      queueAct((batch, nowMs) => {
+        const decided = definition.stale?.(staged, stale, contextAt(nowMs)) ?? decision()
+        applier.apply(batch, decided, { trigger: 'stale', name: stale.kind, ids: [] }, nowMs)
+      }),
   })
   const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
@@ -267,8 +255,8 @@ export const createHost = (deps: HostDeps): Host => {
     release: (frames) => frames.forEach(enqueue),
   })
 
-  const answerOf = (decision: Decision): Answer =>
-    decision.refuse === undefined ? OK(decision.reply) : REFUSED(decision.refuse.code, decision.refuse.detail)
+  const answerOf = ({ refuse, reply }: Decision): Answer =>
+    refuse === undefined ? OK(reply) : REFUSED(refuse.code, refuse.detail)
 
   const handle = (batch: Batch, event: StepEvent, nowMs: number): void => {
     metrics.count('events')
@@ -318,23 +306,8 @@ export const createHost = (deps: HostDeps): Host => {
         })
         batch.after.push(() => event.answer(OK(null)))
         return
-      case 'stale': {
-        const decided = definition.stale?.(staged, event.stale, contextAt(nowMs))
-        const trigger = { trigger: 'stale', name: event.stale.kind, ids: [] }
-        if (decided !== undefined) applier.apply(batch, decided, trigger, nowMs)
-        return
-      }
-      case 'revocations': {
-        const trigger = { trigger: 'control', name: 'revocations', ids: [] }
-        const adopted = inbox.adopt(batch, event.list, trigger, nowMs)
-        const answer = adopted.ok
-          ? OK(revocationFacts(revocations))
-          : REFUSED(adopted.failure.code, adopted.failure.detail)
-        batch.after.push(() => event.answer(answer))
-        return
-      }
-      case 'gone':
-        publisher.dropEntry(event.key)
+      case 'act':
+        event.act(batch, nowMs)
         return
       case 'started':
         applier.apply(
@@ -537,10 +510,13 @@ export const createHost = (deps: HostDeps): Host => {
       new Promise((resolve) => {
         if (list === undefined) resolve(OK(revocationFacts(revocations)))
         else if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
-        else {
-          completions.push({ type: 'revocations', list, answer: resolve })
-          deps.onWork()
-        }
+        else
+          queueAct((batch, nowMs) => {
+            const adopted = inbox.adopt(batch, list, { trigger: 'control', name: 'revocations', ids: [] }, nowMs)
+            const { code, detail } = adopted.ok ? { code: '', detail: '' } : adopted.failure
+            const answer = adopted.ok ? OK(revocationFacts(revocations)) : REFUSED(code, detail)
+            batch.after.push(() => resolve(answer))
+          })
       }),
     revocationStatus: () => revocations.status(clock.now()),
     inFlight: () => completions.size + admissions.size + overflow.size + outbox.size + commitsInFlight + jobsRunning,

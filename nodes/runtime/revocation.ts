@@ -7,12 +7,14 @@
  * brings it, so a replayed, withheld or forged one can at worst leave what was in force.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
-import { chainKeyIds, verifyRevocationList, type Trust } from '../../protocol/credentials.ts'
+import { chainKeyIds, isRecordRevoked, verifyRevocationList, type Trust } from '../../protocol/credentials.ts'
 import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
 import type { RevocationStatement } from '../../protocol/statements.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import type { Batch } from './apply.ts'
+import type { CredentialStore } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Reader } from './node.ts'
@@ -65,6 +67,24 @@ export type RevocationQuestions = {
   /** The host's own chain: who asks shows it. */
   readonly chain: () => readonly Uint8Array[]
   readonly sources: (nowMs: number) => readonly string[]
+}
+
+/** The same trust, judging by the ledger's own list and the host's own clock, wherever a chain or a seal is judged. */
+export const judging = (trust: Trust, revocations: Pick<Revocations, 'isRevoked'>, now: () => number): Trust => ({
+  ...trust,
+  isRevoked: (keyId) => revocations.isRevoked(keyId) || trust.isRevoked(keyId),
+  isPast: (notAfterMs) => now() > notAfterMs + LIMITS.expiredKeyGraceMs,
+})
+
+/** Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? */
+export const isStale = (trust: Trust, credentials: Pick<CredentialStore, 'byKeyId'>, frame: Uint8Array): boolean => {
+  const parsed = parseFrame(frame)
+  if (!parsed.ok) return false
+  const { keyId } = parsed.value.seal
+  const record = credentials.byKeyId(keyId)
+  return record === undefined
+    ? trust.isRevoked(keyId)
+    : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
 }
 
 /** Message key and the keys of a host's own chains: it is believed while none of them is revoked. */
