@@ -47,8 +47,6 @@ import {
   writeBytes,
 } from './msgpack.ts'
 
-const MAX_SIGNATURE_BYTES = 512
-
 export const PROCESSOR_ROLES = ['cpp', 'mpp', 'bank', 'dc', 'observer'] as const
 export type ProcessorRole = (typeof PROCESSOR_ROLES)[number]
 
@@ -265,7 +263,7 @@ export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
     keyId === undefined ||
     signature === undefined ||
     !atEnd(cursor) ||
-    signature.length > MAX_SIGNATURE_BYTES
+    signature.length > LIMITS.maxSignatureBytes
   )
     return fail('BROKEN_CHAIN', 'not a credential')
   return ok({ payload, keyId, signature })

@@ -16,6 +16,7 @@ import type { Metrics } from './metrics.ts'
 import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
 import type { RevocationStatus } from './revocation.ts'
+import type { Offender } from './senders.ts'
 import type { Store } from './store.ts'
 
 /** What a node's definition may be built from, beside its policy. */
@@ -113,6 +114,8 @@ export type Host = {
   readonly read: Reader
   readonly lastSeq: () => number
   readonly passing: () => readonly Passing[]
+  /** Senders whose frames failed, were refused for a rate or dropped, worst first. */
+  readonly offenders: () => readonly Offender[]
   readonly depths: () => Readonly<Record<string, number>>
   /** Resolves when every batch so far is committed, flushed and published. */
   readonly settled: () => Promise<void>

@@ -15,15 +15,15 @@ import {
   type Result,
 } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
-import { isFinalHop, KINDS } from '../../protocol/kinds.ts'
+import { isFinalHop, KINDS, kindRow } from '../../protocol/kinds.ts'
 import { keyIdOf } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
-import type { Subject } from '../../protocol/subjects.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { isBarred, type Gate } from './admission.ts'
-import { refusalAddressee, type Applier, type Batch, type Trigger } from './apply.ts'
+import { refusalAddressee, type Applier, type ApplyDeps, type Batch, type Trigger } from './apply.ts'
 import type { CredentialStore, Missing } from './credential-store.ts'
+import type { Frame } from './incoming.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { decision, put, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
@@ -32,12 +32,11 @@ import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
 import type { Revocations } from './revocation.ts'
 import { businessId, requestRef } from './request-ref.ts'
+import { senderName, type Senders } from './senders.ts'
 import { outboxTable, revocationTable, seenTable, type RevocationRow, type StoredSend } from './runtime-tables.ts'
-import { keyBytes } from './sorted-map.ts'
+import { keyBytes, keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
 import { keyOf } from './table.ts'
-
-export type Frame = { readonly subject: Subject; readonly bytes: Uint8Array }
 
 export type InboxDeps = {
   readonly self: Self
@@ -54,6 +53,8 @@ export type InboxDeps = {
   readonly composer: Composer
   readonly applier: Applier
   readonly parking: Parking<Frame>
+  readonly recent: ApplyDeps['recent']
+  readonly senders: Senders
   readonly metrics: Metrics
   readonly log: Log
   readonly gate: () => Gate
@@ -73,8 +74,20 @@ const idsOf = (message: Verified): readonly Uint8Array[] => {
   return KINDS[message.kind].id === null ? ids : [businessId(message.kind, message.header, message.body), ...ids]
 }
 
+/** Will the ledger remember that this was refused? A payment refused at once is an outcome, not a `refusal`. */
+const keepsRefusal = ({ refuse: refused, sends }: Decision, ref: Uint8Array): boolean =>
+  refused === undefined
+    ? sends.some(
+        (send) =>
+          'answers' in send.delivery &&
+          equalBytes(send.delivery.answers, ref) &&
+          'kind' in send &&
+          (send.kind === 'customer-payment-outcome' || send.kind === 'payment-outcome'),
+      )
+    : !isTransient(refused.code)
+
 export const createInbox = (deps: InboxDeps) => {
-  const { self, definition, staged, credentials, applier, metrics, log, outbox } = deps
+  const { self, definition, staged, credentials, applier, metrics, log, outbox, senders } = deps
 
   const deviceRecord = (keyId: Uint8Array, customer: string): KeyRecord | 'revoked' | undefined => {
     const device = definition.deviceKey?.(staged, customer)
@@ -99,6 +112,17 @@ export const createInbox = (deps: InboxDeps) => {
     if (stored !== undefined) batch.outs.push({ send: stored, outboxKey: undefined })
   }
 
+  /**
+   * What a data center may be asked for. Not for a wallet's host or device, which no directory knows; and on behalf of a guest for
+   * nothing but the newest credential of a data center known before: the host asks in its own name, so any other question, which
+   * whoever writes to the guest could provoke and recognise, would tell whose guest it is.
+   */
+  const askable = ({ kind, toRole }: Frame['subject'], missing: About['missing']): About['missing'] => {
+    if (missing?.id === undefined) return undefined
+    if (toRole === 'guest') return credentials.roleOf(missing.id) === 'dc' ? missing : undefined
+    return kindRow(kind).paths.every(([originator]) => originator === 'customer') ? undefined : missing
+  }
+
   const onUnopened = (
     batch: Batch,
     frame: Frame,
@@ -107,23 +131,34 @@ export const createInbox = (deps: InboxDeps) => {
     about: About,
     nowMs: number,
   ): void => {
-    const { subject } = frame
-    const { missing } = about
+    const { subject, from } = frame
+    const sender = senderName(from)
+    const missing = askable(subject, about.missing)
     if (missing?.id !== undefined) {
       const { id, keyId } = missing
-      if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame)) metrics.count('parked')
-      deps.missing(batch, keyId === undefined ? { id } : { id, keyId }, nowMs)
+      if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame, sender)) metrics.count('parked')
+      // Its places are all taken by frames that wait: this one costs it what a bad one does.
+      else senders.failed(from, code, nowMs)
+      const key = keyId === undefined || subject.toRole === 'guest' ? {} : { keyId }
+      deps.missing(batch, { id, ...key, because: sender }, nowMs)
       log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: id })
       return
     }
+    metrics.count('failed')
+    senders.failed(from, code, nowMs)
     if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {
       metrics.count('unauthenticated')
-      log.unauthenticated({ code, detail, kind: subject.kind, via: subject.fromHost })
+      log.of(subject.fromHost, 'warn', 'frame dropped: not authenticated', {
+        code,
+        detail,
+        kind: subject.kind,
+        via: subject.fromHost,
+      })
       return
     }
-    log.write('warn', 'message refused', { code, detail, kind: subject.kind, via: subject.fromHost })
-    const from = about.header?.from
-    const host = typeof from === 'string' ? from : subject.fromHost
+    log.of(subject.fromHost, 'warn', 'message refused', { code, detail, kind: subject.kind, via: subject.fromHost })
+    const originator = about.header?.from
+    const host = typeof originator === 'string' ? originator : subject.fromHost
     const roleOf = (id: string): Role | undefined => (isGuestToken(id) ? 'guest' : credentials.roleOf(id))
     const role = roleOf(host)
     const previous = { role: roleOf(subject.fromHost), host: subject.fromHost }
@@ -144,6 +179,8 @@ export const createInbox = (deps: InboxDeps) => {
   }
 
   const learnFrom = (message: Verified, nowMs: number): void => {
+    // A guest cannot ask for the key of a merchant host that refuses its offer: it is told beforehand.
+    if (message.kind === 'payee-record') learnChain(message, nowMs)
     const chains: { readonly bytes: readonly Uint8Array[]; readonly verified: NonNullable<Verified['chain']> }[] = []
     const look = (one: Verified): void => {
       const { chain: bytes } = one.body as { readonly chain?: readonly Uint8Array[] }
@@ -182,7 +219,7 @@ export const createInbox = (deps: InboxDeps) => {
       (row.responderRole === undefined || row.responderRole === role) &&
       (row.responderId === undefined || row.responderId === host)
     if (fits) return { key, row }
-    log.write('warn', 'answer from a host that does not process the message', {
+    log.of(host, 'warn', 'answer from a host that does not process the message', {
       kind: message.kind,
       from: host,
       of: row.kind,
@@ -228,10 +265,10 @@ export const createInbox = (deps: InboxDeps) => {
     )
   }
 
-  const onCredential = (message: Verified<'credential-record'>, nowMs: number): void => {
+  const learnChain = (message: Verified<'credential-record'> | Verified<'payee-record'>, nowMs: number): void => {
     const learned = credentials.verifyAndLearn(message.body.chain, nowMs)
     if (!learned.ok) {
-      log.write('warn', 'a data center gave a chain that does not hold', {
+      log.of(message.sender.host, 'warn', 'a data center gave a chain that does not hold', {
         code: learned.failure.code,
         from: message.sender.host,
       })
@@ -292,7 +329,7 @@ export const createInbox = (deps: InboxDeps) => {
     if (adopted.ok) deps.revocations.confirmed(message.header.sentAtMs, nowMs)
     // An older one is what a lagging data center has, or a replay: both are nothing.
     else if (adopted.failure.code !== 'REGISTRATION_STALE')
-      log.write('warn', 'a data center gave a revocation list that does not hold', {
+      log.of(message.sender.host, 'warn', 'a data center gave a revocation list that does not hold', {
         code: adopted.failure.code,
         from: message.sender.host,
       })
@@ -365,10 +402,10 @@ export const createInbox = (deps: InboxDeps) => {
         return
       case 'undeliverable':
         metrics.count('undeliverable')
-        log.write('info', 'no route', { by: message.sender.host, detail: message.body.detail })
+        log.of(message.sender.host, 'info', 'no route', { by: message.sender.host, detail: message.body.detail })
         return
       case 'credential-record':
-        onCredential(message, nowMs)
+        learnChain(message, nowMs)
         return
       case 'revocation-query':
         if (busy) refuseOnce(batch, message, 'BUSY', 'the admission queue is full', nowMs)
@@ -381,7 +418,7 @@ export const createInbox = (deps: InboxDeps) => {
         break
     }
     const ref = requestRef(kind, message.header, message.body)
-    const seen = staged.get(seenTable, ref)
+    const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)
     if (seen !== undefined) {
       onSeen(batch, message, seen, nowMs)
       return
@@ -397,17 +434,24 @@ export const createInbox = (deps: InboxDeps) => {
     if (handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
     const decided = judged ?? handler(staged, { message, ref }, deps.contextAt(nowMs))
     applier.apply(batch, decided, { ...trigger, ref }, nowMs)
+    if (keepsRefusal(decided, ref)) senders.refused(frame.from, nowMs)
   }
+
+  const recentAnswer = (ref: Uint8Array): { readonly digest: Uint8Array; readonly answer: StoredSend } | undefined =>
+    deps.recent.get(keyText(ref))
 
   const onSeen = (
     batch: Batch,
     message: Verified,
-    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array },
+    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array | StoredSend },
     nowMs: number,
   ): void => {
     if (!equalBytes(seen.digest, message.digest)) {
       metrics.count('idReused')
-      log.write('warn', 'id used again with other content', { kind: message.kind, from: message.sender.host })
+      log.of(message.sender.host, 'warn', 'id used again with other content', {
+        kind: message.kind,
+        from: message.sender.host,
+      })
       refuseOnce(batch, message, 'ID_REUSED', `${message.kind} with this id was seen with other content`, nowMs)
       return
     }
@@ -415,7 +459,7 @@ export const createInbox = (deps: InboxDeps) => {
     // No answer yet: it will be sent when it is there.
     if (seen.answer === undefined) return
     metrics.count('answersRepeated')
-    send(batch, outboxTable.decode(seen.answer))
+    send(batch, seen.answer instanceof Uint8Array ? outboxTable.decode(seen.answer) : seen.answer)
   }
 
   return { handle, adopt }

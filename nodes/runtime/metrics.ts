@@ -52,6 +52,8 @@ export const COUNTERS = [
   'receiptsReceived',
   'busy',
   'overflowDropped',
+  'shed',
+  'failed',
   'unauthenticated',
   'parked',
   'credentialQueries',

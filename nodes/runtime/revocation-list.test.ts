@@ -28,7 +28,7 @@ const network = async () => {
   const told: Revoked[] = []
   const log = (host: string): Log => ({
     write: (level, text, fields = {}) => lines.push({ host, level, text, code: fields['code'] }),
-    unauthenticated: ({ code }) => lines.push({ host, level: 'warn', text: 'not authenticated', code }),
+    of: (_, level, text, { code }) => lines.push({ host, level, text, code }),
   })
   const sim = createSimNetwork({ log })
   const dc = await sim.add({ id: 'hu-dc-1', role: 'dc', define: dataCenter, policy: { peerRealms: [] } })

@@ -112,9 +112,6 @@ export const revocationFacts = (
   }
 }
 
-/** A poll comes early by at most this share of its period, so that hosts started together do not ask together. */
-const JITTER = 0.25
-
 /** @throws Error when the list in the ledger is not the root's: the ledger is another network's, or was tampered with. */
 export const createRevocations = (deps: RevocationDeps, questions: () => RevocationQuestions): Revocations => {
   const { trust, read, metrics, log } = deps
@@ -172,7 +169,8 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
     },
     poll: (batch, nowMs) => {
       if (nowMs < nextAtMs) return
-      nextAtMs = nowMs + Math.ceil(LIMITS.revocationPollMs * (1 - JITTER * deps.fraction()))
+      nextAtMs =
+        nowMs + Math.ceil(LIMITS.revocationPollMs * (1 - (LIMITS.revocationPollJitterPercent / 100) * deps.fraction()))
       const { composer, chain, sources } = questions()
       const body = { haveVersion: row?.version ?? 0, chain: [...chain()] }
       const digests: string[] = []

@@ -16,6 +16,7 @@ import { fromHex } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { signingKeyFromSeed } from '../../protocol/keys.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { chainsOf, readHostConfig, readHostCredentials, type HostConfig, type HostCredentials } from './bundle.ts'
 import { createBuiltins } from './builtins.ts'
 import { systemClock } from './clock.ts'
@@ -30,7 +31,6 @@ import type { AnyNodeDefinition } from './node.ts'
 import { systemRandom } from './random.ts'
 
 export const HOST_VERSION = '0.1.0'
-const DRAIN_MS = 5_000
 const PING_MS = 400
 
 export type RunningHost = {
@@ -182,7 +182,7 @@ const createWaitingLog = (log: Log): BusEventListener => {
 
 /** What is in the queues is decided and published; what waits for others stays in the outbox for the next start. */
 const untilQuiet = async (host: Host): Promise<void> => {
-  const deadline = performance.now() + DRAIN_MS
+  const deadline = performance.now() + LIMITS.stopDrainMs
   const busy = (): boolean => {
     const { completions, admissions, overflow, commits, jobs } = host.depths()
     return (completions ?? 0) + (admissions ?? 0) + (overflow ?? 0) + (commits ?? 0) + (jobs ?? 0) > 0

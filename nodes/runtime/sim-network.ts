@@ -2,14 +2,14 @@
  * A whole network in one process for tests: real envelopes and credentials, hosts of any roles over the simulated bus and memory
  * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
  */
-import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend } from '../../bus/simulated-bus.ts'
+import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend, type Published } from '../../bus/simulated-bus.ts'
 import { u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
 import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
@@ -17,6 +17,8 @@ import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
 import type { AnyNodeDefinition } from './node.ts'
 import type { Random } from './random.ts'
+import { credentialIdTable, credentialTable } from './runtime-tables.ts'
+import { keyOf } from './table.ts'
 
 export const SIM_START_MS = 1_800_000_000_000
 const YEAR_MS = 366 * 86_400_000
@@ -80,6 +82,24 @@ export type SimIdentity = {
   readonly chains: readonly (readonly Uint8Array[])[]
 }
 
+/** Puts credentials into a host's ledger as learning them would, and flushes it. */
+export const introduce = async (host: SimHost, others: readonly SimHost[]): Promise<void> => {
+  for (const { identity } of others) {
+    if (identity.id === host.id) continue
+    const keyId = keyIdOf('ed25519', identity.signing.publicKey)
+    const chain = identity.chains[0] ?? []
+    await host.store().commit([
+      {
+        table: credentialTable.name,
+        key: keyOf(keyId),
+        value: credentialTable.encode({ id: identity.id, chain, learnedAtMs: SIM_START_MS }),
+      },
+      { table: credentialIdTable.name, key: keyOf(identity.id), value: credentialIdTable.encode({ keyId }) },
+    ])
+    await host.store().flushed()
+  }
+}
+
 export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>
 
 export const createSimNetwork = (
@@ -87,6 +107,8 @@ export const createSimNetwork = (
     readonly seed?: string
     readonly log?: (host: string) => Log
     readonly onSend?: OnSend
+    /** Everything that the broker takes, also what nobody hears. */
+    readonly onPublish?: (message: Published) => void
     /** Of every credential. Default: a year before and after the start. */
     readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
   } = {},
@@ -97,7 +119,11 @@ export const createSimNetwork = (
   const networkId = networkIdOf(root.publicKey)
   let time = SIM_START_MS
   let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
-  const network = createSimulatedNetwork({ now: () => time, onSend: (message) => onSend(message) })
+  const network = createSimulatedNetwork({
+    now: () => time,
+    onSend: (message) => onSend(message),
+    ...(options.onPublish === undefined ? {} : { onPublish: options.onPublish }),
+  })
   const hosts = new Map<string, SimHost>()
   const validity = {
     notBeforeMs: SIM_START_MS - YEAR_MS,

@@ -227,7 +227,8 @@ describe('a network in the background', () => {
     expect(json(await semops('down', '--json'))).toMatchObject({ state: 'stopped', hosts: 14 })
     const stopped = json(await semops('verify', '--json')) as Verified
     expect(broken(stopped)).toEqual([])
-    expect(stopped.checks.length).toBeGreaterThan(100)
+    const names = ({ checks }: Verified) => checks.map(({ name }) => name).toSorted()
+    expect(names(stopped)).toEqual(names(json(running) as Verified))
 
     expect((await semops('up', '--detach', '--json')).code).toBe(0)
     expect((await pay('hu-anna', 'bakery@hu', '1.20')).code).toBe(0)
