@@ -14,7 +14,10 @@ const answerOnce = 'MUST store it under the request and send the same content ag
 const bankAnswer = (order: string): Obligations => ({
   purpose: `The bank's answer to a ${order}.`,
   sender: ['MUST have booked, or decided not to, durably before it answers.', answerOnce],
-  receiver: ['MUST accept it only from the bank that was asked.', 'MUST end the resending of the order.'],
+  receiver: [
+    'MUST accept it only from the bank that was asked, and MUST refuse any other with NOT_FOUND.',
+    'MUST end the resending of the order.',
+  ],
 })
 const later = (purpose: string): Obligations => ({
   purpose: `${purpose} Its number is given; version 1 of this implementation accepts no body version of it.`,
@@ -188,7 +191,10 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   'host-registration': {
     purpose: 'A wallet or merchant host shows its credential to the processor that certified it.',
     sender: ['MUST send it at each start, and resend it until a receipt.'],
-    receiver: ['MUST refuse a chain that it did not sign itself with BROKEN_CHAIN.'],
+    receiver: [
+      'MUST refuse a chain that it did not sign itself: an MPP with BROKEN_CHAIN, a CPP with ENROLMENT_REFUSED.',
+      "MUST know a host that it certified by its own chain alone: another processor's for the same name changes nothing.",
+    ],
   },
   'customer-enrolment': {
     purpose: 'A customer joins a CPP: device key, PIN key, account and mandate, encrypted to the CPP.',
@@ -196,7 +202,8 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: [
       'MUST refuse a customer id that belongs to another host or device with NAME_TAKEN.',
       "MUST register the mandate at the account's bank and enrol only after its acceptance.",
-      'MUST keep pinKey encrypted under a key of its own.',
+      'MUST keep pinKey encrypted under a key of its own, and keep no copy of this message.',
+      'MUST refuse a mandate that has enrolled another customer with ENROLMENT_REFUSED.',
     ],
   },
   'customer-enrolment-record': {
@@ -267,17 +274,27 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'payee-lookup': {
     purpose: 'A guest asks where a payee is.',
-    sender: ['MUST send it under a guest login.'],
+    sender: [
+      'MUST send it under a guest login.',
+      'A host of one customer MUST look a payee up for each purchase: an offer without a lookup would say that he was there before.',
+    ],
     receiver: ['MUST refuse an unknown or retired payee with NOT_FOUND.'],
   },
   'payee-record': {
     purpose: 'MPP, merchant host and chain of a payee.',
     sender: ['MUST answer from the directory only.'],
-    receiver: ['MUST verify the chain; the record alone proves nothing.'],
+    receiver: [
+      'MUST verify the chain; the record alone proves nothing.',
+      "SHOULD keep the merchant host's key from the chain: a guest cannot ask for it when that host refuses an offer.",
+    ],
   },
   'credential-query': {
     purpose: 'Asks for the credential of a processor, bank or merchant host.',
-    sender: ['MUST ask a data center of its own realm, and show its own chain.'],
+    sender: [
+      'MUST ask a data center of its own realm, and show its own chain.',
+      "MUST NOT ask for the key of a customer's device or of a wallet host: no directory knows it, and the question would say who pays.",
+      'MUST NOT ask, because of what was sent to a guest, for anything but the newest credential of a data center that it knows: whoever writes to the guest could provoke the question and recognise it.',
+    ],
     receiver: [
       "MUST answer from its rows, or ask the peer of the id's realm and answer when its record comes; UNKNOWN_DESTINATION otherwise.",
     ],
@@ -383,7 +400,10 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST have debited the payer and credited its clearing account for the peer.',
       'MUST resend it until it is booked or returned.',
     ],
-    receiver: ['MUST book it to the account or return it; never both, never twice.'],
+    receiver: [
+      'MUST book it to the account or return it; never both, never twice.',
+      'MUST return a credit of a bank that is not its peer with ACCOUNT_UNKNOWN.',
+    ],
   },
   'interbank-booking': bankAnswer('interbank credit'),
   'interbank-return': bankAnswer('interbank credit that could not be booked'),
@@ -409,6 +429,8 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: [
       'MUST refuse a batch that does not continue the chain with BATCH_CHAIN_BROKEN, one that comes too early with BATCH_OUT_OF_ORDER.',
       'MUST ask for the entries it lacks, then compare total and root, then accept or dispute item by item.',
+      'MUST NOT make payable, nor pay back to the CPP, more than this CPP has paid in: a total that does not cover what its entries credited, or claims back what was never paid in, is not settled, and what was paid for it is kept for the operator.',
+      'MUST count against the credit limit what the CPP took off its debt and the MPP disputes.',
     ],
   },
   'settlement-acceptance': {

@@ -37,12 +37,18 @@ export type CredentialStore = {
   ) => Result<{ readonly verified: VerifiedChain; readonly rows: readonly Write[] }>
 }
 
-/** @param known chains that need no asking: one's own and those of the realm's data centers. @throws Error for a bad one */
+/**
+ * @param known chains that need no asking: one's own and those of the realm's data centers
+ * @param self the id of a processor that certifies hosts: a host that it certified is known by its own chain alone, or another
+ *   processor could give that host's name keys of its choice, and what is encrypted to the host would be lost to it
+ * @throws Error for a bad one of `known`
+ */
 export const createCredentialStore = (
   trust: Trust,
   read: Reader,
   known: readonly (readonly Uint8Array[])[],
   nowMs: number,
+  self?: string,
 ): CredentialStore => {
   const fixedByKey = new Map<string, KeyRecord>()
   const fixedById = new Map<string, KeyRecord>()
@@ -86,17 +92,30 @@ export const createCredentialStore = (
     if (record !== undefined) cacheById.set(id, record)
     return record
   }
+  const certifiedHere = (host: string): boolean => {
+    const current = read.get(credentialIdTable, host)
+    const row = current === undefined ? undefined : read.get(credentialTable, current.keyId)
+    if (row === undefined) return false
+    const verified = verifyChainAsIssued(trust, row.chain, row.learnedAtMs)
+    return verified.ok && verified.value.host?.id === host && verified.value.processor.id === self
+  }
   const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) => {
     return recordsOf(verified).flatMap((record, at) => {
+      const isOwn = at > 0 && verified.processor.id === self
+      const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
+      if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
-      if (fixedByKey.has(name) || cache.get(name) !== undefined || byKeyId(record.keyId) !== undefined) return []
+      // A host that several processors certify may be known by the chain of one whose key is revoked by now.
+      const known = byKeyId(record.keyId)
+      if (known !== undefined && !isRecordRevoked(trust, known)) return []
       cache.set(name, record)
       const newest = byId(record.owner)
       const rows: Write[] = [
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      if (newest === undefined || newest.notBeforeMs <= record.notBeforeMs || isRecordRevoked(trust, newest)) {
+      const gone = newest === undefined || isRecordRevoked(trust, newest)
+      if (gone || (isOwn && !wasOwn) || newest.notBeforeMs <= record.notBeforeMs) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }

@@ -35,7 +35,7 @@ import { createParking } from './parking.ts'
 import { createPassingLog } from './passing.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
-import { createRevocations, isStale, judging, ownKeys, revocationFacts } from './revocation.ts'
+import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { createSenders } from './senders.ts'
 import { framesOf, sealedNow } from './sent-frames.ts'
@@ -68,7 +68,7 @@ export const createHost = (deps: HostDeps): Host => {
     },
     () => ({
       composer,
-      chain: () => deps.chains[0] ?? [],
+      chain: (turn) => shownChain(trust, deps.chains, turn),
       sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
     }),
   )
@@ -135,7 +135,7 @@ export const createHost = (deps: HostDeps): Host => {
   /** Batches whose publishing waits in the tail. */
   let inTail = 0
 
-  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now())
+  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now(), deps.self.id)
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)
@@ -202,7 +202,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
-    chain: deps.chains[0] ?? [],
+    chain: () => shownChain(trust, deps.chains),
     bus,
     staged,
     outbox,

@@ -17,6 +17,7 @@ import { createBuiltins } from './builtins.ts'
 import type { Answer } from './host-types.ts'
 import type { Log } from './log.ts'
 import { decision, type Revoked } from './node.ts'
+import { credentialTable } from './runtime-tables.ts'
 import { createSimNetwork, seededRandom } from './sim-network.ts'
 import { testBytes, testId } from './testing.ts'
 
@@ -325,6 +326,24 @@ describe('a revoked key', () => {
     await net.put('refusal', 'hu-shop-1', 'hu-cosmo', refusal())
     expect(mpp.host().metrics.value('refusalsReceived')).toBe(heard)
     expect(net.codesAt('hu-cosmo').slice(refused)).toEqual(['CREDENTIAL_REVOKED'])
+  })
+
+  it('leaves a host that another processor certified as well: it asks, and is known, by the chain that holds', async () => {
+    const { sim } = net
+    const erste = await sim.add({ id: 'hu-erste', role: 'cpp', define: () => bareDefinition('cpp') })
+    const both = await sim.add({
+      id: 'hu-wallet-2',
+      role: 'customer',
+      certifiedBy: ['hu-otp', 'hu-erste'],
+      define: () => bareDefinition('customer'),
+    })
+    await sim.run()
+    expect(net.dc.host().read.get(credentialTable, both.identity.signing.keyId)?.chain).toEqual(both.identity.chains[0])
+    await net.give('hu-dc-1', net.listOf(1, [net.cpp.identity.signing]))
+    await sim.advance(2 * LIMITS.revocationPollMs)
+    expect([net.versionAt('hu-wallet-2'), net.versionAt('hu-erste')]).toEqual([1, 1])
+    expect(net.dc.host().read.get(credentialTable, both.identity.signing.keyId)?.chain).toEqual(both.identity.chains[1])
+    expect(erste.fatal()).toBeUndefined()
   })
 
   it('is not encrypted to: what is for its host waits for the next', async () => {

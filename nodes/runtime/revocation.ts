@@ -65,7 +65,7 @@ export type RevocationDeps = {
 export type RevocationQuestions = {
   readonly composer: Composer
   /** The host's own chain: who asks shows it. */
-  readonly chain: () => readonly Uint8Array[]
+  readonly chain: (turn: number) => readonly Uint8Array[]
   readonly sources: (nowMs: number) => readonly string[]
 }
 
@@ -94,6 +94,19 @@ export const ownKeys = (
   chains: readonly (readonly Uint8Array[])[],
 ): readonly Uint8Array[] => [signing.keyId, ...chains.flatMap((chain) => chainKeyIds(trust, chain))]
 
+/**
+ * The chain that a host shows of itself: one that holds, of the several that it may have. `turn` goes through them, since a host
+ * that has not heard yet that one of its processors is revoked gets no answer under that one's chain.
+ */
+export const shownChain = (
+  trust: Trust,
+  chains: readonly (readonly Uint8Array[])[],
+  turn = 0,
+): readonly Uint8Array[] => {
+  const holding = chains.filter((chain) => !chainKeyIds(trust, chain).some((keyId) => trust.isRevoked(keyId)))
+  return holding[turn % Math.max(1, holding.length)] ?? chains[0] ?? []
+}
+
 /** What the control socket tells. Key ids and list in hex. */
 export const revocationFacts = (
   revocations: Pick<Revocations, 'current' | 'keyIds'>,
@@ -119,6 +132,7 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
   let revoked: ReadonlyMap<string, Uint8Array> = new Map()
   let heardAtMs = row?.receivedAtMs
   let nextAtMs = 0
+  let turn = 0
   let asked: readonly string[] = []
   const lamented = new Set<string>()
 
@@ -172,7 +186,7 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
       nextAtMs =
         nowMs + Math.ceil(LIMITS.revocationPollMs * (1 - (LIMITS.revocationPollJitterPercent / 100) * deps.fraction()))
       const { composer, chain, sources } = questions()
-      const body = { haveVersion: row?.version ?? 0, chain: [...chain()] }
+      const body = { haveVersion: row?.version ?? 0, chain: [...chain(turn++)] }
       const digests: string[] = []
       for (const to of sources(nowMs)) {
         const send = compose(composer, { kind: 'revocation-query', to, body, delivery: { once: true } }, nowMs)
