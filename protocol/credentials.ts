@@ -40,7 +40,18 @@ export type KeyRecord = {
   readonly sealingKey: Uint8Array | null
   readonly notBeforeMs: number
   readonly notAfterMs: number
+  /** Of its credential: of two keys that begin together the higher is the newer. */
+  readonly serial: number
 }
+
+/**
+ * Does `a` replace `b`? A credential begins no later than the one it replaces, or what was made before could not be sealed with
+ * its key, so as a rule the serial decides.
+ */
+export const isNewer = (
+  a: Pick<KeyRecord, 'notBeforeMs' | 'serial'>,
+  b: Pick<KeyRecord, 'notBeforeMs' | 'serial'>,
+): boolean => (a.serial === b.serial ? a.notBeforeMs > b.notBeforeMs : a.serial > b.serial)
 
 /** A chain whose signatures lead to the root. */
 export type VerifiedChain = {
@@ -96,6 +107,7 @@ const recordOf = (statement: ProcessorStatement | HostStatement): KeyRecord => (
   sealingKey: statement.sealingKey,
   notBeforeMs: statement.notBeforeMs,
   notAfterMs: statement.notAfterMs,
+  serial: statement.serial,
 })
 
 /** The device key of an enrolled customer; it lives until the enrolment is replaced. */
@@ -110,6 +122,7 @@ export const deviceKeyRecord = (enrolment: Pick<EnrolmentStatement, 'customer' |
   sealingKey: null,
   notBeforeMs: 0,
   notAfterMs: Number.MAX_SAFE_INTEGER,
+  serial: 0,
 })
 
 /** CREDENTIAL_NOT_YET_VALID or CREDENTIAL_EXPIRED, judged against the `sentAtMs` of what the key sealed. */

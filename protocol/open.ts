@@ -286,6 +286,8 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
     return shownKey(parsed, header.kind, context)
   if (header.kind === 'request-to-pay' && header.bodyForm === 'plain') return requesterKey(parsed, context)
   const record = context.lookupKey(seal.keyId, header.from)
+  if (record === undefined && header.kind === 'credential-record' && header.bodyForm === 'plain')
+    return answeredKey(parsed, context)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
 }
@@ -306,6 +308,7 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
       sealingKey: null,
       notBeforeMs: 0,
       notAfterMs: Number.MAX_SAFE_INTEGER,
+      serial: 0,
     },
     chain: undefined,
   })
@@ -337,6 +340,22 @@ const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Aut
   return equalBytes(found.value.record.keyId, parsed.seal.keyId)
     ? ok({ record: found.value.record, chain: undefined })
     : fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+}
+
+/**
+ * A data center that has a new key is asked for that key's credential, and its answer is sealed with it: the chain in the body
+ * is as good there as in an introduction. Any other chain leaves the key unknown.
+ */
+const answeredKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+  const { header, seal, bodyBytes } = parsed
+  const versions = checkKind(parsed)
+  const body = versions.ok ? decodeBody('credential-record', header.bodyVersion, bodyBytes) : versions
+  const chain = body.ok ? verifyChain(trust, body.value.chain, header.sentAtMs) : body
+  if (!chain.ok || chain.value.hostKey !== undefined) return fail('UNKNOWN_KEY')
+  const { processorKey } = chain.value
+  return equalBytes(processorKey.keyId, seal.keyId)
+    ? ok({ record: processorKey, chain: chain.value })
+    : fail('UNKNOWN_KEY')
 }
 
 const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Authenticated> => {

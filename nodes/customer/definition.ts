@@ -85,8 +85,8 @@ import { createVault } from './vault.ts'
 
 /** What a wallet host is given besides its ledger. */
 export type WalletDependencies = {
-  /** The host's credential chain by each CPP that certified it. */
-  readonly chains: HostChains
+  /** The host's credential chain by each CPP that certified it, as they are now. */
+  readonly chains: () => HostChains
   readonly guests: GuestLogins
   /** Ed25519 public key of a 32-byte seed, by the engine. */
   readonly publicKeyOf: (seed: Uint8Array) => Uint8Array
@@ -149,6 +149,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       'derive-pin-key': on(loadPinDerived(vault), decidePinDerived),
     },
     started: on(loadStart, decideStart(chains)),
+    rotated: on(loadRegistrations, (known, _, context) => decision(registerHost(chains(), known, context))),
     refused: (read, refused, context) => {
       switch (refused.kind) {
         case 'host-registration':
@@ -166,7 +167,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     admissions: ['pay', 'pay-request'],
     policySchema: WalletPolicy,
     policyDefaults: DEFAULT_WALLET_POLICY,
-    ready: (read) => isHostRegistered(read, chains),
+    ready: (read) => isHostRegistered(read, chains()),
   }
 }
 
@@ -192,11 +193,11 @@ const loadStart = (read: Reader): StartSlice => ({
  * for again under a new login.
  */
 const decideStart =
-  (chains: HostChains) =>
+  (chains: () => HostChains) =>
   ({ known, logins, waiting }: StartSlice, _: unknown, context: Context<WalletPolicy>): Decision =>
     decision(
       combine(
-        registerHost(chains, known, context),
+        registerHost(chains(), known, context),
         ...waiting.map((payment) =>
           isGuestPhase(payment.state)
             ? refusePurchase(

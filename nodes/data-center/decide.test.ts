@@ -16,7 +16,8 @@ import { ALIASES, CREDENTIALS, PAYEES, PEERS, PROCESSORS } from './state.ts'
 
 const sample = createSampleNetwork(loadEngine())
 const definition = dataCenterDefinition({
-  chain: sample.dc.chain,
+  chain: () => sample.dc.chain,
+  replicas: [],
   verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(sample.trust, chain, payee, atMs),
   peerRealms: [],
 })
@@ -231,7 +232,8 @@ describe('a payee', () => {
   describe('and a second MPP of the realm', () => {
     // Chains as the second MPP would have them: the signature check is of the tests above.
     const two = dataCenterDefinition({
-      chain: [],
+      chain: () => [],
+      replicas: [],
       peerRealms: [],
       verifyPayeeChain: (_, name) => {
         const chain = verifyMerchantChain(sample.trust, sample.merchantChain, name, SAMPLE_NOW)

@@ -262,7 +262,7 @@ const loadCredential = (read: Reader, { message }: Incoming<'credential-query'>)
  * another data center asks is answered from here alone, or a question could go round.
  */
 const decideCredential =
-  (own: readonly Uint8Array[]) =>
+  (own: () => readonly Uint8Array[]) =>
   (
     found: readonly Uint8Array[] | undefined,
     { message, ref }: Incoming<'credential-query'>,
@@ -283,7 +283,7 @@ const decideCredential =
         {
           kind: 'credential-query',
           to: dataCenterAddress(realm),
-          body: { ...body, chain: [...own] },
+          body: { ...body, chain: [...own()] },
           delivery: { once: true },
         },
       ],
@@ -292,7 +292,7 @@ const decideCredential =
   }
 
 /** @param own this data center's chain, which it shows to a peer that it asks */
-export const onCredentialQuery = (own: readonly Uint8Array[]) => on(loadCredential, decideCredential(own))
+export const onCredentialQuery = (own: () => readonly Uint8Array[]) => on(loadCredential, decideCredential(own))
 
 const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
   kind: KINDS[name].number,
@@ -302,38 +302,58 @@ const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) 
 const loadPeers = (read: Reader): ReadonlyMap<string, PeerRow> =>
   new Map([...read.scan(PEERS, [])].map(([, row]) => [row.realm, row]))
 
-const registrationKey = (realm: string) => ['registration', realm] as const
+/** `of`: a peer realm, or a replica of this one. */
+const registrationKey = (of: string) => ['registration', of] as const
+type Peers = ReadonlyMap<string, PeerRow>
+
+/** Shows this data center's credential at `to`, under a version that is at least the clock: newer than what a lost ledger had said. */
+const registerAt = (
+  of: string,
+  to: string,
+  peers: Peers,
+  chain: readonly Uint8Array[],
+  { nowMs, freshId }: Context_,
+): Decision => {
+  const registrationId = freshId()
+  const version = Math.max((peers.get(of)?.version ?? 0) + 1, nowMs)
+  return decision({
+    writes: [put<PeerRow>(PEERS, keyOf(of), { realm: of, version, registrationId })],
+    sends: [
+      {
+        kind: 'processor-registration',
+        to,
+        body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+        delivery: { until: registrationKey(of) },
+      },
+    ],
+  })
+}
+
+const registerAbroad = (chain: readonly Uint8Array[], peers: Peers, context: Context_): Partial<Decision> =>
+  combine(
+    ...context.policy.peerRealms
+      .filter((realm) => realm !== context.self.realm)
+      .map((realm) => registerAt(realm, dataCenterAddress(realm), peers, chain, context)),
+  )
 
 /** Shows this data center's credential to each peer realm, anew after each start. @param chain its own chain */
-export const onStarted = (chain: readonly Uint8Array[]) =>
-  on(
-    loadPeers,
-    (
-      peers: ReadonlyMap<string, PeerRow>,
-      _: Record<string, never>,
-      { policy, nowMs, freshId, self }: Context_,
-    ): Decision =>
-      combine(
-        ...policy.peerRealms
-          .filter((realm) => realm !== self.realm)
-          .map((realm) => {
-            const registrationId = freshId()
-            // At least the clock: newer than what a lost ledger had said.
-            const version = Math.max((peers.get(realm)?.version ?? 0) + 1, nowMs)
-            return decision({
-              writes: [put<PeerRow>(PEERS, keyOf(realm), { realm, version, registrationId })],
-              sends: [
-                {
-                  kind: 'processor-registration',
-                  to: dataCenterAddress(realm),
-                  body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
-                  delivery: { until: registrationKey(realm) },
-                },
-              ],
-            })
-          }),
-        { record: { event: 'started', ids: [] } },
-      ),
+export const onStarted = (chain: () => readonly Uint8Array[]) =>
+  on(loadPeers, (peers: Peers, _: Record<string, never>, context: Context_): Decision =>
+    combine(registerAbroad(chain(), peers, context), { record: { event: 'started', ids: [] } }),
+  )
+
+/**
+ * A new key: the peer realms are told, and the other replicas of this one, any of which may be asked for it by whoever meets it.
+ * Processors and hosts learn it by asking.
+ */
+export const onRotated = (chain: () => readonly Uint8Array[], replicas: readonly string[]) =>
+  on(loadPeers, (peers: Peers, _: Record<string, never>, context: Context_): Decision =>
+    combine(
+      registerAbroad(chain(), peers, context),
+      ...replicas
+        .filter((replica) => replica !== context.self.id)
+        .map((replica) => registerAt(replica, replica, peers, chain(), context)),
+    ),
   )
 
 const peerOf = (read: Reader, { key }: { readonly key: Uint8Array }): PeerRow | undefined => {

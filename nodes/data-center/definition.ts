@@ -1,6 +1,7 @@
 /** The data center as one table of decisions. What is not addressed to it is routed, not decided. */
 import { verifyMerchantChain } from '../../protocol/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import {
   onAliasRegistration,
@@ -10,6 +11,7 @@ import {
   onProcessorRegistration,
   onReceipted,
   onRefused,
+  onRotated,
   onStarted,
   type VerifyPayeeChain,
 } from './decide.ts'
@@ -19,16 +21,19 @@ import { route } from './routing.ts'
 import { DATA_CENTER_TABLES } from './state.ts'
 
 export type DataCenterDependencies = {
-  /** This data center's own credential chain, shown to peer realms. */
-  readonly chain: readonly Uint8Array[]
+  /** This data center's own credential chain as it is now, shown to peer realms. */
+  readonly chain: () => readonly Uint8Array[]
   readonly verifyPayeeChain: VerifyPayeeChain
   readonly peerRealms: readonly string[]
+  /** The replicas of its realm, this one among them. */
+  readonly replicas: readonly string[]
 }
 
 export const dataCenterDefinition = ({
   chain,
   verifyPayeeChain,
   peerRealms,
+  replicas,
 }: DataCenterDependencies): NodeDefinition<'dc', DataCenterPolicy> => ({
   role: 'dc',
   tables: DATA_CENTER_TABLES,
@@ -45,6 +50,7 @@ export const dataCenterDefinition = ({
   jobs: {},
   finished: {},
   started: onStarted(chain),
+  rotated: onRotated(chain, replicas),
   refused: onRefused,
   receipted: onReceipted,
   route,
@@ -55,9 +61,15 @@ export const dataCenterDefinition = ({
 })
 
 /** The definition from what a host is given at its start. */
-export const dataCenter = ({ chains, trust, peerRealms }: NodeServices): NodeDefinition<'dc', DataCenterPolicy> =>
+export const dataCenter = ({
+  identity,
+  trust,
+  peerRealms,
+  dataCenters,
+}: NodeServices): NodeDefinition<'dc', DataCenterPolicy> =>
   dataCenterDefinition({
-    chain: chains[0] ?? [],
+    chain: () => ownChain(identity()),
     verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(trust, chain, payee, atMs),
     peerRealms,
+    replicas: dataCenters,
   })

@@ -109,6 +109,8 @@ export const createBuiltins = (
   extra: {
     readonly status: () => Readonly<Record<string, unknown>>
     readonly metrics: () => Readonly<Record<string, unknown>>
+    /** Takes what the credentials file says now. */
+    readonly reload?: () => Promise<Answer>
   },
 ): Builtins => {
   const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
@@ -124,6 +126,7 @@ export const createBuiltins = (
         depths: host.depths(),
         seq: host.lastSeq(),
         nowMs: host.nowMs(),
+        ...host.identityStatus(),
         ...extra.status(),
       }),
     metrics: () => ok({ ...host.metrics.snapshot(), depths: host.depths(), ...extra.metrics() }),
@@ -144,6 +147,7 @@ export const createBuiltins = (
     drain: (args) => drain(host, args),
     quiesce: (args) => drain(host, args),
     fault: (args) => fault(host, args),
+    ...(extra.reload === undefined ? {} : { reload: extra.reload }),
   }
   return async ({ form, name, args }) => {
     if (form === 'command') return host.command(name, args)

@@ -12,9 +12,8 @@ import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { keyOfBytes } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import { isAdmission, type Gate } from './admission.ts'
 import { createApplier, emptyBatch, type Batch, type Passing } from './apply.ts'
@@ -23,7 +22,8 @@ import { createCredentialStore } from './credential-store.ts'
 import { createDispatcher } from './dispatch.ts'
 import { createFaults } from './faults.ts'
 import { createGuestDesk } from './guests.ts'
-import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
+import type { Answer, Host, HostDeps, NewIdentity, NodeServices } from './host-types.ts'
+import { createKeyring, shownChain } from './identity.ts'
 import { createInbox, type Frame } from './inbox.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
@@ -34,6 +34,7 @@ import { createPublisher } from './publisher.ts'
 import { createQueue } from './queue.ts'
 import { randomBelow } from './random.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
+import { createRotation } from './rotation.ts'
 import { framesOf } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
@@ -52,6 +53,7 @@ type StepEvent =
     }
   | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
   | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
+  | { readonly type: 'identity'; readonly next: NewIdentity; readonly answer: (answer: Answer) => void }
   | { readonly type: 'gone'; readonly key: string }
   | { readonly type: 'started' }
 
@@ -101,18 +103,18 @@ export const createHost = (deps: HostDeps): Host => {
   const services: NodeServices = {
     self,
     trust,
-    signing: deps.signing,
+    identity: () => keyring.identity(),
     guests,
     localKey: deps.localKey,
-    chains: deps.chains,
     dataCenters: deps.dataCenters,
     peerRealms: deps.peerRealms,
-    framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
+    framesOf: async (sent) => framesOf(committed, sent, keyring.identity().signing, random.bytes),
   }
-  const definition: AnyNodeDefinition = deps.define(services)
   const head = openHead(committed, self.id, trust.networkId)
   const chain = { current: { seq: head.seq, hash: head.hash } }
   const clock = ledgerClock(deps.clock, head.highestNowMs)
+  const keyring = createKeyring(deps.identity, deps.former ?? [], clock.now)
+  const definition: AnyNodeDefinition = deps.define(services)
   let policy = readPolicy(committed, definition, deps.policy)
   let gate: Gate = 'open'
   let stopped = false
@@ -125,7 +127,7 @@ export const createHost = (deps: HostDeps): Host => {
   /** Batches whose publishing waits in the tail. */
   let inTail = 0
 
-  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now())
+  const credentials = createCredentialStore(trust, staged, [...deps.identity.chains, ...deps.trusted], clock.now())
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)
@@ -149,7 +151,7 @@ export const createHost = (deps: HostDeps): Host => {
     self,
     networkId: trust.networkId,
     bus,
-    keyring: { host: deps.signing, device: deviceKey, guest: guests.get },
+    keyring: { host: () => keyring.identity().signing, device: deviceKey, guest: guests.get },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
     credentialOf: (host) =>
@@ -190,7 +192,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
-    chain: deps.chains[0] ?? [],
+    chain: () => shownChain(trust, keyring.identity(), clock.now()),
     bus,
     staged,
     outbox,
@@ -199,16 +201,27 @@ export const createHost = (deps: HostDeps): Host => {
     metrics,
     onGone: (key) => void completions.push({ type: 'gone', key }),
   })
+  const rotation = createRotation({
+    self,
+    trust,
+    keyring,
+    credentials,
+    definition,
+    staged,
+    applier,
+    outbox,
+    log,
+    contextAt,
+  })
   const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
-  const sealingKeyId = keyOfBytes(keyIdOf('x25519', deps.sealing.publicKey))
   const inbox = createInbox({
     self,
     definition,
     staged,
     trust,
     opener: createOpener(trust.engine),
-    secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
+    secretOf: (keyId) => keyring.secretOf(keyId) ?? guests.secretOf(keyId),
     credentials: { ...credentials, roleOf },
     isAddressee: (id) => ownAddresses.has(id) || definition.answersTo?.(staged, id) === true,
     outbox,
@@ -274,10 +287,15 @@ export const createHost = (deps: HostDeps): Host => {
         })
         batch.after.push(() => event.answer(OK(null)))
         return
+      case 'identity':
+        rotation.adopt(batch, event.next, nowMs, event.answer)
+        return
       case 'gone':
         publisher.dropEntry(event.key)
         return
       case 'started':
+        // Kept for whoever asks of them after the operator has given others.
+        credentials.trustChains([...keyring.identity().chains, ...deps.trusted], nowMs).forEach(staged.write)
         applier.apply(
           batch,
           definition.started(staged, {}, contextAt(nowMs)),
@@ -454,6 +472,15 @@ export const createHost = (deps: HostDeps): Host => {
       if (question === undefined) return REFUSED('UNKNOWN_READ', name)
       return OK(question(committed, args, contextAt(clock.now())))
     },
+    identity: keyring.identity,
+    identityStatus: () => rotation.status(clock.now()),
+    identityProblem: (next) => rotation.problem(next, clock.now()),
+    adopt: (next) =>
+      new Promise((resolve) => {
+        if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
+        else if (completions.push({ type: 'identity', next, answer: resolve })) deps.onWork()
+        else resolve(REFUSED('BUSY', 'the queue is full'))
+      }),
     setGate: (next) => {
       gate = next
     },

@@ -19,8 +19,8 @@ import type { Staged } from './staged.ts'
 
 export type PublisherDeps = {
   readonly self: Self
-  /** The host's own chain: who asks for a credential shows it. */
-  readonly chain: readonly Uint8Array[]
+  /** The host's own chain, as it is now: who asks for a credential shows it. */
+  readonly chain: () => readonly Uint8Array[]
   readonly bus: Bus
   readonly staged: Staged
   readonly outbox: Outbox
@@ -52,7 +52,7 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
     metrics.count('credentialQueries')
     const body = {
       id: missing.id,
-      chain: [...deps.chain],
+      chain: [...deps.chain()],
       ...(missing.keyId === undefined ? {} : { keyId: missing.keyId }),
     }
     const to = dataCenterAddress(realm)

@@ -3,7 +3,7 @@
  * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
  */
 import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend } from '../../bus/simulated-bus.ts'
-import { u32be, utf8 } from '../../protocol/bytes.ts'
+import { toHex, u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -13,6 +13,7 @@ import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
 import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
+import type { FormerKeys } from './identity.ts'
 import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
 import type { AnyNodeDefinition } from './node.ts'
@@ -55,7 +56,9 @@ export type SimHost = {
   /** The running one; another after a restart. */
   readonly host: () => Host
   readonly store: () => MemoryStore
+  /** In force now: another after {@link SimHost.take}. */
   readonly identity: SimIdentity
+  readonly former: readonly FormerKeys[]
   /** What stopped it, if something did. */
   readonly fatal: () => unknown
   /** Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. */
@@ -64,6 +67,11 @@ export type SimHost = {
   readonly jumpClock: (ms: number) => void
   /** Starts again on what the crash, or a stop in order, left behind. */
   readonly restart: () => Promise<void>
+  /**
+   * Takes a new credential while it runs: of new keys, or of the same keys under its certifiers' keys of now. Resolves, once the
+   * network has run, with the id of the message key before. `trusted`: its bundle brings the data centers' newest chains as well.
+   */
+  readonly take: (keys: 'new' | 'same', told?: 'trusted') => Promise<Uint8Array>
 }
 export type SimIdentity = {
   readonly id: string
@@ -96,14 +104,22 @@ export const createSimNetwork = (
     notBeforeMs: SIM_START_MS - YEAR_MS,
     notAfterMs: SIM_START_MS + YEAR_MS,
     ...options.validity,
-    serial: 1,
   }
+  const revoked = new Set<string>()
 
-  const identify = (spec: SimSpec): SimIdentity => {
+  type Keys = Pick<SimIdentity, 'signing' | 'sealing'>
+  const keysOf = (spec: SimSpec, generation: number): Keys => {
+    const name = (what: string) => utf8(`${seed} ${spec.id} ${what}${generation === 1 ? '' : ` ${generation}`}`)
+    const given = generation === 1 ? spec.signingSeed : undefined
+    const secretKey = hash(name('sealing'))
+    return {
+      signing: signingKeyFromSeed(engine, given ?? hash(name('signing'))),
+      sealing: { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) },
+    }
+  }
+  /** Certified by the certifiers' keys of now. */
+  const identify = (spec: SimSpec, { signing, sealing }: Keys, serial: number): SimIdentity => {
     const { id, role } = spec
-    const signing = signingKeyFromSeed(engine, spec.signingSeed ?? hash(utf8(`${seed} ${id} signing`)))
-    const secretKey = hash(utf8(`${seed} ${id} sealing`))
-    const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
     const common = {
       networkId,
       id,
@@ -111,6 +127,7 @@ export const createSimNetwork = (
       signingKey: signing.publicKey,
       sealingKey: sealing.publicKey,
       ...validity,
+      serial,
     }
     if ('certifiedBy' in spec) {
       const chains = spec.certifiedBy.map((by) => {
@@ -132,12 +149,20 @@ export const createSimNetwork = (
 
   /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
   const add = async (spec: SimSpec): Promise<SimHost> => {
-    const identity = identify(spec)
+    let serial = 1
+    let generation = 1
+    let identity = identify(spec, keysOf(spec, 1), serial)
+    let former: readonly FormerKeys[] = []
     const { id, role } = spec
     const realm = realmOf(id)
     // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
-    const directories = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
-    if (role === 'dc') directories.push(identity)
+    const directories = () => [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
+    // Read at each start, but which data centers there are is settled when the host is added.
+    const known = new Set([...directories().map((one) => one.id), ...(role === 'dc' ? [id] : [])])
+    const trusted = () =>
+      directories()
+        .filter((one) => known.has(one.id))
+        .flatMap((one) => one.chains)
     let store = memoryStore()
     let running: Host | undefined
     let fatal: unknown
@@ -157,13 +182,12 @@ export const createSimNetwork = (
         bus,
         clock,
         random: seededRandom(`${seed} ${id} ${starts}`),
-        trust: createTrust(engine, root.publicKey),
-        signing: identity.signing,
-        sealing: identity.sealing,
+        trust: createTrust(engine, root.publicKey, (keyId) => revoked.has(toHex(keyId))),
+        identity: sim.identity,
+        former: sim.former,
         localKey: hash(utf8(`${seed} ${id} local`)),
-        chains: identity.chains,
-        trusted: directories.flatMap((one) => one.chains),
-        dataCenters: directories.filter((one) => realmOf(one.id) === realm).map((one) => one.id),
+        trusted: trusted(),
+        dataCenters: [...known].filter((one) => realmOf(one) === realm),
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
@@ -183,7 +207,12 @@ export const createSimNetwork = (
     let closing = async (): Promise<void> => {}
     const sim: SimHost = {
       id,
-      identity,
+      get identity() {
+        return identity
+      },
+      get former() {
+        return former
+      },
       host: () => running as Host,
       store: () => store,
       fatal: () => fatal,
@@ -196,6 +225,17 @@ export const createSimNetwork = (
         wrongByMs += ms
       },
       restart: launch,
+      take: async (keys, told) => {
+        const before = identity
+        serial += 1
+        if (keys === 'new') generation += 1
+        identity = identify(spec, keys === 'new' ? keysOf(spec, generation) : before, serial)
+        const { signing, sealing, chains } = before
+        former = [{ signingKeyId: signing.keyId, sealing, chains, untilMs: validity.notAfterMs }, ...former]
+        const answer = await sim.host().adopt({ identity, former, trusted: told === 'trusted' ? trusted() : [] })
+        if (!answer.ok) throw new Error(`${id} does not take its new keys: ${answer.error.detail}`)
+        return before.signing.keyId
+      },
     }
     hosts.set(id, sim)
     await launch()
@@ -248,6 +288,8 @@ export const createSimNetwork = (
         await run()
       }
     },
+    /** Every host refuses this key from now on. */
+    revoke: (keyId: Uint8Array): void => void revoked.add(toHex(keyId)),
     /** Moves the clock without running anything. */
     setTime: (ms: number): void => {
       time = ms
