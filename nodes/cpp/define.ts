@@ -1,5 +1,5 @@
 /** A CPP on the runtime's services: what its decisions need of keys and of the ledger's own messages, closed over them. */
-import { issueEnrolment } from '../../protocol/statements.ts'
+import { issueDeviceAuthorization, issueEnrolment } from '../../protocol/statements.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
@@ -22,6 +22,7 @@ export const defineCpp = ({ trust, identity, localKey, framesOf }: NodeServices)
     vault,
     chain: () => ownChain(identity()),
     issueEnrolment: async (input) => issue(input),
+    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, signing),
     framesOf,
   })
 }
