@@ -22,7 +22,7 @@ export const defineCpp = ({ trust, identity, localKey, framesOf }: NodeServices)
     vault,
     chain: () => ownChain(identity()),
     issueEnrolment: async (input) => issue(input),
-    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, signing),
+    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, identity().signing),
     framesOf,
   })
 }

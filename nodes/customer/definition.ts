@@ -160,7 +160,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       'forget-device': on(loadForgetDevice, decideForgetDevice),
       'replace-device': on(
         loadReplaceDevice,
-        decideReplaceDevice(() => chains, publicKeyOf),
+        decideReplaceDevice(chains, publicKeyOf),
       ),
       pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
       'pay-request': on(loadPayRequest(vault), decidePayRequest),
