@@ -331,7 +331,7 @@ const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext)
 }
 
 /** A wallet host knows no merchant host and no directory knows a wallet host: the invoice inside shows the asker's chain. */
-const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+const requesterKey = (parsed: ParsedFrame, { trust, lookupKey }: NestedContext): Result<Authenticated> => {
   const versions = checkKind(parsed)
   if (!versions.ok) return versions
   const body = decodeBody('request-to-pay', parsed.header.bodyVersion, parsed.bodyBytes)
@@ -341,9 +341,14 @@ const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Aut
   if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
   const found = invoiceKey(invoice.value, trust)
   if (!found.ok) return found
-  return equalBytes(found.value.record.keyId, parsed.seal.keyId)
-    ? ok({ record: found.value.record, chain: undefined })
-    : fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+  if (equalBytes(found.value.record.keyId, parsed.seal.keyId))
+    return ok({ record: found.value.record, chain: undefined })
+  // The invoice is as it was made; the request around it is sealed anew at each send, after a rotation with another key.
+  const record = lookupKey(parsed.seal.keyId, String(parsed.header.from))
+  if (record === 'revoked') return fail('CREDENTIAL_REVOKED')
+  if (record !== undefined && record.owner !== found.value.record.owner)
+    return fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+  return record === undefined ? fail('UNKNOWN_KEY') : ok({ record, chain: undefined })
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { FailureCode, Result } from '../../protocol/failures.ts'
+import { isNewer, type KeyRecord } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
 import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
@@ -53,8 +54,13 @@ const receipt = (to: string, digest: Uint8Array, ref: Uint8Array): Message<'rece
 /** The chain of a key: what a query gets, and what the runtime verifies with from now on. */
 const shown = (id: string, keyId: Uint8Array, chain: readonly Uint8Array[], nowMs: number): readonly Write[] => [
   put<CredentialRow>(CREDENTIALS, keyId, { id, chain, shownAtMs: nowMs }),
-  put<CurrentRow>(CURRENT, keyOf(id), { keyId }),
 ]
+type Key = Pick<KeyRecord, 'keyId' | 'notBeforeMs' | 'serial'>
+const asCurrent = (id: string, { keyId, notBeforeMs, serial }: Key): Write =>
+  put<CurrentRow>(CURRENT, keyOf(id), { keyId, notBeforeMs, serial })
+/** A payee may be shown by a chain of former keys after the newer ones were: those stay what they are. */
+const isCurrent = (known: CurrentRow | undefined, key: Key): boolean =>
+  known === undefined || !isNewer({ notBeforeMs: known.notBeforeMs ?? 0, serial: known.serial ?? 0 }, key)
 
 const loadProcessor = (read: Reader, { message }: Incoming<'processor-registration'>): ProcessorRow | undefined =>
   read.get(PROCESSORS, message.sender.id)
@@ -91,6 +97,7 @@ const decideProcessor = (
         registeredAtMs: nowMs,
       }),
       ...shown(id, keyId, body.chain, nowMs),
+      asCurrent(id, chain.processorKey),
     ],
     sends: [receipt(sender.id, digest, ref)],
     record: {
@@ -108,16 +115,23 @@ export type PayeeChain = {
   readonly mpp: ProcessorStatement
   readonly host: HostStatement
   readonly payee: PayeeStatement
-  readonly mppKey: { readonly keyId: Uint8Array }
-  readonly hostKey: { readonly keyId: Uint8Array }
+  readonly mppKey: Key
+  readonly hostKey: Key
 }
 export type VerifyPayeeChain = (chain: readonly Uint8Array[], payee: string, atMs: number) => Result<PayeeChain>
 
 type NameSlice<Row> = { readonly row: Row | undefined; readonly seen: VersionRow | undefined }
 
-const loadPayee = (read: Reader, { message }: Incoming<'payee-registration'>): NameSlice<PayeeRow> => ({
+type PayeeSlice = NameSlice<PayeeRow> & {
+  readonly mppCurrent: CurrentRow | undefined
+  readonly hostCurrent: CurrentRow | undefined
+}
+
+const loadPayee = (read: Reader, { message }: Incoming<'payee-registration'>): PayeeSlice => ({
   row: read.get(PAYEES, message.body.payee),
   seen: read.get(VERSIONS, 'payee', message.body.payee, message.sender.id),
+  mppCurrent: read.get(CURRENT, message.sender.id),
+  hostCurrent: read.get(CURRENT, message.body.host),
 })
 
 /** NAME_TAKEN while another owner's row is active; REGISTRATION_STALE unless the version is higher than all seen of this owner. */
@@ -143,7 +157,7 @@ export const onPayeeRegistration = (verify: VerifyPayeeChain) =>
   on(
     loadPayee,
     (
-      { row, seen }: NameSlice<PayeeRow>,
+      { row, seen, mppCurrent, hostCurrent }: PayeeSlice,
       { message, ref }: Incoming<'payee-registration'>,
       { self, nowMs }: Context_,
     ): Decision => {
@@ -178,9 +192,12 @@ export const onPayeeRegistration = (verify: VerifyPayeeChain) =>
           put<VersionRow>(VERSIONS, keyOf('payee', payee, sender.id), { version }),
           ...shown(mpp.id, mppKey.keyId, chain.slice(0, 1), nowMs),
           ...shown(host, hostKey.keyId, hostChain, nowMs),
+          ...(isCurrent(mppCurrent, mppKey) ? [asCurrent(mpp.id, mppKey)] : []),
           // The runtime verifies requests to pay on their way with this key.
           put(credentialTable, hostKey.keyId, { id: host, chain: hostChain, learnedAtMs: header.sentAtMs }),
-          put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId }),
+          ...(isCurrent(hostCurrent, hostKey)
+            ? [asCurrent(host, hostKey), put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId })]
+            : []),
         ],
         sends: [receipt(sender.id, digest, ref)],
         record: {

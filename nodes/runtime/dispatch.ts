@@ -19,6 +19,8 @@ import type { StoredSend } from './runtime-tables.ts'
 export type Keyring = {
   /** In force now: asked for at each dispatch. */
   readonly host: () => SigningKey
+  /** The host's key for this content: that in force, another for a content that names its own; undefined when that is no more. */
+  readonly hostFor: (send: StoredSend) => SigningKey | undefined
   /** The device key of a customer on this wallet host. */
   readonly device: (customer: string) => SigningKey | undefined
   readonly guest: (token: string) => Guest | undefined
@@ -42,7 +44,9 @@ export type DispatchDeps = {
   readonly keyring: Keyring
   readonly sealer: Sealer
   readonly random: (length: number) => Uint8Array
-  readonly credentialOf: (host: string) => { readonly role: Role; readonly sealingKey: Uint8Array | null } | undefined
+  readonly credentialOf: (
+    host: string,
+  ) => { readonly role: Role; readonly sealingKey: Uint8Array | null; readonly notAfterMs: number } | undefined
   /** A fault point of tests: true swallows the message as the network would. */
   readonly drop: (send: StoredSend) => boolean
   readonly onSealed: (messages: number) => void
@@ -64,7 +68,7 @@ const SENT: Sent = { result: 'sent' }
 export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   const { self, networkId, bus, keyring, sealer, random } = deps
 
-  const prepare = (send: StoredSend, hostKey: SigningKey): Prepared | Sent => {
+  const prepare = (send: StoredSend, hostKey: SigningKey, nowMs: number): Prepared | Sent => {
     const credential =
       send.toRole === undefined || (KINDS[send.kind].confidential && send.sealingKey === undefined)
         ? deps.credentialOf(send.toHost)
@@ -83,12 +87,14 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       }
     const [as, name = ''] = send.signer?.split(' ') ?? []
     const guest = as === 'guest' ? keyring.guest(name) : undefined
-    const key = as === undefined ? hostKey : as === 'device' ? keyring.device(name) : guest?.signing
+    const key = as === undefined ? keyring.hostFor(send) : as === 'device' ? keyring.device(name) : guest?.signing
     if (key === undefined) return GONE
     let recipientKey: Uint8Array | undefined
     if (KINDS[send.kind].confidential) {
       recipientKey = send.sealingKey ?? credential?.sealingKey ?? undefined
-      if (recipientKey === undefined) return { result: 'waits', needs: send.toHost }
+      // What is encrypted to a key after its credential has ended may find nobody who still opens it: the newest is asked for.
+      const ended = send.sealingKey === undefined && credential !== undefined && credential.notAfterMs < nowMs
+      if (recipientKey === undefined || ended) return { result: 'waits', needs: send.toHost }
     }
     return { send, toRole, content: restoreContent(send.header, send.body), recipientKey, guest, key, frame: undefined }
   }
@@ -149,7 +155,7 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
     dispatch: (sends, nowMs) => {
       if (!bus.connected) return sends.map(() => WAITS)
       const hostKey = keyring.host()
-      const prepared = sends.map((send) => prepare(send, hostKey))
+      const prepared = sends.map((send) => prepare(send, hostKey, nowMs))
       const items = prepared.filter((one): one is Prepared => !('result' in one))
       seal(
         items

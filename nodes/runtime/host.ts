@@ -113,7 +113,7 @@ export const createHost = (deps: HostDeps): Host => {
   const head = openHead(committed, self.id, trust.networkId)
   const chain = { current: { seq: head.seq, hash: head.hash } }
   const clock = ledgerClock(deps.clock, head.highestNowMs)
-  const keyring = createKeyring(deps.identity, deps.former ?? [], clock.now)
+  const keyring = createKeyring(trust.engine, deps.identity, deps.former ?? [], clock.now)
   const definition: AnyNodeDefinition = deps.define(services)
   let policy = readPolicy(committed, definition, deps.policy)
   let gate: Gate = 'open'
@@ -151,11 +151,17 @@ export const createHost = (deps: HostDeps): Host => {
     self,
     networkId: trust.networkId,
     bus,
-    keyring: { host: () => keyring.identity().signing, device: deviceKey, guest: guests.get },
+    keyring: {
+      host: () => keyring.identity().signing,
+      hostFor: keyring.sealerOf,
+      device: deviceKey,
+      guest: guests.get,
+    },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
     credentialOf: (host) =>
-      credentials.byId(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
+      credentials.byId(host) ??
+      (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null, notAfterMs: Number.MAX_SAFE_INTEGER } : undefined),
     drop: (send) => faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })

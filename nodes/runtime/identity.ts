@@ -4,12 +4,15 @@
  * is over, so that nothing that was on its way at a rotation is lost (design §7 "Rotation with overlap").
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import { isNewer, verifyChain, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
-import type { KeyPair } from '../../protocol/engines/engine.ts'
+import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
+import { KINDS, type KindName } from '../../protocol/kinds.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/keys.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
 import { parseCredential, readStatement } from '../../protocol/statements.ts'
 import type { Self } from './node.ts'
+import type { StoredSend } from './runtime-tables.ts'
 
 export type CredentialChain = readonly Uint8Array[]
 
@@ -33,10 +36,23 @@ export type Keyring = {
   /** One's own sealing key by its id: the current one, or a former one whose time is not over. */
   readonly secretOf: (keyId: Uint8Array) => KeyPair | undefined
   readonly adopt: (identity: Identity, former: readonly FormerKeys[]) => void
+  /**
+   * Who seals this: the key in force, unless the content shows a chain of its own, which certifies one key and no other. For an
+   * invoice made before a rotation that key is still held until the process ends; undefined once it is not.
+   */
+  readonly sealerOf: (send: Pick<StoredSend, 'kind' | 'body'>) => SigningKey | undefined
 }
 
-export const createKeyring = (first: Identity, former: readonly FormerKeys[], nowMs: () => number): Keyring => {
+export const createKeyring = (
+  engine: Engine,
+  first: Identity,
+  former: readonly FormerKeys[],
+  nowMs: () => number,
+): Keyring => {
   let identity: Identity
+  let rotated = false
+  /** Message keys of this process, newest first: bounded, since what shows its own chain expires or is replaced. */
+  let held: readonly SigningKey[] = []
   let secrets: ReadonlyMap<string, { readonly pair: KeyPair; readonly untilMs: number }>
   const adopt: Keyring['adopt'] = (next, before) => {
     const all = [
@@ -50,6 +66,8 @@ export const createKeyring = (first: Identity, former: readonly FormerKeys[], no
       .flatMap(({ chains }) => chains)
       .filter((chain) => !next.chains.some((one) => isSameChain(one, chain)))
     identity = { ...next, chains: [...next.chains, ...kept] }
+    rotated = before.length > 0
+    held = [next.signing, ...held.filter((key) => !equalBytes(key.keyId, next.signing.keyId))].slice(0, MAX_HELD_KEYS)
   }
   adopt(first, former)
   return {
@@ -59,7 +77,24 @@ export const createKeyring = (first: Identity, former: readonly FormerKeys[], no
       return found !== undefined && nowMs() <= found.untilMs ? found.pair : undefined
     },
     adopt,
+    sealerOf: ({ kind, body }) => {
+      if (!rotated || !(kind === 'transaction-details' || KINDS[kind].introduces)) return identity.signing
+      const shown = shownKeyId(engine, kind, body)
+      return shown === undefined ? identity.signing : held.find((key) => equalBytes(key.keyId, shown))
+    },
   }
+}
+const MAX_HELD_KEYS = 4
+
+/** The key that the chain in a body certifies for its sender. */
+const shownKeyId = (engine: Engine, kind: KindName, bytes: Uint8Array): Uint8Array | undefined => {
+  const body = decodeBody(kind, 1, bytes)
+  const { chain = [] } = (body.ok ? body.value : {}) as { readonly chain?: readonly Uint8Array[] }
+  const own = kind === 'transaction-details' ? chain[1] : chain.at(-1)
+  const credential = own === undefined ? undefined : parseCredential(own)
+  if (credential?.ok !== true) return undefined
+  const statement = readStatement(engine, credential.value.payload, ['processor', 'host'])
+  return statement.ok ? keyIdOf(statement.value.algorithm, statement.value.signingKey) : undefined
 }
 
 export const isSameChain = (a: CredentialChain, b: CredentialChain): boolean =>

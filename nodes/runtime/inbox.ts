@@ -4,13 +4,14 @@
  * and admission. What fails before it is authenticated gets no answer.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
-import { deviceKeyRecord, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
+import { deviceKeyRecord, verifyChain, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
 import type { Opener, SecretOf } from '../../protocol/confidential.ts'
 import { failureCode, failureNumber, FAILURES, isTransient, type FailureCode } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { isFinalHop, KINDS } from '../../protocol/kinds.ts'
 import { keyIdOf } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
 import type { Subject } from '../../protocol/subjects.ts'
 import type { Verified } from '../../protocol/verified.ts'
@@ -19,7 +20,7 @@ import { refusalAddressee, type Applier, type Batch, type Trigger } from './appl
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { decision, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
+import { decision, put, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
 import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
@@ -54,6 +55,17 @@ export type InboxDeps = {
 
 /** Ids of a payment that bodies bear, so that a trace finds a message also where the node recorded nothing. */
 const TRACED_FIELDS = ['prId', 'pnId', 'txId', 'orderId', 'holdId', 'batchId', 'payoutId'] as const
+
+/** Says that the sender's own credential was out of its time, not that the message is wrong. */
+const isOwnCredential = (code: FailureCode): boolean =>
+  code === 'CREDENTIAL_EXPIRED' || code === 'CREDENTIAL_NOT_YET_VALID'
+
+/**
+ * A merchant's frame to a guest is never asked about: the question names the wallet host, and would tell a data center where its
+ * customers buy. The wallet learns such a key as the guest (customer/decide-goods.ts).
+ */
+const isAskedByName = ({ toRole, kind }: Subject): boolean =>
+  toRole !== 'guest' || !(kind === 'goods-release' || kind === 'transaction-details' || kind === 'refusal')
 
 const idsOf = (message: Verified): readonly Uint8Array[] => {
   const body = message.body as Readonly<Record<string, unknown>>
@@ -99,7 +111,7 @@ export const createInbox = (deps: InboxDeps) => {
   ): void => {
     const { subject } = frame
     const { missing } = about
-    if (missing?.id !== undefined) {
+    if (missing?.id !== undefined && isAskedByName(subject)) {
       const { id, keyId } = missing
       if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame)) metrics.count('parked')
       deps.missing(batch, keyId === undefined ? { id } : { id, keyId }, nowMs)
@@ -196,12 +208,26 @@ export const createInbox = (deps: InboxDeps) => {
 
   const onRefusal = (batch: Batch, message: Verified<'refusal'>, trigger: Trigger, nowMs: number): void => {
     metrics.count('refusalsReceived')
+    const named = failureCode(message.body.code)
+    if (named !== undefined && isOwnCredential(named))
+      log.write('error', 'a credential of this host is refused: what it seals waits until it has another', {
+        code: named,
+        by: message.sender.host,
+        detail: message.body.detail,
+      })
+    // The sealing key was put away, or never was the addressee's: the next send takes the one in force.
+    if (named === 'DECRYPTION_FAILED') deps.missing(batch, { id: message.sender.host }, nowMs)
     const found = spokenOf(message.body.digest, message)
     if (found === undefined) return
     // A number this version does not know ends nothing: what it means is not known.
     const code = failureCode(message.body.code)
     if (code === undefined || isTransient(code)) {
       metrics.count('transientRefusalsReceived')
+      return
+    }
+    if (isOwnCredential(code)) {
+      // Not of the message: it goes out under the next credential, and no payment ends because this one was too old.
+      metrics.count('ownCredentialRefused')
       return
     }
     applier.forget(found.key)
@@ -317,11 +343,27 @@ export const createInbox = (deps: InboxDeps) => {
       return
     }
     learnFrom(message, nowMs)
+    // Remembers the host key that the record shows, for what the host seals to this guest.
+    if (kind === 'payee-record') verifyChain(deps.trust, message.body.chain, nowMs)
     const judged = judge(message, guest ? 'guest' : self.role, nowMs)
     const handler = definition.messages[kind]
     if (handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
     const decided = judged ?? handler(staged, { message, ref }, deps.contextAt(nowMs))
     applier.apply(batch, decided, { ...trigger, ref }, nowMs)
+  }
+
+  /**
+   * The originator of what is relayed from here has sealed it again, with another key: the relay goes on with the newer seal, since
+   * the older one's key may be revoked before the next hop has it (design §7).
+   */
+  const renewRelay = (message: Verified): void => {
+    const text = outbox.keyOfDigest(toHex(message.digest))
+    const row = text === undefined ? undefined : staged.get(outboxTable, keyBytes(text))
+    if (text === undefined || row?.relay !== true) return
+    const before = parseFrame(row.body)
+    if (before.ok && equalBytes(before.value.seal.keyId, message.sender.keyId)) return
+    staged.write(put(outboxTable, keyBytes(text), { ...row, body: message.frame }))
+    metrics.count('relaysRenewed')
   }
 
   const onSeen = (
@@ -337,6 +379,7 @@ export const createInbox = (deps: InboxDeps) => {
       return
     }
     metrics.count('duplicates')
+    renewRelay(message)
     // No answer yet: it will be sent when it is there.
     if (seen.answer === undefined) return
     metrics.count('answersRepeated')

@@ -68,8 +68,8 @@ export type SimHost = {
   /** Starts again on what the crash, or a stop in order, left behind. */
   readonly restart: () => Promise<void>
   /**
-   * Takes a new credential while it runs: of new keys, or of the same keys under its certifiers' keys of now. Resolves, once the
-   * network has run, with the id of the message key before. `trusted`: its bundle brings the data centers' newest chains as well.
+   * Takes a new credential while it runs: of new keys, or of the same keys under its certifiers' keys of now. Resolves, while the
+   * network runs, with the id of the message key before. `trusted`: its bundle brings the data centers' newest chains as well.
    */
   readonly take: (keys: 'new' | 'same', told?: 'trusted') => Promise<Uint8Array>
 }
