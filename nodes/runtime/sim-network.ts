@@ -71,7 +71,7 @@ export type SimHost = {
    * Takes a new credential while it runs: of new keys, or of the same keys under its certifiers' keys of now. Resolves, while the
    * network runs, with the id of the message key before. `trusted`: its bundle brings the data centers' newest chains as well.
    */
-  readonly take: (keys: 'new' | 'same', told?: 'trusted') => Promise<Uint8Array>
+  readonly take: (keys: 'new' | 'same', told?: 'trusted', notAfterMs?: number) => Promise<Uint8Array>
 }
 export type SimIdentity = {
   readonly id: string
@@ -118,7 +118,12 @@ export const createSimNetwork = (
     }
   }
   /** Certified by the certifiers' keys of now. */
-  const identify = (spec: SimSpec, { signing, sealing }: Keys, serial: number): SimIdentity => {
+  const identify = (
+    spec: SimSpec,
+    { signing, sealing }: Keys,
+    serial: number,
+    notAfterMs = validity.notAfterMs,
+  ): SimIdentity => {
     const { id, role } = spec
     const common = {
       networkId,
@@ -127,6 +132,7 @@ export const createSimNetwork = (
       signingKey: signing.publicKey,
       sealingKey: sealing.publicKey,
       ...validity,
+      notAfterMs,
       serial,
     }
     if ('certifiedBy' in spec) {
@@ -225,11 +231,11 @@ export const createSimNetwork = (
         wrongByMs += ms
       },
       restart: launch,
-      take: async (keys, told) => {
+      take: async (keys, told, notAfterMs) => {
         const before = identity
         serial += 1
         if (keys === 'new') generation += 1
-        identity = identify(spec, keys === 'new' ? keysOf(spec, generation) : before, serial)
+        identity = identify(spec, keys === 'new' ? keysOf(spec, generation) : before, serial, notAfterMs)
         const { signing, sealing, chains } = before
         former = [{ signingKeyId: signing.keyId, sealing, chains, untilMs: validity.notAfterMs }, ...former]
         const answer = await sim.host().adopt({ identity, former, trusted: told === 'trusted' ? trusted() : [] })
