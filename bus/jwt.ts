@@ -6,6 +6,7 @@
  * reads as leave to answer any reply subject once; and a limit left out is read as zero.
  */
 import { encodeAccount, encodeOperator, encodeUser, type Account, type Key, type SigningKey } from '@nats-io/jwt'
+import { LIMITS } from '../protocol/limits.ts'
 import { loadKey } from './nkeys.ts'
 import type { LoginRole, Permissions } from './permissions.ts'
 
@@ -22,7 +23,19 @@ export const publicKeyOf = (seed: string): string => loadKey(seed).publicKey
 export const operatorJwt = (name: string, operatorSeed: string, systemAccount: string): Promise<string> =>
   encodeOperator(name, signer(operatorSeed), { system_account: systemAccount })
 
-const UNLIMITED = { subs: -1, data: -1, payload: -1, conn: -1, leaf: -1, imports: -1, exports: -1 } as const
+/**
+ * Bounds of an account. Server 2.9.10 keeps connections, leaf nodes, subscriptions of a connection, payload, imports and exports;
+ * `data` it reads and does not keep. No leaf node and no other account has any business here.
+ */
+const ACCOUNT_LIMITS = {
+  conn: LIMITS.maxConnections,
+  subs: LIMITS.maxSubscriptionsPerHost,
+  payload: LIMITS.maxBrokerPayloadBytes,
+  data: -1,
+  leaf: 0,
+  imports: 0,
+  exports: 0,
+} as const
 
 export type ScopedSigner = { readonly role: LoginRole; readonly seed: string; readonly permissions: Permissions }
 
@@ -52,7 +65,7 @@ export const accountJwt = (
   revocations: Readonly<Record<string, number>>,
 ): Promise<string> => {
   const account: Account = {
-    limits: { ...UNLIMITED, wildcards: true, disallow_bearer: true },
+    limits: { ...ACCOUNT_LIMITS, wildcards: true, disallow_bearer: true },
     signing_keys: signers.map(signingKey),
     revocations: { ...revocations },
   } as Account

@@ -49,7 +49,12 @@ const permissionsOfRole = (role: Role): Permissions => {
     maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerHost,
     maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
   }
-  if (role === 'guest') return { ...base, maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerGuest }
+  if (role === 'guest')
+    return {
+      ...base,
+      maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerGuest,
+      maxPayloadBytes: BUS_LIMITS.maxGuestPayloadBytes,
+    }
   if (role === 'dc') return { ...base, subscribe: [own, inboxSubject('dc', ADDRESS)] }
   if (role === 'observer')
     return {

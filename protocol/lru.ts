@@ -3,6 +3,8 @@ export type Lru<V> = {
   get(key: string): V | undefined
   set(key: string, value: V): void
   delete(key: string): void
+  /** The least recently used first. */
+  entries(): Iterable<readonly [string, V]>
   readonly size: number
 }
 
@@ -26,6 +28,7 @@ export const createLru = <V>(capacity: number): Lru<V> => {
     delete(key) {
       entries.delete(key)
     },
+    entries: () => entries.entries(),
     get size() {
       return entries.size
     },

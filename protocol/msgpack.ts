@@ -158,8 +158,6 @@ export const writeAscii = (text: string): void => {
 
 // Scanning
 
-/** No schema has a map near this size; it bounds the comparison of keys with one another. */
-const MAX_MAP_ENTRIES = 64
 const PROTO = '__proto__'
 
 /**
@@ -269,7 +267,8 @@ const isProto = (bytes: Uint8Array, at: number, length: number): boolean => {
 const scanMap = (cursor: Cursor, length: number, depth: number): FailureCode | undefined => {
   if (length < 0) return 'MALFORMED_BODY'
   if (depth > LIMITS.maxDepth) return 'TOO_DEEP'
-  if (length > MAX_MAP_ENTRIES) return 'SCHEMA_VIOLATION'
+  // No schema has a map near this size; it bounds the comparison of keys with one another.
+  if (length > LIMITS.maxMapEntries) return 'SCHEMA_VIOLATION'
   const { bytes } = cursor
   const starts: number[] = []
   const lengths: number[] = []

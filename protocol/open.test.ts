@@ -331,12 +331,12 @@ describe('a refused frame', () => {
       expect([name, about?.authenticated, about?.digest?.length]).toEqual([name, true, 32])
   })
   test('names no customer whose device key is not known: asking for it would tell who pays', () => {
-    const wallet: OpenContext['lookupKey'] = (keyId, from) =>
+    const hostsOnly: OpenContext['lookupKey'] = (keyId, from) =>
       from === network.wallet.id ? contexts.cpp.lookupKey(keyId, from) : undefined
     const opened = openFrame(
       messages.paymentRequestCarrier,
       { toRole: 'cpp', kind: 'payment-request', fromHost: network.wallet.id },
-      knowing(contexts.cpp, wallet),
+      knowing(contexts.cpp, hostsOnly),
     )
     expect(opened).toMatchObject({ ok: false, failure: { code: 'UNKNOWN_KEY' } })
     expect(opened.ok ? 'opened' : opened.about.missing).toBeUndefined()

@@ -30,7 +30,6 @@ import {
 
 const BATCH_ID_BYTES = 16
 const SALT_BYTES = 16
-const MAX_SIGNATURE_BYTES = 512
 const FRAME_FIELDS = 3
 
 export type SingleSeal = { readonly form: 1 | 3; readonly keyId: Uint8Array; readonly signature: Uint8Array }
@@ -162,6 +161,18 @@ export const parseFrame = (bytes: Uint8Array): Result<ParsedFrame> => {
   return ok({ frame, header: header.value, headerBytes, bodyBytes, digest: digestOf(headerBytes, bodyBytes), seal })
 }
 
+/**
+ * Whom a frame names as its originator, without looking at anything else: undefined for a guest's, or for what is no frame.
+ * Nobody has verified it.
+ */
+export const originatorOf = (bytes: Uint8Array): string | undefined => {
+  const cursor = cursorOf(bytes)
+  if (readArrayLength(cursor) !== FRAME_FIELDS) return undefined
+  const headerBytes = readBytes(cursor)
+  const header = headerBytes === undefined ? undefined : parseHeader(headerBytes)
+  return header?.ok === true && typeof header.value.from === 'string' ? header.value.from : undefined
+}
+
 const readSeal = (cursor: Cursor): Seal | FailureCode => {
   const fields = readArrayLength(cursor)
   const form = readUint(cursor)
@@ -169,7 +180,7 @@ const readSeal = (cursor: Cursor): Seal | FailureCode => {
   if (keyId === undefined) return 'MALFORMED_SEAL'
   if (form === 1 || form === 3) {
     const signature = readBytes(cursor)
-    if (fields !== 3 || signature === undefined || signature.length > MAX_SIGNATURE_BYTES) return 'MALFORMED_SEAL'
+    if (fields !== 3 || signature === undefined || signature.length > LIMITS.maxSignatureBytes) return 'MALFORMED_SEAL'
     return form === 1 && signature.length !== 64 ? 'MALFORMED_SEAL' : { form, keyId, signature }
   }
   if (form !== 2 || fields !== 8) return 'MALFORMED_SEAL'

@@ -3,15 +3,14 @@
  * order they came, each whole or not at all, and never past its reserve.
  */
 import { MAX_TOTAL_MINOR, type Currency } from '../../protocol/amount.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { clearingAccount, freeMinor, internalAccount, isCovering, reserveAccount } from './accounts.ts'
 import type { Books, Leg } from './books.ts'
 import type { AccountRow, ClearingItem, SettlementRow } from './state.ts'
 
-export const MAX_CLEARING_ITEMS = 256
-
 export type DueItems = { readonly currency: Currency; readonly items: readonly ClearingItem[] }
 
-/** What this bank owes others and has not ordered yet, by currency, in orders of at most {@link MAX_CLEARING_ITEMS}. */
+/** What this bank owes others and has not ordered yet, by currency, in orders of at most `LIMITS.maxClearingItems`. */
 export const duePositions = (positions: Iterable<AccountRow>): readonly DueItems[] => {
   const byCurrency = new Map<Currency, ClearingItem[]>()
   for (const row of positions) {
@@ -23,9 +22,9 @@ export const duePositions = (positions: Iterable<AccountRow>): readonly DueItems
     byCurrency.set(row.currency, items)
   }
   return [...byCurrency].flatMap(([currency, items]) =>
-    Array.from({ length: Math.ceil(items.length / MAX_CLEARING_ITEMS) }, (_, i) => ({
+    Array.from({ length: Math.ceil(items.length / LIMITS.maxClearingItems) }, (_, i) => ({
       currency,
-      items: items.slice(i * MAX_CLEARING_ITEMS, (i + 1) * MAX_CLEARING_ITEMS),
+      items: items.slice(i * LIMITS.maxClearingItems, (i + 1) * LIMITS.maxClearingItems),
     })),
   )
 }

@@ -129,10 +129,13 @@ export const closeWindow = (
     ...(ids.length > 0 && { record: { event: 'clearing-window-closed', ids, fields: { window: number } } }),
   })
 }
+/** A window in which nothing was owed goes by every few seconds, for ever: it leaves no entry in the journal. */
+const quietIfIdle = (closed: Decision): Decision => (closed.record === undefined ? { ...closed, quiet: true } : closed)
+
 export const clearingWindow = on(
   (read: Reader) => loadWindow(read),
   (slice, event: DeadlineEvent, context: Context<BankPolicy>) =>
-    slice.window?.closesAtMs === event.atMs ? closeWindow(slice, context) : decision(),
+    slice.window?.closesAtMs === event.atMs ? quietIfIdle(closeWindow(slice, context)) : decision(),
 )
 
 type AnswerSlice = { readonly order: ClearingOrderRow | undefined; readonly books: BooksSlice }

@@ -1,4 +1,5 @@
 /** What an operator may ask a bank, beside the report. Lists come in pages: `after` is the last entry seen. */
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Reader } from '../runtime/node.ts'
 import type { PaymentsPage } from '../runtime/reports.ts'
 import { freeMinor } from './accounts.ts'
@@ -7,12 +8,11 @@ import { ACCOUNTS, ENTRIES, STATEMENTS, type EntryRow } from './state.ts'
 type Args = Readonly<Record<string, unknown>>
 
 const DEFAULT_PAGE = 100
-const MAX_PAGE = 1_000
 const wholeNumber = (value: unknown, fallback: number): number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : fallback
 const pageOf = ({ after, limit }: Args): { readonly from: readonly [number]; readonly limit: number } => ({
   from: [wholeNumber(after, 0) + 1],
-  limit: Math.min(Math.max(wholeNumber(limit, DEFAULT_PAGE), 1), MAX_PAGE),
+  limit: Math.min(Math.max(wholeNumber(limit, DEFAULT_PAGE), 1), LIMITS.maxPageRows),
 })
 
 const unknownAccount = (account: unknown) => ({ ok: false, code: 'ACCOUNT_UNKNOWN', detail: String(account) }) as const

@@ -1,6 +1,7 @@
 /** Questions of the control socket, answered from what is committed. Sums and counts are made afresh from the rows. */
 import { showId } from '../../protocol/ids.ts'
 import { fromHex } from '../../protocol/bytes.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Reader } from '../runtime/node.ts'
 import { isFinalState, type PaymentsPage, type WalletReport } from '../runtime/reports.ts'
 import { loadPaymentQuery } from './load.ts'
@@ -22,7 +23,6 @@ export const walletReport = (read: Reader, id: string): WalletReport => {
   return { role: 'customer', id, customers: [...cpps].map(([customer, held]) => ({ customer, cpps: held })), undecided }
 }
 
-const MAX_PAGE = 1_000
 const isHexId = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
 
 /**
@@ -31,7 +31,9 @@ const isHexId = (value: unknown): value is string => typeof value === 'string' &
  */
 export const paymentsPage = (read: Reader, args: Args): PaymentsPage => {
   const limit =
-    typeof args['limit'] === 'number' ? Math.min(MAX_PAGE, Math.max(1, Math.trunc(args['limit']))) : MAX_PAGE
+    typeof args['limit'] === 'number'
+      ? Math.min(LIMITS.maxPageRows, Math.max(1, Math.trunc(args['limit'])))
+      : LIMITS.maxPageRows
   const after = isHexId(args['after']) ? args['after'] : undefined
   const lines: Payment[] = []
   let last: string | undefined

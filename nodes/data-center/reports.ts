@@ -2,10 +2,9 @@
 import type { Context, Reader } from '../runtime/node.ts'
 import type { DataCenterReport } from '../runtime/reports.ts'
 import { isNodeId } from '../../protocol/ids.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { DataCenterPolicy } from './policy.ts'
 import { ALIASES, PAYEES, PROCESSORS } from './state.ts'
-
-const MAX_PAGE = 1_000
 
 export const reportOf = (read: Reader, { self }: Context<DataCenterPolicy>): DataCenterReport => {
   const active = (rows: Iterable<readonly [Uint8Array, { readonly state: string }]>): number =>
@@ -65,7 +64,9 @@ const mapped = function* <Row, Out>(rows: Iterable<readonly [Uint8Array, Row]>, 
 export const directoryOf = (read: Reader, args: Readonly<Record<string, unknown>>): DirectoryRows => {
   const after = typeof args['after'] === 'string' && isNodeId(args['after']) ? args['after'] : undefined
   const limit =
-    typeof args['limit'] === 'number' && args['limit'] >= 1 && args['limit'] <= MAX_PAGE ? args['limit'] : MAX_PAGE
+    typeof args['limit'] === 'number' && args['limit'] >= 1 && args['limit'] <= LIMITS.maxPageRows
+      ? args['limit']
+      : LIMITS.maxPageRows
   const rows: DirectoryRow[] = []
   for (const row of tableOf(args['of'], read, after === undefined ? [] : [after])) {
     if (row.name === after) continue

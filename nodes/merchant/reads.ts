@@ -3,6 +3,7 @@ import { fromHex } from '../../protocol/bytes.ts'
 import { failureCode } from '../../protocol/failures.ts'
 import { Fields } from '../../protocol/fields.ts'
 import { showId } from '../../protocol/ids.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { bytesOf, IdArgument, PayeeArgument, payeeOf, readArguments } from '../customer/arguments.ts'
 import type { Reader } from '../runtime/node.ts'
 import { isFinalState, type MerchantReport, type PaymentLine, type PaymentsPage } from '../runtime/reports.ts'
@@ -43,7 +44,6 @@ export const merchantReport = (read: Reader, id: string): MerchantReport => {
   return { role: 'merchant', id, payees: figures, undecided }
 }
 
-const MAX_PAGE = 1_000
 const lineOf = ({ pnId, payee, txId, amountMinor, currency, mode, state, cpp, mpp }: Payment): PaymentLine => ({
   pnId: showId(pnId),
   payee,
@@ -59,7 +59,9 @@ const lineOf = ({ pnId, payee, txId, amountMinor, currency, mode, state, cpp, mp
 /** `payments {after?, limit?}`: by pnId. */
 export const paymentsPage = (read: Reader, args: Args): PaymentsPage => {
   const limit =
-    typeof args['limit'] === 'number' ? Math.min(MAX_PAGE, Math.max(1, Math.trunc(args['limit']))) : MAX_PAGE
+    typeof args['limit'] === 'number'
+      ? Math.min(LIMITS.maxPageRows, Math.max(1, Math.trunc(args['limit'])))
+      : LIMITS.maxPageRows
   const after = typeof args['after'] === 'string' && /^[0-9a-f]{32}$/.test(args['after']) ? args['after'] : undefined
   const lines: PaymentLine[] = []
   for (const [, payment] of read.scan(payments, [], after === undefined ? {} : { from: [fromHex(after)] })) {

@@ -1,14 +1,13 @@
 /** What an MPP says of its ledger: sums counted afresh from the rows (design §8), payments page by page, one payee. */
 import { sumMinor, type Currency } from '../../protocol/amount.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState, type MppReport, type PaymentLine, type PaymentsPage } from '../runtime/reports.ts'
 import { readPayeeArgs } from './control-args.ts'
 import { creditLimit, type MppPolicy } from './policy.ts'
 import { isListed, loadListings } from './registration.ts'
 import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, UNMATCHED } from './state.ts'
-
-const MAX_PAGE = 1_000
 
 /** Σ of what entries credited to each payee, and each pair's entries: one pass over the sequence. */
 const countEntries = (read: Reader, cpp: string, currency: Currency, credits: Map<string, bigint>) => {
@@ -95,7 +94,9 @@ export const reportOf = (
 }
 
 const count = (value: unknown): number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_PAGE ? value : MAX_PAGE
+  typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= LIMITS.maxPageRows
+    ? value
+    : LIMITS.maxPageRows
 
 /** `{after?: hex pnId, limit?}` → payments by pnId. What has no readable invoice is no payment yet, and not listed. */
 export const paymentsOf = (

@@ -2,10 +2,12 @@
  * What a decision does: its writes, outbox entries, answers, deadlines and journal entry, staged together, so that one commit
  * holds all of it or nothing.
  */
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import type { Lru } from '../../protocol/lru.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { assertDecision, InvariantBroken } from './decision-check.ts'
 import { appendEntry, type Chain } from './journal.ts'
@@ -60,13 +62,13 @@ export type ApplyDeps = {
   readonly metrics: Metrics
   readonly chain: { current: Chain }
   readonly keepFrames: boolean
+  /** Answers to questions, by their question's reference: nothing of them is stored, and a resent question should not get another. */
+  readonly recent: Lru<{ readonly digest: Uint8Array; readonly answer: StoredSend }>
   readonly onPassing: (entry: Passing) => void
   readonly onRecord: (entry: Passing, decision: Decision) => void
   /** A guest login is gone, or the like: the message can not be made. */
   readonly onUnsendable: (kind: KindName, to: string) => void
 }
-
-const MAX_DETAIL = 240
 
 /** Where a refusal of `message` goes: to its originator, else to the hop it came from, if the registry has a way there. */
 export const refusalAddressee = (
@@ -121,7 +123,11 @@ export const createApplier = (deps: ApplyDeps) => {
     return {
       kind: 'refusal',
       to,
-      body: { digest: message.digest, code: failureNumber(refuse.code), detail: refuse.detail.slice(0, MAX_DETAIL) },
+      body: {
+        digest: message.digest,
+        code: failureNumber(refuse.code),
+        detail: refuse.detail.slice(0, LIMITS.maxDetailLength),
+      },
     }
   }
 
@@ -134,23 +140,26 @@ export const createApplier = (deps: ApplyDeps) => {
     const { message, ref } = trigger
     const { refuse } = decision
     const refusal = refuse !== undefined && message !== undefined ? refusalOf(message, refuse) : undefined
-    const stored = refuse !== undefined && !isTransient(refuse.code)
-    const sends: Decision['sends'] =
-      refusal === undefined
-        ? decision.sends
-        : [...decision.sends, { ...refusal, delivery: stored && ref !== undefined ? { answers: ref } : { once: true } }]
-    if (refusal !== undefined) metrics.count('refusalsSent')
-
-    const changes =
-      stored ||
+    const acts =
       decision.writes.length +
         decision.forget.length +
         decision.set.length +
         decision.clear.length +
         decision.postings.length +
         decision.jobs.length >
-        0 ||
-      sends.some(({ delivery }) => !('once' in delivery))
+      0
+    // A question that changes nothing leaves nothing: it is answered anew when it is asked again, or whoever may ask could
+    // fill the ledger. Only what was asked under a business id is kept.
+    const asked = message !== undefined && KINDS[message.kind].id === null && !acts
+    const stored = refuse !== undefined && !isTransient(refuse.code) && !asked
+    const answers: Decision['sends'] =
+      refusal === undefined
+        ? decision.sends
+        : [...decision.sends, { ...refusal, delivery: stored && ref !== undefined ? { answers: ref } : { once: true } }]
+    const sends = asked ? answers.map((send) => unkept(send, ref)) : answers
+    if (refusal !== undefined) metrics.count('refusalsSent')
+
+    const changes = stored || acts || sends.some(({ delivery }) => !('once' in delivery))
     if (changes && message !== undefined && ref !== undefined) markSeen(ref, message, nowMs)
 
     for (const write of decision.writes) staged.write(write)
@@ -172,6 +181,8 @@ export const createApplier = (deps: ApplyDeps) => {
         staged.write(put(outboxTable, key, send))
         outbox.add(outboxKey, toHex(send.digest))
       } else if ('answers' in delivery) setAnswer(delivery.answers, send)
+      else if (asked && refuse === undefined && ref !== undefined)
+        deps.recent.set(keyText(ref), { digest: message.digest, answer: send })
       batch.outs.push({ send, outboxKey })
     }
 
@@ -190,6 +201,7 @@ export const createApplier = (deps: ApplyDeps) => {
       ...(refuse === undefined ? {} : { refused: refuse.code }),
       ...(record?.fields === undefined ? {} : { fields: toJson(record.fields) }),
     }
+    if (decision.quiet === true) return
     if (changes) journal(entry, message)
     else if (told.length > 0 || record !== undefined || refuse !== undefined) deps.onPassing(entry)
     if (record !== undefined || refuse !== undefined) batch.after.push(() => deps.onRecord(entry, decision))
@@ -209,6 +221,12 @@ export const createApplier = (deps: ApplyDeps) => {
   return { apply, journal, forget, refusalOf }
 }
 export type Applier = ReturnType<typeof createApplier>
+
+/** An answer to `ref` that is sent and forgotten. */
+const unkept = (send: Decision['sends'][number], ref: RequestRef | undefined): Decision['sends'][number] =>
+  ref !== undefined && 'answers' in send.delivery && equalBytes(send.delivery.answers, ref)
+    ? { ...send, delivery: { once: true } }
+    : send
 
 const uniqueIds = (ids: readonly Uint8Array[]): readonly Uint8Array[] => {
   const found = new Map<string, Uint8Array>()

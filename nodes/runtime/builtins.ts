@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { toHex } from '../../protocol/bytes.ts'
 import { isKindName } from '../../protocol/kinds.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Passing } from './apply.ts'
 import type { ControlRequest } from './control.ts'
 import { isDeath } from './faults.ts'
@@ -9,7 +10,6 @@ import type { Answer, Host } from './host-types.ts'
 import { traceJournal } from './journal.ts'
 import type { Self } from './node.ts'
 
-const MAX_DRAIN_MS = 600_000
 const DRAIN_POLL_MS = 20
 
 const ok = (value: unknown): Answer => ({ ok: true, value })
@@ -51,7 +51,8 @@ export const hopOf = (self: Pick<Self, 'id' | 'role'>, entry: Passing & { readon
 
 const trace = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
   const { ids, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER } = args
-  if (!Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) return bad('ids: a list of ids in hex')
+  if (!Array.isArray(ids) || ids.length > LIMITS.maxTracedIds || !ids.every((id) => typeof id === 'string'))
+    return bad(`ids: a list of at most ${LIMITS.maxTracedIds} ids in hex`)
   if (typeof fromMs !== 'number' || typeof toMs !== 'number') return bad('fromMs and toMs: milliseconds')
   const wanted = new Set<string>(ids)
   const journalled = traceJournal(host.read, host.lastSeq(), { ids: [...wanted], fromMs, toMs }).map((row) =>
@@ -67,8 +68,8 @@ const trace = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
 /** Stops admissions and waits until nothing is under way, at most `timeoutMs`; says what is left. */
 const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promise<Answer> => {
   const { timeoutMs = 30_000 } = args
-  if (typeof timeoutMs !== 'number' || timeoutMs < 0 || timeoutMs > MAX_DRAIN_MS)
-    return bad(`timeoutMs: 0 to ${MAX_DRAIN_MS}`)
+  if (typeof timeoutMs !== 'number' || timeoutMs < 0 || timeoutMs > LIMITS.maxDrainMs)
+    return bad(`timeoutMs: 0 to ${LIMITS.maxDrainMs}`)
   host.setGate('draining')
   const end = performance.now() + timeoutMs
   while (host.inFlight() > 0 && performance.now() < end && !host.stopped()) await delay(DRAIN_POLL_MS)
@@ -124,12 +125,14 @@ export const createBuiltins = (
         ready: host.ready(),
         inFlight: host.inFlight(),
         depths: host.depths(),
+        offenders: host.offenders(),
         seq: host.lastSeq(),
         nowMs: host.nowMs(),
         ...host.identityStatus(),
         ...extra.status(),
       }),
-    metrics: () => ok({ ...host.metrics.snapshot(), depths: host.depths(), ...extra.metrics() }),
+    metrics: () =>
+      ok({ ...host.metrics.snapshot(), depths: host.depths(), offenders: host.offenders(), ...extra.metrics() }),
     report: (args) => host.ask('report', args),
     payments: (args) => host.ask('payments', args),
     trace: (args) => trace(host, args),

@@ -8,7 +8,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { createInterface } from 'node:readline'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Answer } from './host-types.ts'
 import { toJson } from './json.ts'
 
@@ -21,8 +21,7 @@ export type ControlHandler = (request: ControlRequest) => Promise<Answer> | Answ
 
 export type ControlServer = AsyncDisposable & { readonly path: string; readonly close: () => Promise<void> }
 
-const MAX_LINE_BYTES = 1_048_576
-const MAX_PENDING = 4_096
+const NEWLINE = 0x0a
 const FORMS = ['command', 'read', 'builtin'] as const
 
 type Parsed = { readonly id: unknown; readonly request: ControlRequest | undefined; readonly problem: string }
@@ -47,6 +46,35 @@ const parseRequest = (line: string): Parsed => {
   }
 }
 
+/**
+ * Hands on each line of at most `most` bytes, without its end, and keeps what has begun. False, once and for all, when a line is
+ * longer: what follows would not be told from it.
+ */
+export const lineSplitter = (most: number): ((chunk: Uint8Array, onLine: (line: string) => void) => boolean) => {
+  let begun: Uint8Array[] = []
+  let begunBytes = 0
+  let broken = false
+  return (chunk, onLine) => {
+    let at = 0
+    while (!broken) {
+      const end = chunk.indexOf(NEWLINE, at)
+      const part = chunk.subarray(at, end < 0 ? chunk.length : end)
+      broken = begunBytes + part.length > most
+      if (broken) break
+      begun.push(part)
+      begunBytes += part.length
+      if (end < 0) return true
+      const line = Buffer.concat(begun).toString()
+      begun = []
+      begunBytes = 0
+      onLine(line.endsWith('\r') ? line.slice(0, -1) : line)
+      at = end + 1
+    }
+    begun = []
+    return false
+  }
+}
+
 /** @throws Error when the socket can not be made: its path is too long, say */
 export const serveControl = async (path: string, handle: ControlHandler): Promise<ControlServer> => {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
@@ -55,33 +83,40 @@ export const serveControl = async (path: string, handle: ControlHandler): Promis
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => sockets.delete(socket))
     let pending = 0
     const answer = (id: unknown, given: Answer): void => {
       if (!socket.writable) return
+      // Who asks and does not read the answers must not have them pile up here.
+      if (socket.writableLength > LIMITS.maxControlUnreadBytes) {
+        socket.destroy()
+        return
+      }
       socket.write(
         given.ok
           ? `{"id":${JSON.stringify(id)},"ok":true,"value":${toJson(given.value)}}\n`
           : `${toJson({ id, ok: false, error: given.error })}\n`,
       )
     }
-    const lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY })
-    lines.on('line', (line) => {
+    const refuse = (id: unknown, code: string, detail: string): void =>
+      answer(id, { ok: false, error: { code, detail } })
+    if (sockets.size > LIMITS.maxControlConnections) {
+      refuse(null, 'BUSY', 'too many connections')
+      socket.end()
+      return
+    }
+    const onLine = (line: string): void => {
       if (line.length === 0) return
       const { id, request, problem } = parseRequest(line)
-      if (line.length > MAX_LINE_BYTES || request === undefined) {
-        answer(id, {
-          ok: false,
-          error: { code: 'BAD_REQUEST', detail: line.length > MAX_LINE_BYTES ? 'the line is too long' : problem },
-        })
+      if (request === undefined) {
+        refuse(id, 'BAD_REQUEST', problem)
         return
       }
       pending += 1
-      if (pending > MAX_PENDING) {
+      if (pending > LIMITS.maxControlPending) {
         pending -= 1
-        answer(id, {
-          ok: false,
-          error: { code: 'BUSY', detail: 'too many requests without an answer on this connection' },
-        })
+        refuse(id, 'BUSY', 'too many requests without an answer on this connection')
         return
       }
       Promise.resolve()
@@ -95,12 +130,12 @@ export const serveControl = async (path: string, handle: ControlHandler): Promis
           answer(id, given)
         })
         .catch(() => socket.destroy())
-    })
-    socket.on('error', () => socket.destroy())
-    lines.on('error', () => socket.destroy())
-    socket.on('close', () => {
-      sockets.delete(socket)
-      lines.close()
+    }
+    const lines = lineSplitter(LIMITS.maxControlRequestBytes)
+    socket.on('data', (chunk) => {
+      if (lines(chunk, onLine)) return
+      refuse(null, 'BAD_REQUEST', 'the request is too long')
+      socket.destroySoon()
     })
   })
   await new Promise<void>((resolve, reject) => {

@@ -9,6 +9,7 @@ import type { Role } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { put, type Reader, type Write } from './node.ts'
+import { fullBucket, hasToken, takeToken, type Bucket, type Rate } from './rate.ts'
 import { credentialIdTable, credentialTable } from './runtime-tables.ts'
 import { keyOf } from './table.ts'
 
@@ -149,7 +150,12 @@ export const createCredentialStore = (
 }
 
 /** What is missing: a key, or the credential of a host. */
-export type Missing = { readonly id: string; readonly keyId?: Uint8Array }
+export type Missing = {
+  readonly id: string
+  readonly keyId?: Uint8Array
+  /** Whose frame needs it; absent when it is needed for a message of this host's own. */
+  readonly because?: string
+}
 
 export type CredentialQueries = {
   /** True when it is time to ask (again). */
@@ -157,15 +163,28 @@ export type CredentialQueries = {
   readonly answered: (id: string) => void
 }
 
-const MAX_ASKED = 4_096
+const ALL: Rate = { perSecond: LIMITS.maxCredentialQueriesPerSecond, burst: LIMITS.maxCredentialQueriesPerSecond }
+const EACH: Rate = {
+  perSecond: LIMITS.maxCredentialQueriesPerSenderPerSecond,
+  burst: LIMITS.maxCredentialQueriesPerSenderPerSecond,
+}
 
 export const createCredentialQueries = (): CredentialQueries => {
-  const asked = createLru<{ readonly nextAtMs: number; readonly times: number }>(MAX_ASKED)
+  const asked = createLru<{ readonly nextAtMs: number; readonly times: number }>(LIMITS.maxCredentialQueriesKept)
+  const senders = createLru<Bucket>(LIMITS.maxTrackedSenders)
+  const all = fullBucket(ALL, 0)
+  /** Anybody can name keys that nobody has: what asking for them may cost is bounded, of each sender and in all. */
+  const mayAsk = (sender: string, nowMs: number): boolean => {
+    const own = senders.get(sender) ?? fullBucket(EACH, nowMs)
+    senders.set(sender, own)
+    return hasToken(all, ALL, nowMs) && takeToken(own, EACH, nowMs) && takeToken(all, ALL, nowMs)
+  }
   const nameOf = ({ id, keyId }: Missing): string => (keyId === undefined ? id : `${id} ${toHex(keyId)}`)
   return {
     shouldAsk: (missing, nowMs) => {
       const last = asked.get(nameOf(missing))
       if (last !== undefined && nowMs < last.nextAtMs) return false
+      if (missing.because !== undefined && !mayAsk(missing.because, nowMs)) return false
       const times = (last?.times ?? 0) + 1
       asked.set(nameOf(missing), {
         times,

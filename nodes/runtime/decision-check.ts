@@ -29,7 +29,12 @@ export const assertDecision = (decision: Decision): void => {
     if (expires !== (send.expiresAtMs !== undefined))
       throw new InvariantBroken(`${send.kind} ${expires ? 'must' : 'must not'} carry expiresAtMs`)
   }
-  const { refuse } = decision
+  const { refuse, quiet } = decision
+  if (
+    quiet === true &&
+    (refuse !== undefined || decision.sends.length + decision.postings.length + decision.jobs.length > 0)
+  )
+    throw new InvariantBroken('a quiet decision does more than keep house')
   if (refuse === undefined || !isTransient(refuse.code)) return
   const { writes, sends, forget, set, clear, postings, jobs } = decision
   if ([writes, sends, forget, set, clear, postings, jobs].some((part) => part.length > 0))

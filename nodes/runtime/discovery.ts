@@ -30,7 +30,7 @@ export type Discovery = {
 }
 
 const open = async (id: string, login: HostLogin, signal?: AbortSignal): Promise<RequestReply | undefined> => {
-  const { servers, caFile, service } = login
+  const { servers, ca, service } = login
   if (service === undefined) return undefined
   const giveUp = new AbortController()
   const stop = (): void => giveUp.abort(signal?.reason)
@@ -39,7 +39,7 @@ const open = async (id: string, login: HostLogin, signal?: AbortSignal): Promise
   try {
     return await openRequestReply({
       servers,
-      ...(caFile === undefined ? {} : { caFile }),
+      ...(ca === undefined ? {} : { ca }),
       login: service,
       label: `${id} $SRV`,
       signal: giveUp.signal,

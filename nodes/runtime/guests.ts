@@ -4,6 +4,7 @@
  */
 import type { Broker, Bus, BusMessage } from '../../bus/bus.ts'
 import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { inboxSubject } from '../../protocol/subjects.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
@@ -12,7 +13,7 @@ import { keyOfBytes } from '../../protocol/lru.ts'
 export type GuestLogins = {
   /**
    * Logs in with the login key of `seed`, 32 bytes, and subscribes to its token, with message keys fresh for this login.
-   * @throws BusError when the broker refuses; Error for a token that is open already, or that is not the seed's
+   * @throws BusError when the broker refuses; Error for a token that is open already, or too many, or that is not the seed's
    */
   readonly open: (token: string, seed: Uint8Array) => Promise<{ readonly sealingKey: Uint8Array }>
   /** Logs out and forgets the keys. An unknown token is nothing. */
@@ -52,6 +53,7 @@ export const createGuestDesk = (
   return {
     open: async (token, seed) => {
       if (guests.has(token) || opening.has(token)) throw new Error('this guest login is open already')
+      if (guests.size + opening.size >= LIMITS.maxOpenGuests) throw new Error('too many guest logins are open')
       opening.add(token)
       try {
         const signing = signingKeyFromSeed(engine, random(32))
@@ -62,7 +64,10 @@ export const createGuestDesk = (
           await bus.close()
           throw new Error("the token of a guest login is not its key's")
         }
-        await bus.subscribe(inboxSubject('guest', token), {}, onMessage)
+        await bus.subscribe(inboxSubject('guest', token), {}, onMessage).catch(async (error: unknown) => {
+          await bus.close()
+          throw error
+        })
         guests.set(token, { token, bus, signing, sealing })
         secrets.set(keyOfBytes(keyIdOf('x25519', sealing.publicKey)), sealing)
         return { sealingKey: sealing.publicKey }

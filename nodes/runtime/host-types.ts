@@ -14,6 +14,7 @@ import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { AnyNodeDefinition, Delivery, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
+import type { Offender } from './senders.ts'
 import type { Store } from './store.ts'
 
 /** What a node's definition may be built from, beside its policy. */
@@ -118,6 +119,8 @@ export type Host = {
   readonly read: Reader
   readonly lastSeq: () => number
   readonly passing: () => readonly Passing[]
+  /** Senders whose frames failed, were refused for a rate or dropped, worst first. */
+  readonly offenders: () => readonly Offender[]
   readonly depths: () => Readonly<Record<string, number>>
   /** Resolves when every batch so far is committed, flushed and published. */
   readonly settled: () => Promise<void>

@@ -8,7 +8,7 @@ import { bareDefinition } from './bare-definition.ts'
 import { checkChain } from './journal.ts'
 import { decision, put, refuse, type Decision, type Incoming } from './node.ts'
 import { headTable, outboxTable, seenTable } from './runtime-tables.ts'
-import { createSimNetwork, SIM_START_MS, type SimHost } from './sim-network.ts'
+import { createSimNetwork, introduce, SIM_START_MS } from './sim-network.ts'
 import { defineTable, keyOf } from './table.ts'
 import { testId } from './testing.ts'
 
@@ -97,7 +97,7 @@ const twoHosts = async (options: { readonly bank?: (event: Incoming<'hold-order'
       }),
   })
   // Each knows the other's credential, as a registration at the data center would have told.
-  for (const host of [bank, cpp, dcKnows]) await learn(host, [bank, cpp])
+  for (const host of [bank, cpp, dcKnows]) await introduce(host, [bank, cpp])
   return {
     sim,
     bank,
@@ -109,26 +109,6 @@ const twoHosts = async (options: { readonly bank?: (event: Incoming<'hold-order'
     },
     sentBy: (from: string, kind: string) => sent.filter((one) => one.from === from && one.kind === kind),
     noteOf: (key: string) => cpp.host().read.get(notes, key)?.text,
-  }
-}
-
-/** Puts credentials into a ledger as learning them would. */
-const learn = async (host: SimHost, others: readonly SimHost[]): Promise<void> => {
-  const { credentialIdTable, credentialTable } = await import('./runtime-tables.ts')
-  const { keyIdOf } = await import('../../protocol/keys.ts')
-  for (const { identity } of others) {
-    if (identity.id === host.id) continue
-    const keyId = keyIdOf('ed25519', identity.signing.publicKey)
-    const chain = identity.chains[0] ?? []
-    await host.store().commit([
-      {
-        table: credentialTable.name,
-        key: keyOf(keyId),
-        value: credentialTable.encode({ id: identity.id, chain, learnedAtMs: SIM_START_MS }),
-      },
-      { table: credentialIdTable.name, key: keyOf(identity.id), value: credentialIdTable.encode({ keyId }) },
-    ])
-    await host.store().flushed()
   }
 }
 

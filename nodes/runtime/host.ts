@@ -14,9 +14,10 @@ import { createOpener, createSealer } from '../../protocol/confidential.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { createLru } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
-import { isAdmission, type Gate } from './admission.ts'
-import { createApplier, emptyBatch, type Batch, type Passing } from './apply.ts'
+import type { Gate } from './admission.ts'
+import { createApplier, emptyBatch, type ApplyDeps, type Batch } from './apply.ts'
 import { ledgerClock } from './clock.ts'
 import { createCredentialStore } from './credential-store.ts'
 import { createDispatcher } from './dispatch.ts'
@@ -24,17 +25,19 @@ import { createFaults } from './faults.ts'
 import { createGuestDesk } from './guests.ts'
 import type { Answer, Host, HostDeps, NewIdentity, NodeServices } from './host-types.ts'
 import { createKeyring, shownChain } from './identity.ts'
-import { createInbox, type Frame } from './inbox.ts'
+import { createInbox } from './inbox.ts'
+import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
 import { put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
+import { createPassingLog } from './passing.ts'
 import { createPublisher } from './publisher.ts'
-import { createQueue } from './queue.ts'
 import { randomBelow } from './random.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
+import { createSenders } from './senders.ts'
 import { framesOf } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
@@ -43,8 +46,8 @@ import { keyOf } from './table.ts'
 
 export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 
-type StepEvent =
-  | { readonly type: 'frame'; readonly frame: Frame; readonly busy?: boolean }
+/** What this host itself has to do, told apart from frames of others. */
+type OwnEvent =
   | {
       readonly type: 'command'
       readonly name: string
@@ -57,11 +60,6 @@ type StepEvent =
   | { readonly type: 'gone'; readonly key: string }
   | { readonly type: 'started' }
 
-/** Batches being committed or flushed at once: one on its way to the disk, one waiting behind it. */
-const MAX_COMMITS_IN_FLIGHT = 2
-const MAX_OVERFLOW = 256
-const MAX_PASSING = 20_000
-const RECONNECT_SPREAD_MS = 300
 const OK = (value: unknown): Answer => ({ ok: true, value })
 const REFUSED = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
@@ -73,12 +71,18 @@ export const createHost = (deps: HostDeps): Host => {
   const faults = createFaults(deps.die ?? (() => {}))
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
 
-  const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
-  const admissions = createQueue<StepEvent>(deps.maxAdmissions ?? LIMITS.maxAdmissionQueue)
-  const overflow = createQueue<StepEvent>(MAX_OVERFLOW)
+  const senders = createSenders()
+  const incoming = createIncoming<OwnEvent>({
+    role: self.role,
+    roleOf: (host) => roleOf(host),
+    senders,
+    metrics,
+    maxAdmissions: deps.maxAdmissions ?? LIMITS.maxAdmissionQueue,
+  })
   const parking = createParking<Frame>(LIMITS.maxParkedForCredential)
   const outbox = createOutbox(fraction)
-  const passing: Passing[] = []
+  const passing = createPassingLog()
+  const recent: ApplyDeps['recent'] = createLru(LIMITS.recentAnswersKept)
   const waiters = new Map<string, ((value: unknown) => void)[]>()
   const subscriptions: Subscription[] = []
 
@@ -89,13 +93,7 @@ export const createHost = (deps: HostDeps): Host => {
       metrics.count('foreignSubjects')
       return
     }
-    enqueue({ subject, bytes: data })
-  }
-  const enqueue = (frame: Frame): void => {
-    const admission = isAdmission(frame.subject.kind, self.role)
-    if (!(admission ? admissions : completions).push({ type: 'frame', frame }))
-      // Refused in words while that is affordable; past that the sender's resend is the answer.
-      if (!overflow.push({ type: 'frame', frame, busy: true })) metrics.count('overflowDropped')
+    incoming.receive(subject, data, clock.now())
     deps.onWork()
   }
 
@@ -122,6 +120,8 @@ export const createHost = (deps: HostDeps): Host => {
   let started = false
   let commitsInFlight = 0
   let jobsRunning = 0
+  /** Commands that came and were not answered, those that wait for a topic among them. */
+  let pendingCommands = 0
   let persistedMs = head.highestNowMs
   let tail: Promise<void> = Promise.resolve()
   /** Batches whose publishing waits in the tail. */
@@ -180,20 +180,21 @@ export const createHost = (deps: HostDeps): Host => {
     metrics,
     chain,
     keepFrames: true,
-    onPassing: (entry) => {
-      passing.push(entry)
-      if (passing.length > 2 * MAX_PASSING) passing.splice(0, MAX_PASSING)
-    },
+    recent,
+    onPassing: passing.add,
     onRecord: (entry, { record }) => {
       const level = record?.level ?? (entry.refused === undefined ? 'info' : 'warn')
-      log.write(level, entry.event ?? 'refused', {
+      const fields = {
         kind: entry.name,
         ids: entry.ids.map(toHex),
         ...(entry.refused === undefined ? {} : { code: entry.refused }),
         ...record?.fields,
-      })
+      }
+      // Whoever has a valid seal can be refused as often as it likes.
+      if (record === undefined && entry.from !== undefined) log.of(entry.from, level, 'refused', fields)
+      else log.write(level, entry.event ?? 'refused', fields)
     },
-    onUnsendable: (kind, to) => log.write('warn', 'message not made: its guest login is gone', { kind, to }),
+    onUnsendable: (kind, to) => log.of(to, 'warn', 'message not made: its guest login is gone', { kind, to }),
   })
 
   const publisher = createPublisher({
@@ -205,7 +206,7 @@ export const createHost = (deps: HostDeps): Host => {
     composer,
     dispatcher,
     metrics,
-    onGone: (key) => void completions.push({ type: 'gone', key }),
+    onGone: (key) => incoming.own({ type: 'gone', key }),
   })
   const rotation = createRotation({
     self,
@@ -234,18 +235,23 @@ export const createHost = (deps: HostDeps): Host => {
     composer,
     applier,
     parking,
+    recent,
+    senders,
     metrics,
     log,
     gate: () => (clock.jumped() ? 'paused' : gate),
     contextAt,
     missing: publisher.ask,
-    release: (frames) => frames.forEach(enqueue),
+    release: (frames) => {
+      for (const frame of frames) incoming.again(frame, clock.now())
+      deps.onWork()
+    },
   })
 
   const answerOf = (decision: Decision): Answer =>
     decision.refuse === undefined ? OK(decision.reply) : REFUSED(decision.refuse.code, decision.refuse.detail)
 
-  const handle = (batch: Batch, event: StepEvent, nowMs: number): void => {
+  const handle = (batch: Batch, event: OwnEvent | FrameEvent, nowMs: number): void => {
     metrics.count('events')
     switch (event.type) {
       case 'frame':
@@ -319,7 +325,7 @@ export const createHost = (deps: HostDeps): Host => {
       metrics.count('jobs')
       run(job.input)
         .then((result) => {
-          completions.push({ type: 'job', job, result })
+          incoming.own({ type: 'job', job, result })
           deps.onWork()
         }, fail)
         .finally(() => {
@@ -404,7 +410,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const step = (): boolean => {
     if (stopped && !draining()) return false
-    if (failed || !started || commitsInFlight >= MAX_COMMITS_IN_FLIGHT) return false
+    if (failed || !started || commitsInFlight >= LIMITS.maxCommitsInFlight) return false
     const nowMs = clock.now()
     const batch = emptyBatch()
     const beganMs = deps.clock.monotonicMs()
@@ -412,8 +418,9 @@ export const createHost = (deps: HostDeps): Host => {
     try {
       sweeper.sweep(batch, nowMs)
       publisher.resend(nowMs)
+      const next = incoming.step()
       for (; events < LIMITS.maxStepEvents; events++) {
-        const event = completions.shift() ?? admissions.shift() ?? overflow.shift()
+        const event = next()
         if (event === undefined) break
         handle(batch, event, nowMs)
       }
@@ -430,11 +437,14 @@ export const createHost = (deps: HostDeps): Host => {
     return events > 0 || sweeper.more()
   }
   /** After `stop`, what came before it is still decided. */
-  const draining = (): boolean => completions.size + admissions.size > 0
+  const draining = (): boolean => {
+    const { completions, admissions } = incoming.sizes()
+    return completions + admissions > 0
+  }
 
   const unlisten = bus.onEvent((event) => {
     if (event.type === 'reconnected') {
-      outbox.hasten(clock.now(), RECONNECT_SPREAD_MS)
+      outbox.hasten(clock.now(), LIMITS.reconnectSpreadMs)
       deps.onWork()
     }
     log.write(event.type === 'connected' || event.type === 'reconnected' ? 'info' : 'warn', `bus ${event.type}`)
@@ -452,26 +462,35 @@ export const createHost = (deps: HostDeps): Host => {
         outbox.add(keyText(key), toHex(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
-      if (policy.changed) completions.push({ type: 'policy', policy, answer: () => {} })
-      completions.push({ type: 'started' })
+      if (policy.changed) incoming.own({ type: 'policy', policy, answer: () => {} })
+      incoming.own({ type: 'started' })
       started = true
       deps.onWork()
     },
     step,
     nextDueAtMs: () => {
-      if (completions.size + admissions.size + overflow.size > 0) return clock.now()
+      if (incoming.size() > 0) return clock.now()
       const resendAtMs = bus.connected ? outbox.nextDueAtMs() : undefined
       return Math.min(sweeper.nextAtMs(), resendAtMs ?? Number.POSITIVE_INFINITY)
     },
     command: (name, args) =>
       new Promise((resolve) => {
         const starts = definition.admissions?.includes(name) === true
+        const answer = (given: Answer): void => {
+          pendingCommands -= 1
+          resolve(given)
+        }
+        const event = { type: 'command', name, args, answer } as const
         if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
         else if (starts && (gate !== 'open' || clock.jumped()))
           resolve(REFUSED('PAUSED', 'this host admits nothing new for now'))
-        else if (!(starts ? admissions : completions).push({ type: 'command', name, args, answer: resolve }))
-          resolve(REFUSED('BUSY', 'the queue is full'))
-        else deps.onWork()
+        else if (pendingCommands >= LIMITS.maxPendingCommands || (starts && !incoming.start(event)))
+          resolve(REFUSED('BUSY', 'too many commands without an answer'))
+        else {
+          pendingCommands += 1
+          if (!starts) incoming.own(event)
+          deps.onWork()
+        }
       }),
     ask: (name, args) => {
       const question = definition.reads[name]
@@ -484,8 +503,10 @@ export const createHost = (deps: HostDeps): Host => {
     adopt: (next) =>
       new Promise((resolve) => {
         if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
-        else if (completions.push({ type: 'identity', next, answer: resolve })) deps.onWork()
-        else resolve(REFUSED('BUSY', 'the queue is full'))
+        else {
+          incoming.own({ type: 'identity', next, answer: resolve })
+          deps.onWork()
+        }
       }),
     setGate: (next) => {
       gate = next
@@ -501,24 +522,23 @@ export const createHost = (deps: HostDeps): Host => {
           resolve(REFUSED('BAD_POLICY', (error as Error).message))
           return
         }
-        completions.push({ type: 'policy', policy: next, answer: resolve })
+        incoming.own({ type: 'policy', policy: next, answer: resolve })
         deps.onWork()
       }),
     policyJson: () => policy.json,
-    inFlight: () => completions.size + admissions.size + overflow.size + outbox.size + commitsInFlight + jobsRunning,
+    inFlight: () => incoming.size() + outbox.size + commitsInFlight + jobsRunning,
     ready: () => started && !stopped && definition.ready(committed, contextAt(clock.now())),
     stopped: () => stopped,
     lastSeq: () => committed.get(headTable, 'head')?.seq ?? 0,
-    passing: () => passing,
+    passing: passing.all,
+    offenders: senders.worst,
     depths: () => ({
-      completions: completions.size,
-      admissions: admissions.size,
-      overflow: overflow.size,
+      ...incoming.sizes(),
       outbox: outbox.size,
       parked: parking.size,
       commits: commitsInFlight,
       jobs: jobsRunning,
-      guests: 0,
+      commands: pendingCommands,
     }),
     settled: async () => {
       while (inTail > 0) await tail

@@ -16,8 +16,9 @@ import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
 import type { Subject } from '../../protocol/subjects.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { isBarred, type Gate } from './admission.ts'
-import { refusalAddressee, type Applier, type Batch, type Trigger } from './apply.ts'
+import { refusalAddressee, type Applier, type ApplyDeps, type Batch, type Trigger } from './apply.ts'
 import type { CredentialStore, Missing } from './credential-store.ts'
+import type { Frame } from './incoming.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { decision, put, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
@@ -25,11 +26,10 @@ import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
 import { businessId, requestRef } from './request-ref.ts'
+import { senderName, type Senders } from './senders.ts'
 import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
-import { keyBytes } from './sorted-map.ts'
+import { keyBytes, keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
-
-export type Frame = { readonly subject: Subject; readonly bytes: Uint8Array }
 
 export type InboxDeps = {
   readonly self: Self
@@ -45,6 +45,8 @@ export type InboxDeps = {
   readonly composer: Composer
   readonly applier: Applier
   readonly parking: Parking<Frame>
+  readonly recent: ApplyDeps['recent']
+  readonly senders: Senders
   readonly metrics: Metrics
   readonly log: Log
   readonly gate: () => Gate
@@ -75,8 +77,20 @@ const idsOf = (message: Verified): readonly Uint8Array[] => {
   return KINDS[message.kind].id === null ? ids : [businessId(message.kind, message.header, message.body), ...ids]
 }
 
+/** Will the ledger remember that this was refused? A payment refused at once is an outcome, not a `refusal`. */
+const keepsRefusal = ({ refuse: refused, sends }: Decision, ref: Uint8Array): boolean =>
+  refused === undefined
+    ? sends.some(
+        (send) =>
+          'answers' in send.delivery &&
+          equalBytes(send.delivery.answers, ref) &&
+          'kind' in send &&
+          (send.kind === 'customer-payment-outcome' || send.kind === 'payment-outcome'),
+      )
+    : !isTransient(refused.code)
+
 export const createInbox = (deps: InboxDeps) => {
-  const { self, definition, staged, credentials, applier, metrics, log, outbox } = deps
+  const { self, definition, staged, credentials, applier, metrics, log, outbox, senders } = deps
 
   const deviceRecord = (keyId: Uint8Array, customer: string): KeyRecord | 'revoked' | undefined => {
     const device = definition.deviceKey?.(staged, customer)
@@ -109,23 +123,33 @@ export const createInbox = (deps: InboxDeps) => {
     about: About,
     nowMs: number,
   ): void => {
-    const { subject } = frame
+    const { subject, from } = frame
+    const sender = senderName(from)
     const { missing } = about
     if (missing?.id !== undefined && isAskedByName(subject)) {
       const { id, keyId } = missing
-      if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame)) metrics.count('parked')
-      deps.missing(batch, keyId === undefined ? { id } : { id, keyId }, nowMs)
+      if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame, sender)) metrics.count('parked')
+      // Its places are all taken by frames that wait: this one costs it what a bad one does.
+      else senders.failed(from, code, nowMs)
+      deps.missing(batch, { id, ...(keyId === undefined ? {} : { keyId }), because: sender }, nowMs)
       log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: id })
       return
     }
+    metrics.count('failed')
+    senders.failed(from, code, nowMs)
     if (!about.authenticated || FAILURES[code].answer === 'silent' || about.digest === undefined) {
       metrics.count('unauthenticated')
-      log.unauthenticated({ code, detail, kind: subject.kind, via: subject.fromHost })
+      log.of(subject.fromHost, 'warn', 'frame dropped: not authenticated', {
+        code,
+        detail,
+        kind: subject.kind,
+        via: subject.fromHost,
+      })
       return
     }
-    log.write('warn', 'message refused', { code, detail, kind: subject.kind, via: subject.fromHost })
-    const from = about.header?.from
-    const host = typeof from === 'string' ? from : subject.fromHost
+    log.of(subject.fromHost, 'warn', 'message refused', { code, detail, kind: subject.kind, via: subject.fromHost })
+    const originator = about.header?.from
+    const host = typeof originator === 'string' ? originator : subject.fromHost
     const roleOf = (id: string): Role | undefined => (isGuestToken(id) ? 'guest' : credentials.roleOf(id))
     const role = roleOf(host)
     const previous = { role: roleOf(subject.fromHost), host: subject.fromHost }
@@ -184,7 +208,7 @@ export const createInbox = (deps: InboxDeps) => {
       (row.responderRole === undefined || row.responderRole === role) &&
       (row.responderId === undefined || row.responderId === host)
     if (fits) return { key, row }
-    log.write('warn', 'answer from a host that does not process the message', {
+    log.of(host, 'warn', 'answer from a host that does not process the message', {
       kind: message.kind,
       from: host,
       of: row.kind,
@@ -209,12 +233,19 @@ export const createInbox = (deps: InboxDeps) => {
   const onRefusal = (batch: Batch, message: Verified<'refusal'>, trigger: Trigger, nowMs: number): void => {
     metrics.count('refusalsReceived')
     const named = failureCode(message.body.code)
-    if (named !== undefined && isOwnCredential(named))
-      log.write('error', 'a credential of this host is refused: what it seals waits until it has another', {
-        code: named,
-        by: message.sender.host,
-        detail: message.body.detail,
-      })
+    if (named !== undefined && isOwnCredential(named)) {
+      metrics.count('ownCredentialRefused')
+      log.of(
+        message.sender.host,
+        'error',
+        'a credential of this host is refused: what it seals waits until it has another',
+        {
+          code: named,
+          by: message.sender.host,
+          detail: message.body.detail,
+        },
+      )
+    }
     // The sealing key was put away, or never was the addressee's: the next send takes the one in force.
     if (named === 'DECRYPTION_FAILED') deps.missing(batch, { id: message.sender.host }, nowMs)
     const found = spokenOf(message.body.digest, message)
@@ -225,11 +256,8 @@ export const createInbox = (deps: InboxDeps) => {
       metrics.count('transientRefusalsReceived')
       return
     }
-    if (isOwnCredential(code)) {
-      // Not of the message: it goes out under the next credential, and no payment ends because this one was too old.
-      metrics.count('ownCredentialRefused')
-      return
-    }
+    // Not of the message: it goes out under the next credential, and no payment ends because this one was too old.
+    if (isOwnCredential(code)) return
     applier.forget(found.key)
     const { kind } = found.row
     const event = { kind, key: found.key, code, detail: message.body.detail, by: message.sender.host }
@@ -245,7 +273,7 @@ export const createInbox = (deps: InboxDeps) => {
   const onCredential = (message: Verified<'credential-record'>, nowMs: number): void => {
     const learned = credentials.verifyAndLearn(message.body.chain, nowMs)
     if (!learned.ok) {
-      log.write('warn', 'a data center gave a chain that does not hold', {
+      log.of(message.sender.host, 'warn', 'a data center gave a chain that does not hold', {
         code: learned.failure.code,
         from: message.sender.host,
       })
@@ -323,7 +351,7 @@ export const createInbox = (deps: InboxDeps) => {
         return
       case 'undeliverable':
         metrics.count('undeliverable')
-        log.write('info', 'no route', { by: message.sender.host, detail: message.body.detail })
+        log.of(message.sender.host, 'info', 'no route', { by: message.sender.host, detail: message.body.detail })
         return
       case 'credential-record':
         onCredential(message, nowMs)
@@ -332,7 +360,7 @@ export const createInbox = (deps: InboxDeps) => {
         break
     }
     const ref = requestRef(kind, message.header, message.body)
-    const seen = staged.get(seenTable, ref)
+    const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)
     if (seen !== undefined) {
       onSeen(batch, message, seen, nowMs)
       return
@@ -350,6 +378,7 @@ export const createInbox = (deps: InboxDeps) => {
     if (handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)
     const decided = judged ?? handler(staged, { message, ref }, deps.contextAt(nowMs))
     applier.apply(batch, decided, { ...trigger, ref }, nowMs)
+    if (keepsRefusal(decided, ref)) senders.refused(frame.from, nowMs)
   }
 
   /**
@@ -366,15 +395,21 @@ export const createInbox = (deps: InboxDeps) => {
     metrics.count('relaysRenewed')
   }
 
+  const recentAnswer = (ref: Uint8Array): { readonly digest: Uint8Array; readonly answer: StoredSend } | undefined =>
+    deps.recent.get(keyText(ref))
+
   const onSeen = (
     batch: Batch,
     message: Verified,
-    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array },
+    seen: { readonly digest: Uint8Array; readonly answer?: Uint8Array | StoredSend },
     nowMs: number,
   ): void => {
     if (!equalBytes(seen.digest, message.digest)) {
       metrics.count('idReused')
-      log.write('warn', 'id used again with other content', { kind: message.kind, from: message.sender.host })
+      log.of(message.sender.host, 'warn', 'id used again with other content', {
+        kind: message.kind,
+        from: message.sender.host,
+      })
       refuseOnce(batch, message, 'ID_REUSED', `${message.kind} with this id was seen with other content`, nowMs)
       return
     }
@@ -383,7 +418,7 @@ export const createInbox = (deps: InboxDeps) => {
     // No answer yet: it will be sent when it is there.
     if (seen.answer === undefined) return
     metrics.count('answersRepeated')
-    send(batch, outboxTable.decode(seen.answer))
+    send(batch, seen.answer instanceof Uint8Array ? outboxTable.decode(seen.answer) : seen.answer)
   }
 
   return { handle }

@@ -4,6 +4,7 @@
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Reader } from './node.ts'
 import { journalTable, type HeadRow, type JournalRow } from './runtime-tables.ts'
 
@@ -58,9 +59,7 @@ const firstAt = (read: Reader, lastSeq: number, atMs: number): number => {
   return low
 }
 
-const MAX_TRACED = 10_000
-
-/** Entries that bear one of the ids, in order, at most {@link MAX_TRACED}. `ids` as hex; times inclusive, in milliseconds. */
+/** Entries that bear one of the ids, in order, at most `LIMITS.maxTracedHops`. `ids` as hex; times inclusive, in milliseconds. */
 export const traceJournal = (
   read: Reader,
   lastSeq: number,
@@ -69,7 +68,7 @@ export const traceJournal = (
   const ids = new Set(query.ids)
   const found: JournalRow[] = []
   for (const [, row] of read.scan(journalTable, [], { from: [firstAt(read, lastSeq, query.fromMs)] })) {
-    if (row.atMs > query.toMs || found.length === MAX_TRACED) break
+    if (row.atMs > query.toMs || found.length === LIMITS.maxTracedHops) break
     if (row.ids.some((id) => ids.has(toHex(id)))) found.push(row)
   }
   return found

@@ -54,6 +54,8 @@ export const COUNTERS = [
   'receiptsReceived',
   'busy',
   'overflowDropped',
+  'shed',
+  'failed',
   'unauthenticated',
   'parked',
   'credentialQueries',

@@ -135,6 +135,8 @@ export type Decision = {
   readonly record: Record_ | undefined
   /** Told to control connections that wait for the topic, after the flush. */
   readonly announce: readonly { readonly topic: string; readonly value: unknown }[]
+  /** Housekeeping that nobody asks about: staged, not journalled. Nothing may be sent, posted, started or refused with it. */
+  readonly quiet?: boolean
   /** Answers a control command, after the flush; `replyOn` answers when the topic is announced. */
   readonly reply: unknown
   readonly replyOn: string | undefined

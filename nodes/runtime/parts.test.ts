@@ -291,7 +291,11 @@ describe('bounds', () => {
   })
   it('of parking let go of the oldest', () => {
     const parking = createParking<number>(2)
-    expect([parking.park('a', 1), parking.park('b', 2), parking.park('b', 3)]).toEqual([true, true, false])
+    expect([parking.park('a', 1, 's'), parking.park('b', 2, 's'), parking.park('b', 3, 's')]).toEqual([
+      true,
+      true,
+      false,
+    ])
     expect([parking.take('a'), parking.take('b'), parking.size]).toEqual([[], [2, 3], 0])
   })
   it('of admission: a start is barred while draining, a step of it only while paused, an answer never', () => {

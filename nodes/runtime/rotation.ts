@@ -3,6 +3,7 @@
  * business it is to show them to those who verify what it seals.
  */
 import { verifyChain, type Trust } from '../../protocol/credentials.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { Applier, Batch } from './apply.ts'
 import type { CredentialStore } from './credential-store.ts'
 import type { Answer, NewIdentity } from './host-types.ts'
@@ -33,9 +34,6 @@ export type Rotation = {
   /** Answers {@link IdentityStatus} and `changed` after the flush; BAD_CREDENTIALS, with nothing changed, at once. */
   readonly adopt: (batch: Batch, next: NewIdentity, nowMs: number, answer: (answer: Answer) => void) => void
 }
-
-/** Everything in the outbox goes out under the new key within so much, not after its back-off. */
-const SPREAD_MS = 300
 
 export const createRotation = (deps: RotationDeps): Rotation => {
   const { self, trust, keyring, credentials, definition, staged, applier } = deps
@@ -80,7 +78,8 @@ export const createRotation = (deps: RotationDeps): Rotation => {
         })
         const told = definition.rotated?.(staged, {}, deps.contextAt(nowMs)) ?? decision()
         applier.apply(batch, told, { trigger: 'rotated', name: self.id, ids: [] }, nowMs)
-        deps.outbox.hasten(nowMs, SPREAD_MS)
+        // What waits under the former key need not wait for its back-off.
+        deps.outbox.hasten(nowMs, LIMITS.reconnectSpreadMs)
         batch.after.push(() => deps.log.write('info', 'identity-rotated', fields))
       }
       batch.after.push(() => answer({ ok: true, value: { ...status, changed } }))

@@ -6,11 +6,12 @@ import { mkdirSync, chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
-import type { Bus } from '../../bus/bus.ts'
+import type { Bus, BusEventListener } from '../../bus/bus.ts'
 import { natsBroker } from '../../bus/nats-bus.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { createRotatingBroker } from '../../bus/rotating-bus.ts'
 import {
   chainsOf,
@@ -38,7 +39,6 @@ import { createReload } from './reload.ts'
 export { AlreadyRunning } from './discovery.ts'
 
 export const HOST_VERSION = '0.1.0'
-const DRAIN_MS = 5_000
 
 export type RunningHost = {
   readonly host: Host
@@ -73,7 +73,7 @@ export const startHost = async (
     const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
     closers.push(store.close)
     const broker = createRotatingBroker(natsBroker(login))
-    const bus: Bus = await broker.openHost({ onEvent: () => {} })
+    const bus: Bus = await broker.openHost({ onEvent: createWaitingLog(log) })
     closers.push(() => bus.close())
     closers.push(async () => {
       await broker[Symbol.asyncDispose]()
@@ -182,9 +182,19 @@ export const startHost = async (
   }
 }
 
+/** Why the broker is not entered yet, once for each reason: the bus goes on trying. What comes later the host itself logs. */
+const createWaitingLog = (log: Log): BusEventListener => {
+  let said = ''
+  return (event) => {
+    if ((event.type !== 'unreachable' && event.type !== 'login-refused') || event.detail === said) return
+    said = event.detail
+    log.write('warn', 'waiting for the broker', { reason: event.type, detail: event.detail })
+  }
+}
+
 /** What is in the queues is decided and published; what waits for others stays in the outbox for the next start. */
 const untilQuiet = async (host: Host): Promise<void> => {
-  const deadline = performance.now() + DRAIN_MS
+  const deadline = performance.now() + LIMITS.stopDrainMs
   const busy = (): boolean => {
     const { completions, admissions, overflow, commits, jobs } = host.depths()
     return (completions ?? 0) + (admissions ?? 0) + (overflow ?? 0) + (commits ?? 0) + (jobs ?? 0) > 0

@@ -9,7 +9,7 @@ import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
 import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
@@ -18,6 +18,8 @@ import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
 import type { AnyNodeDefinition } from './node.ts'
 import type { Random } from './random.ts'
+import { credentialIdTable, credentialTable } from './runtime-tables.ts'
+import { keyOf } from './table.ts'
 
 export const SIM_START_MS = 1_800_000_000_000
 const YEAR_MS = 366 * 86_400_000
@@ -79,6 +81,24 @@ export type SimIdentity = {
   readonly signing: SigningKey
   readonly sealing: KeyPair
   readonly chains: readonly (readonly Uint8Array[])[]
+}
+
+/** Puts credentials into a host's ledger as learning them would, and flushes it. */
+export const introduce = async (host: SimHost, others: readonly SimHost[]): Promise<void> => {
+  for (const { identity } of others) {
+    if (identity.id === host.id) continue
+    const keyId = keyIdOf('ed25519', identity.signing.publicKey)
+    const chain = identity.chains[0] ?? []
+    await host.store().commit([
+      {
+        table: credentialTable.name,
+        key: keyOf(keyId),
+        value: credentialTable.encode({ id: identity.id, chain, learnedAtMs: SIM_START_MS }),
+      },
+      { table: credentialIdTable.name, key: keyOf(identity.id), value: credentialIdTable.encode({ keyId }) },
+    ])
+    await host.store().flushed()
+  }
 }
 
 export type SimNetwork = Awaited<ReturnType<typeof createSimNetwork>>

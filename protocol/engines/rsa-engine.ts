@@ -12,13 +12,13 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import { equalBytes, toHex } from '../bytes.ts'
+import { LIMITS } from '../limits.ts'
 import type { RsaEngine } from './engine.ts'
 
 const PSS = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 } as const
 const MIN_MODULUS_BITS = 2_048
 const MAX_MODULUS_BITS = 3_072
 const MAX_SPKI_BYTES = 512
-const MAX_PARSED_KEYS = 1_024
 
 /** Parsing DER costs more than verifying with it, so that parsed keys are kept, oldest dropped first. */
 const parsedPublic = new Map<string, KeyObject | undefined>()
@@ -42,7 +42,7 @@ const publicKeyObject = (der: Uint8Array): KeyObject | undefined => {
   const name = toHex(der)
   if (parsedPublic.has(name)) return parsedPublic.get(name)
   const key = parsePublic(der)
-  if (parsedPublic.size >= MAX_PARSED_KEYS) parsedPublic.delete(parsedPublic.keys().next().value as string)
+  if (parsedPublic.size >= LIMITS.rsaKeyCacheSize) parsedPublic.delete(parsedPublic.keys().next().value as string)
   parsedPublic.set(name, key)
   return key
 }

@@ -1,4 +1,5 @@
 /** Bodies between processors and banks, and between banks (design §2 "Macro", §3 "Interbank"). */
+import { LIMITS } from '../limits.ts'
 import { AccountId, AmountMinor, Code, CredentialBytes, CurrencyCode, Fields, Id, List, NodeId, Optional, Sequence, SignedMinor, SumMinor, TimeMs, Type, Word, type Static } from '../fields.ts'
 
 /** What a booking belongs to. `id` is a txId, settlement batchId, payoutId, refundId or, for a collection, the order's id. */
@@ -71,7 +72,7 @@ export const ClearingOrder = Fields({
   clearingId: Id,
   window: Sequence,
   currency: CurrencyCode,
-  items: Type.Array(Fields({ bank: NodeId, amountMinor: SumMinor }), { minItems: 1, maxItems: 256 }),
+  items: Type.Array(Fields({ bank: NodeId, amountMinor: SumMinor }), { minItems: 1, maxItems: LIMITS.maxClearingItems }),
 })
 export const ClearingAnswer = Fields({ clearingId: Id, window: Sequence, postedAtMs: TimeMs })
 /** To each creditor bank of a posted clearing order. */

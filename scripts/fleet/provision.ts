@@ -12,6 +12,7 @@ import {
   writeAuthority,
   type AuthorityState,
 } from '../../bus/authority.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import type { Engine } from '../../protocol/engines/engine.ts'
@@ -55,6 +56,9 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
+/** The keys alone: the rest of an old file is not to come back over what is new. */
+const keysOf = ({ signingSeed, sealingSeed, localKey }: HostKeys): HostKeys => ({ signingSeed, sealingSeed, localKey })
+
 const freshKeys = (): HostKeys => ({
   signingSeed: toHex(randomBytes(32)),
   sealingSeed: toHex(randomBytes(32)),
@@ -62,13 +66,13 @@ const freshKeys = (): HostKeys => ({
 })
 
 /**
- * @param servers the broker's URLs; rewritten into every host's file, since a port may change between two starts
+ * @param address the broker's URLs and authority; rewritten into every host's file, since both may change between two starts
  * @param nowMs issue time of credentials made now
  */
 export const provision = async (
   plan: Plan,
   directory: FleetDirectory,
-  servers: readonly string[],
+  address: ServerAddress,
   authority: AuthorityState,
   nowMs: number,
 ): Promise<Provisioned> => {
@@ -91,7 +95,7 @@ export const provision = async (
   // Processors first: they certify wallet and merchant hosts.
   for (const host of plan.hosts.toSorted((a, b) => a.certifiedBy.length - b.certifiedBy.length)) {
     const known = await readJson<Credentials>(directory.credentials(host.id))
-    const own = known ?? freshKeys()
+    const own = known === undefined ? freshKeys() : keysOf(known)
     keys.set(host.id, own)
     const before = known?.chains.map((chain) => chain.map(fromHex)) ?? []
     chains.set(host.id, issuer.complete(host, own, before, chains, keys))
@@ -100,7 +104,7 @@ export const provision = async (
   for (const host of plan.hosts) {
     const dataCenters = directories.filter(({ realm }) => realm === host.realm).map(({ id }) => id)
     const old = await readJson<{ login?: object }>(directory.credentials(host.id))
-    const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, servers }))
+    const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, ...address }))
     await writeJson(directory.credentials(host.id), {
       version: 1,
       networkName: plan.network,
@@ -109,7 +113,7 @@ export const provision = async (
       role: host.role,
       realm: host.realm,
       operatorId: host.operatorId,
-      login: { ...login, servers },
+      login: { ...login, servers: address.servers, ca: address.ca },
       ...(keys.get(host.id) as HostKeys),
       chains: (chains.get(host.id) as readonly (readonly Uint8Array[])[]).map((chain) => chain.map(toHex)),
       // A guest looks a payee up in the payee's realm, so the directories of all realms are known from the start.

@@ -6,7 +6,7 @@ import { CURRENCIES, formatAmount, type Currency } from '../../protocol/amount.t
 import { FAILURES, type FailureCode } from '../../protocol/failures.ts'
 import { WIRE, type TSchema } from '../../protocol/fields.ts'
 import { KIND_NAMES, kindRow, type KindName } from '../../protocol/kinds.ts'
-import { LIMITS } from '../../protocol/limits.ts'
+import { LIMIT_GROUPS } from '../../protocol/limits.ts'
 import { OBLIGATIONS } from '../../protocol/obligations.ts'
 
 const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -97,10 +97,18 @@ export const SECTIONS = {
       }),
     ),
   limits: () =>
-    table(
-      ['limit', 'value'],
-      Object.entries(LIMITS).map(([name, value]) => [`\`${name}\``, `${value.toLocaleString('en')}${limitUnit(name)}`]),
-    ),
+    Object.entries(LIMIT_GROUPS)
+      .map(([title, rows]) =>
+        table(
+          [title, 'value', 'bounds'],
+          Object.entries(rows).map(([name, [value, bounds]]) => [
+            `\`${name}\``,
+            `${value.toLocaleString('en')}${limitUnit(name)}`,
+            bounds,
+          ]),
+        ),
+      )
+      .join('\n\n'),
   currencies: () =>
     table(
       ['currency', 'decimals', 'M'],

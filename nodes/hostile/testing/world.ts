@@ -55,7 +55,7 @@ export const hostileWorld = async () => {
     }
     return {
       write: (_level, text, fields = {}) => keep(text, fields),
-      unauthenticated: (fields) => keep('not authenticated', fields),
+      of: (_sender, _level, text, fields) => keep(text, fields),
     }
   }
   // With this seed the root key and the sealing keys are those of the vectors; the message keys are given.
