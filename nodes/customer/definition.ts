@@ -158,10 +158,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       unlock: on(loadUnlock, decideUnlock),
       'change-pin': on(loadChangePin, decideChangePin),
       'forget-device': on(loadForgetDevice, decideForgetDevice),
-      'replace-device': on(
-        loadReplaceDevice,
-        decideReplaceDevice(chains, publicKeyOf),
-      ),
+      'replace-device': on(loadReplaceDevice, decideReplaceDevice(chains, publicKeyOf)),
       pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
       'pay-request': on(loadPayRequest(vault), decidePayRequest),
       query: on(loadPaymentQuery, decideQuery),
