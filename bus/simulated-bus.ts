@@ -42,6 +42,8 @@ export type Transit = {
 export type Fate = { readonly delaysMs: readonly number[]; readonly overtake?: boolean }
 export type OnSend = (message: Omit<Transit, 'id' | 'dueAtMs'>) => Fate
 
+export type Published = { readonly from: string; readonly subject: string; readonly data: Uint8Array }
+
 export const DELIVERED_AT_ONCE: Fate = { delaysMs: [0] }
 export const LOST: Fate = { delaysMs: [] }
 
@@ -50,6 +52,8 @@ export type SimulatedNetworkOptions = {
   readonly now?: () => number
   /** Default: {@link DELIVERED_AT_ONCE}. */
   readonly onSend?: OnSend
+  /** Everything that the broker takes, whether or not anybody listens: what who runs it can see. */
+  readonly onPublish?: (message: Published) => void
   /** Which of `count` members of a queue group gets a message. Default: each in turn. */
   readonly pick?: (count: number) => number
 }
@@ -154,6 +158,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   const send = (from: string, subject: string, data: Uint8Array): void => {
     published++
     const sentAtMs = now()
+    options.onPublish?.({ from, subject, data })
     for (const endpoint of receivers(subject)) {
       const message = { from, to: endpoint.name, subject, data: data.slice(), sentAtMs }
       const fate = onSend(message)

@@ -6,6 +6,7 @@ import { encodeUser, fromSeed } from '@nats-io/jwt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROLES, type Role } from '../protocol/ids.ts'
 import { ALL_LEGS } from '../protocol/kinds.ts'
+import { LIMITS } from '../protocol/limits.ts'
 import { inboxSubject } from '../protocol/subjects.ts'
 import { createAuthority, issueLogin } from './authority.ts'
 import { accountUserJwt, publicKeyOf, scopedUserJwt } from './jwt.ts'
@@ -184,6 +185,29 @@ describe('listening', () => {
     client('merchant').publish(`semops.v1.guest.${mine}.transaction-details.${nameOf(own, 'merchant')}`, 'invoice')
     for (const each of [client('merchant'), one, other]) await each.sync()
     expect([one.messages.length, other.messages.length]).toEqual([1, 0])
+  })
+})
+
+describe('a guest', () => {
+  test('has few subscriptions and small messages', async () => {
+    await using one = await enter(own.get('guest') as Login)
+    const mine = nameOf(own, 'guest')
+    const errors = await one.refusals(() => {
+      for (let n = 0; n < LIMITS.maxSubscriptionsPerGuest + 1; n++) one.subscribe(inboxSubject('guest', mine))
+    })
+    expect(errors).toEqual([expect.stringMatching(/maximum subscriptions exceeded/i)])
+    const shop = nameOf(own, 'merchant')
+    await using merchant = await enter(own.get('merchant') as Login)
+    merchant.subscribe(inboxSubject('merchant', shop))
+    await merchant.sync()
+    const offer = `semops.v1.merchant.${shop}.offer-request.${mine}`
+    // A larger one ends the connection, so that what comes after it is not heard either.
+    for (const length of [LIMITS.maxGuestPayloadBytes, LIMITS.maxGuestPayloadBytes + 1, 1]) {
+      one.publish(offer, 'x'.repeat(length))
+      await one.sync()
+    }
+    await merchant.sync()
+    expect(merchant.messages.map(({ data }) => data.length)).toEqual([LIMITS.maxGuestPayloadBytes])
   })
 })
 

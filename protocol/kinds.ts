@@ -188,6 +188,19 @@ export const legsOf = (name: KindName): readonly Leg[] => {
 
 export const ALL_LEGS: readonly Leg[] = KIND_NAMES.flatMap((name) => legsOf(name))
 
+/**
+ * Its body holds a PIN key, which is as good as the PIN: the frame is not kept as evidence, or the key would lie in the ledger in
+ * the clear beside the row that holds it encrypted.
+ */
+export const bearsPinKey = (name: KindName): boolean => PIN_KEY_KINDS.has(name)
+const PIN_KEY_KINDS: ReadonlySet<KindName> = new Set(
+  KIND_NAMES.filter((name) =>
+    Object.values(kindRow(name).bodies).some(
+      (body) => 'pinKey' in ((body as { readonly properties?: object }).properties ?? {}),
+    ),
+  ),
+)
+
 /** May a message of this kind, made by a host of role `originator`, come from a host of role `previous` to one of role `here`? */
 export const isHopAllowed = (name: KindName, originator: Role, previous: Role, here: Role): boolean =>
   kindRow(name).paths.some((path) => {

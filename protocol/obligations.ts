@@ -179,7 +179,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: [
       'MUST refuse a customer id that belongs to another host or device with NAME_TAKEN.',
       "MUST register the mandate at the account's bank and enrol only after its acceptance.",
-      'MUST keep pinKey encrypted under a key of its own.',
+      'MUST keep pinKey encrypted under a key of its own, and keep no copy of this message.',
     ],
   },
   'customer-enrolment-record': {
@@ -250,17 +250,27 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'payee-lookup': {
     purpose: 'A guest asks where a payee is.',
-    sender: ['MUST send it under a guest login.'],
+    sender: [
+      'MUST send it under a guest login.',
+      'A host of one customer MUST look a payee up for each purchase: an offer without a lookup would say that he was there before.',
+    ],
     receiver: ['MUST refuse an unknown or retired payee with NOT_FOUND.'],
   },
   'payee-record': {
     purpose: 'MPP, merchant host and chain of a payee.',
     sender: ['MUST answer from the directory only.'],
-    receiver: ['MUST verify the chain; the record alone proves nothing.'],
+    receiver: [
+      'MUST verify the chain; the record alone proves nothing.',
+      "SHOULD keep the merchant host's key from the chain: a guest cannot ask for it when that host refuses an offer.",
+    ],
   },
   'credential-query': {
     purpose: 'Asks for the credential of a processor, bank or merchant host.',
-    sender: ['MUST ask a data center of its own realm, and show its own chain.'],
+    sender: [
+      'MUST ask a data center of its own realm, and show its own chain.',
+      "MUST NOT ask for the key of a customer's device or of a wallet host: no directory knows it, and the question would say who pays.",
+      'MUST NOT ask, because of what was sent to a guest, for anything but the newest credential of a data center that it knows: whoever writes to the guest could provoke the question and recognise it.',
+    ],
     receiver: [
       "MUST answer from its rows, or ask the peer of the id's realm and answer when its record comes; UNKNOWN_DESTINATION otherwise.",
     ],

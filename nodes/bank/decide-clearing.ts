@@ -168,7 +168,7 @@ const decideAnswer = (
   context: Context<BankPolicy>,
 ): Decision => {
   if (order?.state !== 'open' || message.sender.id !== order.settlementBank)
-    return decision({
+    return combine(refuse('NOT_FOUND', 'no such clearing order is open'), {
       record: {
         event: 'clearing-answer-ignored',
         ids: [message.body.clearingId],

@@ -9,6 +9,7 @@ import {
   decision,
   on,
   put,
+  refuse,
   type Context,
   type Decision,
   type Incoming,
@@ -53,15 +54,16 @@ const creditAnswer = (row: IncomingCreditRow, ref: Uint8Array): Message => {
 }
 
 /**
- * A credit from another bank is booked or returned at once. Order of checks: seen before (its answer again), AMOUNT_INVALID
- * (zero), those of a credit to an account of this bank (accounts.ts), AMOUNT_INVALID (the position would leave its range).
+ * A credit from another bank is booked or returned at once: booking it means to trust that bank for the sum until clearing, so
+ * it must be a peer. Order of checks: seen before (its answer again), AMOUNT_INVALID (zero), ACCOUNT_UNKNOWN (of a bank that is
+ * no peer), those of a credit to an account of this bank (accounts.ts), AMOUNT_INVALID (the position would leave its range).
  */
 const decideCredit = (
   { prior, books: slice }: CreditSlice,
   { message, ref }: Incoming<'interbank-credit'>,
   context: Context<BankPolicy>,
 ): Decision => {
-  const { nowMs, self } = context
+  const { nowMs, self, policy } = context
   const { body, sender } = message
   const { creditId, creditAccount, currency, amountMinor, reference } = body
   if (prior !== undefined) return decision({ sends: [creditAnswer(prior, ref)] })
@@ -70,8 +72,10 @@ const decideCredit = (
   const code: FailureCode | undefined =
     amountMinor <= 0n
       ? 'AMOUNT_INVALID'
-      : (creditRefusal({ self: self.id, account: books.account(creditAccount), peers: [] }, body) ??
-        (isInRange(books.account(position), -amountMinor) ? undefined : 'AMOUNT_INVALID'))
+      : policy.peers !== null && !policy.peers.includes(sender.id)
+        ? 'ACCOUNT_UNKNOWN'
+        : (creditRefusal({ self: self.id, account: books.account(creditAccount), peers: [] }, body) ??
+          (isInRange(books.account(position), -amountMinor) ? undefined : 'AMOUNT_INVALID'))
   const row: IncomingCreditRow = {
     peer: sender.id,
     creditId,
@@ -176,11 +180,13 @@ export const endCredit = (
   })
 }
 
-/** An answer counts once, and only from the bank the credit went to; anything else is logged and changes nothing. */
+/** An answer counts once, and only from the bank the credit went to; anything else is NOT_FOUND, logged, and changes nothing. */
 const isAwaited = ({ credit }: OutgoingSlice, by: string): boolean =>
   credit !== undefined && credit.peer === by && (credit.state === 'sent' || credit.state === 'unclear')
 const unexpected = (creditId: Uint8Array, kind: string, by: string): Decision =>
-  decision({ record: { event: 'interbank-answer-ignored', ids: [creditId], level: 'warn', fields: { kind, by } } })
+  combine(refuse('NOT_FOUND', 'no such credit is open'), {
+    record: { event: 'interbank-answer-ignored', ids: [creditId], level: 'warn', fields: { kind, by } },
+  })
 
 export const interbankBooking = on(
   (read: Reader, { message }: Incoming<'interbank-booking'>) => loadOutgoing(read, message.body.creditId),

@@ -236,13 +236,13 @@ export const noticeExpiry = on(
   },
 )
 
-/** Order: order known, answered by its bank, not answered before; then booked confirms and refused fails the payment. */
+/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then booked confirms and refused fails the payment. */
 export const postAnswer = on(
   (read, { message }: Incoming<'post-answer'>) => loadOrder(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
     if (slice === undefined || slice.order.bank !== message.sender.id || slice.order.purpose !== 'post')
-      return decision()
+      return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, posted(slice.order, slice.paid, orderId, result === 'booked', code, context)])
@@ -288,7 +288,8 @@ export const voidAnswer = on(
   (read, { message }: Incoming<'void-answer'>) => read.get(orders, message.body.orderId),
   (order, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
-    if (order === undefined || order.bank !== message.sender.id || order.purpose !== 'void') return decision()
+    if (order === undefined || order.bank !== message.sender.id || order.purpose !== 'void')
+      return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (order.state !== 'ordered') return decision({ forget })
     return combineParts([

@@ -163,6 +163,11 @@ describe('an enrolment: one row for each check, in their order', () => {
         return enrol(one, { alias: 'hu-ali', mandate: testBytes('none') })
       },
     ],
+    [
+      'ENROLMENT_REFUSED',
+      'with a mandate that enrols another customer',
+      (one) => (enrol(one), enrol(one, { id: 'second', customer: 'hu-bob', deviceKey: testBytes('other') })),
+    ],
     ['ENROLMENT_REFUSED', 'with bytes that are no mandate', (one) => enrol(one, { mandate: testBytes('none') })],
     [
       'ENROLMENT_REFUSED',

@@ -3,8 +3,8 @@
  *
  * An enrolment is checked in this order, and the first check that fails decides:
  *   host not registered here → ENROLMENT_REFUSED, currency not served → ENROLMENT_REFUSED, name of another → NAME_TAKEN, enrolment under
- *   way → BUSY, alias of another realm → ENROLMENT_REFUSED, alias taken → NAME_TAKEN, mandate that does not say what is needed →
- *   ENROLMENT_REFUSED; then the bank is asked to register the mandate, the record is signed by a job, and the customer is active.
+ *   way → BUSY, alias of another realm → ENROLMENT_REFUSED, alias taken → NAME_TAKEN, mandate that enrolled another customer, or
+ *   does not say what is needed → ENROLMENT_REFUSED; then the bank is asked to register the mandate, the record is signed by a job, and the customer is active.
  */
 import { equalBytes } from '../../protocol/bytes.ts'
 import { codecOf } from '../../protocol/codec.ts'
@@ -29,7 +29,7 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { combineParts, newTotal, putCustomer, type Part } from './account.ts'
-import { loadEnrolment } from './load.ts'
+import { loadEnrolment, mandateKey } from './load.ts'
 import { OUTBOX, outbox, outboxId, receipt, refusal, toWallet, until } from './messages.ts'
 import { PIN_NONCE_BYTES, type PinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
@@ -39,9 +39,11 @@ import {
   directory,
   hosts,
   ledger,
+  mandateUses,
   registrations,
   type AliasRow,
   type CustomerRow,
+  type MandateUseRow,
   type RegistrationRow,
 } from './state.ts'
 
@@ -64,8 +66,7 @@ export const hostRegistration = on(
 
 export const customerEnrolment = (vault: PinVault) =>
   on(
-    (read, { message }: Incoming<'customer-enrolment'>) =>
-      loadEnrolment(read, message.sender.id, message.body.customer, message.body.alias),
+    (read, { message }: Incoming<'customer-enrolment'>) => loadEnrolment(read, message.sender.id, message.body),
     (slice, { message, ref }, context: Ctx): Decision => {
       const { body, sender, digest } = message
       const { customer, deviceKey, account, currency, mandate, alias } = body
@@ -83,6 +84,8 @@ export const customerEnrolment = (vault: PinVault) =>
       if (alias !== undefined && realmOf(alias) !== self.realm)
         return refuse('ENROLMENT_REFUSED', 'the alias is of another realm')
       if (slice.alias !== undefined && slice.alias.customer !== customer) return refuse('NAME_TAKEN', 'alias')
+      if (slice.mandateUse !== undefined && slice.mandateUse.customer !== customer)
+        return refuse('ENROLMENT_REFUSED', "the mandate is another customer's")
       const readable = readMandate(mandate, { account, currency, operatorId: self.operatorId, nowMs })
       if (!readable.ok) return refuse(readable.failure.code, readable.failure.detail)
 
@@ -112,6 +115,7 @@ export const customerEnrolment = (vault: PinVault) =>
       return combine(putCustomer(row), {
         writes: [
           put<RegistrationRow>(registrations, keyOf(registrationId), { purpose: 'mandate', subject: customer }),
+          ...mandateUse(mandate).map((key) => put<MandateUseRow>(mandateUses, key, { customer })),
           ...(alias === undefined ? [] : [put(aliases, keyOf(alias), aliasRow)]),
         ],
         sends: [
@@ -126,6 +130,12 @@ export const customerEnrolment = (vault: PinVault) =>
       })
     },
   )
+
+/** Where it is kept whom a mandate enrolled. */
+const mandateUse = (mandate: Uint8Array): readonly Uint8Array[] => {
+  const key = mandateKey(mandate)
+  return key === undefined ? [] : [key]
+}
 
 const mandateCodec = codecOf(MandateStatement)
 /** Only the bank knows the holder's key and verifies the signature; here it is asked whether it says what is needed. */
@@ -168,12 +178,12 @@ const issueJob = (row: CustomerRow): { readonly name: string; readonly input: Is
 export const interruptedIssuing = (read: Reader) =>
   [...read.scan(customers, [])].flatMap(([, row]) => (row.state === 'recording' ? [issueJob(row)] : []))
 
-/** Order: registration known, answered by the account's bank, not answered before; then the record is made, or the enrolment refused. */
+/** Order: registration known, answered by the account's bank, not answered before (NOT_FOUND); then the record is made, or the enrolment refused. */
 export const mandateAnswer = on(
   (read, { message }: Incoming<'mandate-answer'>) => loadMandate(read, message.body.registrationId),
   (row, { message }, _context: Ctx): Decision => {
     const { registrationId, result, code } = message.body
-    if (row === undefined || bankOf(row.account) !== message.sender.id) return decision()
+    if (row === undefined || bankOf(row.account) !== message.sender.id) return refuse('NOT_FOUND', 'registration')
     return combineParts([
       { forget: [outbox(OUTBOX.mandate, registrationId)] },
       mandated(row, registrationId, result === 'accepted', failureCode(code ?? 0)),
@@ -207,6 +217,7 @@ export const mandated = (
 const giveUp = (row: CustomerRow, detail: string): Part => ({
   writes: [
     remove(customers, keyOf(row.customer)),
+    ...mandateUse(row.mandate).map((key) => remove(mandateUses, key)),
     ...(row.alias === undefined ? [] : [remove(aliases, keyOf(row.alias))]),
   ],
   sends: [

@@ -195,7 +195,7 @@ const hold = (payment: PaymentRow, { customer }: Account, frame: Uint8Array, con
   }
 }
 
-/** Order: order known, answered by its bank, not answered before; a payment that no longer holds has voided it already. */
+/** Order: order known, answered by its bank (NOT_FOUND), not answered before; a payment that no longer holds has voided it already. */
 export const holdAnswer = on(
   (read, { message }: Incoming<'hold-answer'>) => ({
     slice: loadOrder(read, message.body.holdId),
@@ -204,8 +204,8 @@ export const holdAnswer = on(
   ({ slice, frame }, { message }, context: Ctx): Decision => {
     const { holdId, result, code } = message.body
     const forget = [outbox(OUTBOX.hold, holdId)]
-    if (slice === undefined || slice.order.bank !== message.sender.id || slice.order.state !== 'ordered')
-      return decision({ forget: slice?.order.bank === message.sender.id ? forget : [] })
+    if (slice === undefined || slice.order.bank !== message.sender.id) return refuse('NOT_FOUND', 'order')
+    if (slice.order.state !== 'ordered') return decision({ forget })
     const answered = answeredOrder(holdId, slice.order, result === 'held' ? 'booked' : 'refused', code, context)
     return combineParts([{ forget }, answered, held(slice, frame, result === 'held', code, context)])
   },

@@ -60,12 +60,12 @@ import {
 
 type Ctx = Context<CppPolicy>
 
-/** Order: order known, answered by its bank, not answered before; then a collection or a settlement is booked or refused. */
+/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then a collection or a settlement is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
-    if (slice === undefined || slice.order.bank !== message.sender.id) return decision()
+    if (slice === undefined || slice.order.bank !== message.sender.id) return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, transferred(slice, orderId, result === 'booked', code, context)])

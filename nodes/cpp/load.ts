@@ -1,6 +1,9 @@
 /** Slices: what each decision reads, in one place, all of it before anything is decided. */
 import type { Currency } from '../../protocol/amount.ts'
+import { hash } from '../../protocol/hash.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import type { CustomerEnrolment } from '../../protocol/messages/enrolment.ts'
+import { parseCredential } from '../../protocol/statements.ts'
 import type { Reader } from '../runtime/node.ts'
 import type { Account, Queued } from './account.ts'
 import type { BatchSlice } from './pair.ts'
@@ -12,6 +15,7 @@ import {
   hosts,
   invoices,
   ledger,
+  mandateUses,
   notices,
   orders,
   pairEntries,
@@ -23,6 +27,7 @@ import {
   type AliasRow,
   type CustomerRow,
   type HostRow,
+  type MandateUseRow,
   type OrderRow,
   type PairEntryRow,
   type PairRow,
@@ -150,14 +155,25 @@ export type EnrolmentSlice = {
   readonly host: HostRow | undefined
   readonly customer: CustomerRow | undefined
   readonly alias: AliasRow | undefined
+  /** Whom this mandate has enrolled. */
+  readonly mandateUse: MandateUseRow | undefined
 }
 export const loadEnrolment = (
   read: Reader,
   host: string,
-  customer: string,
-  alias: string | undefined,
-): EnrolmentSlice => ({
-  host: read.get(hosts, host),
-  customer: read.get(customers, customer),
-  alias: alias === undefined ? undefined : read.get(aliases, alias),
-})
+  { customer, alias, mandate }: Pick<CustomerEnrolment, 'customer' | 'alias' | 'mandate'>,
+): EnrolmentSlice => {
+  const use = mandateKey(mandate)
+  return {
+    host: read.get(hosts, host),
+    customer: read.get(customers, customer),
+    alias: alias === undefined ? undefined : read.get(aliases, alias),
+    mandateUse: use === undefined ? undefined : read.get(mandateUses, use),
+  }
+}
+
+/** The same mandate in any encoding has the same key; undefined for bytes that are none. */
+export const mandateKey = (mandate: Uint8Array): Uint8Array | undefined => {
+  const credential = parseCredential(mandate)
+  return credential.ok ? hash(credential.value.payload) : undefined
+}

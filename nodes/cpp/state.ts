@@ -464,6 +464,14 @@ export const hosts: Table<HostRow> = defineTable<HostRow>({
   fields: ['host', 'keyId', 'registeredAtMs'],
 })
 
+/** Whom a mandate enrolled. One that its holder signed for one customer enrols no other. Key: hash of what was signed. */
+export type MandateUseRow = { readonly customer: string }
+export const mandateUses: Table<MandateUseRow> = defineTable<MandateUseRow>({
+  name: 'mandate-uses',
+  version: 1,
+  fields: ['customer'],
+})
+
 /** A public name that a customer chose to be shown. Key: alias. */
 export type AliasRow = {
   readonly customer: string
@@ -515,6 +523,7 @@ export const CPP_TABLES = [
   batchIds,
   entryRequests,
   hosts,
+  mandateUses,
   aliases,
   registrations,
   directory,

@@ -119,7 +119,10 @@ export const waitForLogin = (
   })
 }
 
-/** The next step of a purchase under an open login: its offer request, or first the lookup of the payee. */
+/**
+ * The next step of a purchase under an open login: its offer request, or first the lookup of the payee. A host of one wallet looks
+ * up each time: an offer without a lookup would say that its customer has bought there before.
+ */
 const advance = (
   before: Payment | undefined,
   payment: Payment,
@@ -128,7 +131,8 @@ const advance = (
   lookupRuns: boolean,
   context: Ctx,
 ): Partial<Decision> => {
-  const fresh = record !== undefined && context.nowMs - record.recordedAtMs < context.policy.payeeRecordTtlMs
+  const fresh =
+    session.shared && record !== undefined && context.nowMs - record.recordedAtMs < context.policy.payeeRecordTtlMs
   return fresh
     ? offer(before, payment, session, record, context)
     : lookUp(before, payment, session, lookupRuns, context)

@@ -112,8 +112,10 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   const { slice, pair, batch, sends, forget, set, clear, postings } = books
   const { cpp, currency } = slice
   const writes = [...books.writes]
-  if (pair !== books.openedPair)
-    writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, changedAtMs: books.context.nowMs }))
+  if (pair !== books.openedPair) {
+    const understatedMinor = sumMinor(pair.understatedMinor ?? 0n, understating(books))
+    writes.push(put(PAIRS, keyOf(cpp, currency), { ...pair, understatedMinor, changedAtMs: books.context.nowMs }))
+  }
   if (batch !== undefined && batch !== slice.batch) writes.push(put(BATCHES, batch.batchId, batch))
   for (const [seq, row] of books.entries)
     if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
@@ -122,6 +124,22 @@ export const closeBooks = (books: Books): Partial<Decision> => {
     if (row !== slice.payees.get(payee))
       writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
   return { writes, sends, forget, set, clear, postings }
+}
+
+/** How much less an entry says, adjustments included, than this MPP holds to be right. */
+const understatement = (entry: EntryRow | undefined): bigint => {
+  if (entry?.code === undefined) return 0n
+  const minor = (entry.rightMinor ?? 0n) - entry.amountMinor - (entry.adjustedMinor ?? 0n)
+  return minor > 0n ? minor : 0n
+}
+/** By how much the entries that this event changed understate more than before. Every one of them was a change of the pair. */
+const understating = ({ slice, entries }: Books): bigint => {
+  let minor = 0n
+  for (const [seq, row] of entries) {
+    const before = slice.entries.get(seq)
+    if (row !== before) minor += understatement(row) - understatement(before)
+  }
+  return minor
 }
 
 /** Moves a sum from one account of the postings to another. */
@@ -150,13 +168,17 @@ export const release = (pair: PairRow, notice: NoticeRow): PairRow => {
   return { ...pair, reservedMinor: sumMinor(pair.reservedMinor, -notice.amountMinor) }
 }
 
-/** CREDIT_LIMIT unless the CPP's debt, undecided notices included, stays within its limit with this payment. */
+/**
+ * CREDIT_LIMIT unless the CPP's debt, undecided notices included, stays within its limit with this payment. What the CPP took
+ * off its debt and this MPP disputes is still owed.
+ */
 export const creditProblem = (
   pair: PairRow | undefined,
   amountMinor: bigint,
   limitMinor: bigint,
 ): FailureCode | undefined =>
-  sumMinor(pair?.receivableMinor ?? 0n, pair?.reservedMinor ?? 0n, amountMinor) > limitMinor
+  sumMinor(pair?.receivableMinor ?? 0n, pair?.understatedMinor ?? 0n, pair?.reservedMinor ?? 0n, amountMinor) >
+  limitMinor
     ? 'CREDIT_LIMIT'
     : undefined
 

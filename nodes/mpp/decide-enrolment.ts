@@ -264,7 +264,9 @@ export const onMandateAnswer = on(
     const { enrolment, payee } = slice
     const { registrationId, result, code } = message.body
     if (enrolment === undefined || enrolment.state !== 'mandating' || bankOf(enrolment.account) !== message.sender.id)
-      return decision({ record: { event: 'mandate-answer-ignored', ids: [registrationId], level: 'warn' } })
+      return combine(refuse('NOT_FOUND', 'no such registration'), {
+        record: { event: 'mandate-answer-ignored', ids: [registrationId], level: 'warn' },
+      })
     if (result === 'refused')
       return mandateRefused(
         slice,

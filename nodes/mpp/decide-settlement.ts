@@ -2,6 +2,7 @@
  * Settlement with CPPs (design §3): batches, entries that were missing, adjustments, and the bank's word that a batch is paid.
  * A batch paid is what makes its payees' accrued money payable; nothing else does.
  */
+import { sumMinor } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import { failureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
@@ -21,7 +22,7 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { closeBooks, openBooks, type BookSlice, type EntryMessage } from './books.ts'
-import { bookEntry, settleBatch } from './entries.ts'
+import { bookEntry, isCovered, settleBatch } from './entries.ts'
 import { loadBatch, loadEntries } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { chainProblem, closeRequest, orderSettlement, reconcile, settlementRetry } from './reconciliation.ts'
@@ -212,7 +213,8 @@ const loadAccountNotice = (read: Reader, { message }: Incoming<'account-notice'>
 
 /**
  * The bank booked money to this MPP. It settles a batch when, in this order: account and bank are the MPP's own; it pays a
- * batch that is owed; sum and currency are the batch's. Anything else is kept for the operator: money never vanishes.
+ * batch that is owed; sum and currency are the batch's; the sum covers what the payees are due (isCovered). Anything else is
+ * kept for the operator: money never vanishes.
  */
 const decideAccountNotice = (
   { batch, books: slice }: CreditSlice,
@@ -227,7 +229,8 @@ const decideAccountNotice = (
   const isOwn = bankOf(account) === sender.id && context.policy.operatorAccounts[currency] === account
   const pays =
     batch !== undefined && batch.state === 'owed' && batch.totalMinor === amountMinor && batch.currency === currency
-  if (!isOwn || !pays || slice === undefined)
+  const books = slice === undefined ? undefined : openBooks(slice, context)
+  if (!isOwn || !pays || books === undefined || !isCovered(books))
     return combine(receipt, {
       writes: [
         put(UNMATCHED, noticeId, {
@@ -247,7 +250,6 @@ const decideAccountNotice = (
         fields: { amountMinor, currency },
       },
     })
-  const books = openBooks(slice, context)
   settleBatch(books, 'bank')
   return combine(receipt, closeBooks(books), {
     record: { event: 'batch-settled', ids: [batch.batchId], fields: { cpp: batch.cpp, amountMinor } },
@@ -274,8 +276,10 @@ export const settlementAnswered = (
   const books = openBooks(slice, context)
   if (booked) settleBatch(books, 'bank')
   else {
+    const { orderId: _, ...rest } = batch
+    books.pair = { ...books.pair, surplusMinor: sumMinor(books.pair.surplusMinor ?? 0n, -batch.totalMinor) }
     books.batch = {
-      ...batch,
+      ...rest,
       state: 'failed',
       code: (code === undefined ? undefined : failureCode(code)) ?? 'TRANSFER_FAILED',
     }

@@ -1,7 +1,8 @@
 /**
  * Entries of a pair's sequence and their settlement (design §3). Invariant: what the CPP signed it owes, whether or not a payee
  * may be credited for it; a payee is credited the amount of its invoice or nothing; what was credited becomes payable when
- * the batch that holds the entry is settled, and by nothing else.
+ * the batch that holds the entry is settled, and by nothing else; and neither to payees nor back to the CPP goes more than
+ * this CPP has paid in.
  */
 import { sumMinor } from '../../protocol/amount.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
@@ -197,38 +198,67 @@ const confirmNotice = (
   })
 }
 
-/** An entry that comes after its batch was settled is payable at once: its money is here. */
+/** An entry that comes after its batch was settled is payable at once if its money is here, which a CPP that lied did not pay. */
 const credit = (books: Books, payee: string, amountMinor: bigint, pairSeq: number): void => {
   const row = payeeOf(books, payee)
   books.payees.set(payee, { ...row, accruedMinor: sumMinor(row.accruedMinor, amountMinor) })
-  if (pairSeq <= books.pair.settledToSeq) makePayable(books, payee, amountMinor)
+  const surplusMinor = books.pair.surplusMinor ?? 0n
+  if (pairSeq > books.pair.settledToSeq || surplusMinor < amountMinor) return
+  books.pair = { ...books.pair, surplusMinor: surplusMinor - amountMinor }
+  makePayable(books, payee, amountMinor)
+}
+
+/** What the entries of the batch have credited, by payee. */
+const creditsOf = (
+  { fromSeq, toSeq }: BatchRow,
+  entries: ReadonlyMap<number, EntryRow>,
+): { readonly byPayee: ReadonlyMap<string, bigint>; readonly totalMinor: bigint } => {
+  const byPayee = new Map<string, bigint>()
+  let totalMinor = 0n
+  for (let seq = fromSeq; seq <= toSeq; seq++) {
+    const entry = entries.get(seq)
+    if (entry === undefined) throw new Error(`entry ${seq} of a batch that was answered is not here`)
+    if (entry.credited === undefined) continue
+    byPayee.set(entry.credited, sumMinor(byPayee.get(entry.credited) ?? 0n, entry.creditMinor))
+    totalMinor += entry.creditMinor
+  }
+  return { byPayee, totalMinor }
+}
+
+/**
+ * Would this CPP, the batch settled as it claims, have paid in what its payees then are due? A total that lies, an offset that
+ * nobody called for, or a claim for more than was overpaid does not.
+ */
+export const isCovered = (books: Books): boolean => {
+  const { batch, pair, entries } = books
+  if (batch === undefined) throw new Error('no batch to settle')
+  return (pair.surplusMinor ?? 0n) + batch.totalMinor >= creditsOf(batch, entries).totalMinor
 }
 
 /**
  * Settles the batch: the receivable falls by its total, and what its entries credited becomes payable. `through` is where
- * the money came: the bank, or the operator's own books.
+ * the money came: the bank, or the operator's own books. A sum that went back to the CPP left the surplus when it was ordered.
  */
 export const settleBatch = (books: Books, through: 'bank' | 'operator'): void => {
   const { batch, pair, context } = books
   if (batch === undefined || batch.state === 'settled') throw new Error('no batch to settle')
-  const credits = new Map<string, bigint>()
-  for (let seq = batch.fromSeq; seq <= batch.toSeq; seq++) {
-    const entry = books.entries.get(seq)
-    if (entry === undefined) throw new Error(`entry ${seq} of a batch that was answered is not here`)
-    if (entry.credited !== undefined)
-      credits.set(entry.credited, sumMinor(credits.get(entry.credited) ?? 0n, entry.creditMinor))
-  }
+  const credits = creditsOf(batch, books.entries)
+  const receivedMinor = sumMinor(pair.surplusMinor ?? 0n, batch.orderId === undefined ? batch.totalMinor : 0n)
+  // What came in late, between the order and the bank's answer, is due only if it is covered.
+  const due = receivedMinor >= credits.totalMinor
   post(books, through, `receivable:${batch.cpp}`, batch.totalMinor)
   books.pair = {
     ...pair,
     receivableMinor: sumMinor(pair.receivableMinor, -batch.totalMinor),
     settledToSeq: Math.max(pair.settledToSeq, batch.toSeq),
+    surplusMinor: due ? receivedMinor - credits.totalMinor : receivedMinor,
   }
   const { code: _, ...rest } = batch
   books.batch = { ...rest, state: 'settled', settledAtMs: context.nowMs }
   if (batch.answeredAtMs !== undefined && batch.state === 'owed') books.clear.push(settlementDue(batch, context.policy))
   if (books.slice.overdue) books.writes.push(remove(DEFAULTS, keyOf(batch.cpp, batch.batchId)))
-  for (const [payee, amountMinor] of credits) if (amountMinor !== 0n) makePayable(books, payee, amountMinor)
+  if (!due) return
+  for (const [payee, amountMinor] of credits.byPayee) if (amountMinor !== 0n) makePayable(books, payee, amountMinor)
 }
 
 /** When an answered batch that is still unpaid makes its CPP DEFAULTED. */

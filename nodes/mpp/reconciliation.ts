@@ -2,7 +2,7 @@
  * Holding a settlement batch against the entries this MPP holds (design §3). The CPP names a range of the pair's sequence;
  * the MPP asks for what it lacks, then accepts, or disputes item by item. Invariant: a batch is answered once, when each entry
  * of its range is held or known to be missing, and its sum is settled whatever the answer: what is wrong is adjusted in
- * a later batch.
+ * a later batch. But a sum that does not cover what its payees are due, or claims back what was never paid in, is not settled.
  */
 import { sumMinor } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -12,7 +12,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { appendLeaf, EMPTY_RANGE, pairEntryLeaf, rangeRoot } from '../../protocol/mountain-range.ts'
 import { put, remove } from '../runtime/node.ts'
 import type { Books } from './books.ts'
-import { markMissing, settleBatch, settlementDue } from './entries.ts'
+import { isCovered, markMissing, settleBatch, settlementDue } from './entries.ts'
 import { settlementAccount } from './policy.ts'
 import {
   DEADLINES,
@@ -172,17 +172,22 @@ const answerBatch = (books: Books, batch: BatchRow): void => {
           delivery: { answers: batch.ref },
         },
   )
-  if (batch.totalMinor === 0n || batch.book) settleBatch(books, 'operator')
+  if ((batch.totalMinor === 0n || batch.book) && isCovered(books)) settleBatch(books, 'operator')
   else if (batch.totalMinor < 0n) orderSettlement(books)
   else books.set.push(settlementDue(answered, policy))
 }
 
-/** Orders the transfer of a negative sum to the CPP; later when an account is not configured. */
+/** Orders the transfer of a negative sum to the CPP; later when an account is not configured, or the sum was never paid in. */
 export const orderSettlement = (books: Books): void => {
   const { batch, context } = books
   if (batch === undefined) throw new Error('no batch to settle')
   const { cpp, currency, batchId } = batch
   const { policy, nowMs } = context
+  if (!isCovered(books)) {
+    books.batch = { ...batch, state: 'failed', code: 'ROOT_MISMATCH' }
+    books.set.push(settlementRetry(batchId, nowMs + policy.settlement.retryMs))
+    return
+  }
   const debitAccount = policy.operatorAccounts[currency]
   const creditAccount = settlementAccount(policy, cpp, currency)
   if (debitAccount === undefined || creditAccount === undefined) {
@@ -194,6 +199,8 @@ export const orderSettlement = (books: Books): void => {
   const bank = bankOf(debitAccount)
   const { code: _, ...rest } = batch
   books.batch = { ...rest, state: 'owing', orderId }
+  // Gone from the moment of the order, so that nothing else is paid out of it meanwhile.
+  books.pair = { ...books.pair, surplusMinor: sumMinor(books.pair.surplusMinor ?? 0n, batch.totalMinor) }
   books.writes.push(put<OrderRow>(ORDERS, orderId, { purpose: 'settlement', id: batchId, bank }))
   books.sends.push({
     kind: 'transfer-order',

@@ -16,7 +16,8 @@
  * Batch   reconciling    entry: it continues the pair's chain. Exit: every entry held or missing → answered, then by its sum:
  *         owed           positive: awaits the bank's notice. Exit: notice → settled.
  *         owing          negative: this MPP ordered the transfer. Exits: booked → settled; refused → failed.
- *         failed         the transfer this MPP ordered was refused. Exit: retry → owing.
+ *         failed         the transfer this MPP ordered was refused, or not ordered since the CPP has not paid in as much as it
+ *                        claims back (ROOT_MISMATCH). Exit: retry → owing.
  *         settled        no exit; at once for a sum of zero and between hosts of one operator.
  * Payee   enrolling → active ⇄ retired. An enrolment that is refused removes the row of a payee that never was active.
  * Enrolment  mandating → issuing → registering → enrolled; refused from each of the first three.
@@ -255,6 +256,10 @@ export type PairRow = {
   readonly openToSeq?: number
   readonly openLacking?: number
   readonly changedAtMs: number
+  /** Paid in and credited to nobody: Σ of the batches settled − Σ made payable. What may go back to the CPP, and no more. */
+  readonly surplusMinor?: bigint
+  /** How much less the CPP's entries say than this MPP holds to be right: they lower `receivableMinor`, not what it may owe. */
+  readonly understatedMinor?: bigint
 }
 export const PAIRS = defineTable<PairRow>({
   name: 'pairs',
@@ -275,6 +280,8 @@ export const PAIRS = defineTable<PairRow>({
     'openToSeq',
     'openLacking',
     'changedAtMs',
+    'surplusMinor',
+    'understatedMinor',
   ],
 })
 

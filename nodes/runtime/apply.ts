@@ -5,7 +5,7 @@
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
-import { kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
+import { bearsPinKey, kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Lru } from '../../protocol/lru.ts'
 import type { Verified } from '../../protocol/verified.ts'
@@ -213,7 +213,7 @@ export const createApplier = (deps: ApplyDeps) => {
     const { row, chain } = appendEntry(deps.chain.current, entry)
     deps.chain.current = chain
     staged.write(put(journalTable, keyOf(row.seq), row))
-    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null)
+    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind))
       staged.write(put(frameTable, keyOf(row.seq), { frame: message.frame }))
     metrics.count('journalled')
   }

@@ -145,6 +145,21 @@ describe('what waits to be decided', () => {
 })
 
 describe('parking', () => {
+  it('takes from who has the most, not from who came first', () => {
+    const parking = createParking<string>(6, 4)
+    for (const [key, by] of ['b', 'a', 'a', 'a', 'a', 'c'].entries())
+      expect(parking.park(`k${key}`, `${by}${key}`, by)).toBe(true)
+    expect(parking.park('k6', 'c6', 'c')).toBe(false)
+    expect([0, 1, 2, 3, 4, 5, 6].flatMap((key) => parking.take(`k${key}`))).toEqual([
+      'b0',
+      'a2',
+      'a3',
+      'a4',
+      'c5',
+      'c6',
+    ])
+  })
+
   it('holds so many of each sender, and nobody pushes out another who has no more', () => {
     const park = fc.record({
       park: fc.constantFrom('k1', 'k2', 'k3'),

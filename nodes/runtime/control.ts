@@ -134,8 +134,9 @@ export const serveControl = async (path: string, handle: ControlHandler): Promis
     const lines = lineSplitter(LIMITS.maxControlRequestBytes)
     socket.on('data', (chunk) => {
       if (lines(chunk, onLine)) return
+      // What still comes is read and let go of, so that the answer is not lost in a reset.
       refuse(null, 'BAD_REQUEST', 'the request is too long')
-      socket.destroySoon()
+      socket.end()
     })
   })
   await new Promise<void>((resolve, reject) => {

@@ -12,7 +12,6 @@ import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
@@ -24,7 +23,7 @@ import { createDispatcher } from './dispatch.ts'
 import { createFaults } from './faults.ts'
 import { createGuestDesk } from './guests.ts'
 import type { Answer, Host, HostDeps, NewIdentity, NodeServices } from './host-types.ts'
-import { createKeyring, shownChain } from './identity.ts'
+import { createDeviceKeys, createKeyring, shownChain } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
@@ -131,15 +130,7 @@ export const createHost = (deps: HostDeps): Host => {
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)
-  const devices = new Map<string, SigningKey>()
-  const deviceKey = (customer: string): SigningKey | undefined => {
-    const seed = definition.deviceSeed?.(staged, customer)
-    if (seed === undefined) return undefined
-    const name = toHex(seed)
-    let key = devices.get(name)
-    if (key === undefined) devices.set(name, (key = signingKeyFromSeed(trust.engine, seed)))
-    return key
-  }
+  const deviceKey = createDeviceKeys(trust.engine, (customer) => definition.deviceSeed?.(staged, customer))
   const composer = {
     self,
     networkId: trust.networkId,

@@ -8,7 +8,7 @@ import { decodeBody } from '../../protocol/codec.ts'
 import { isNewer, verifyChain, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
 import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
 import { KINDS, type KindName } from '../../protocol/kinds.ts'
-import { keyIdOf, type SigningKey } from '../../protocol/keys.ts'
+import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
 import { parseCredential, readStatement } from '../../protocol/statements.ts'
 import type { Self } from './node.ts'
@@ -85,6 +85,22 @@ export const createKeyring = (
   }
 }
 const MAX_HELD_KEYS = 4
+
+/** Keys of the devices on a wallet host, made from the seeds that its ledger holds. */
+export const createDeviceKeys = (
+  engine: Engine,
+  seedOf: (customer: string) => Uint8Array | undefined,
+): ((customer: string) => SigningKey | undefined) => {
+  const keys = new Map<string, SigningKey>()
+  return (customer) => {
+    const seed = seedOf(customer)
+    if (seed === undefined) return undefined
+    const name = toHex(seed)
+    let key = keys.get(name)
+    if (key === undefined) keys.set(name, (key = signingKeyFromSeed(engine, seed)))
+    return key
+  }
+}
 
 /** The key that the chain in a body certifies for its sender. */
 const shownKeyId = (engine: Engine, kind: KindName, bytes: Uint8Array): Uint8Array | undefined => {

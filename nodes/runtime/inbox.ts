@@ -4,16 +4,15 @@
  * and admission. What fails before it is authenticated gets no answer.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
-import { deviceKeyRecord, verifyChain, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
+import { deviceKeyRecord, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
 import type { Opener, SecretOf } from '../../protocol/confidential.ts'
 import { failureCode, failureNumber, FAILURES, isTransient, type FailureCode } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
-import { isFinalHop, KINDS } from '../../protocol/kinds.ts'
+import { isFinalHop, KINDS, kindRow } from '../../protocol/kinds.ts'
 import { keyIdOf } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { parseFrame } from '../../protocol/seals.ts'
 import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
-import type { Subject } from '../../protocol/subjects.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { isBarred, type Gate } from './admission.ts'
 import { refusalAddressee, type Applier, type ApplyDeps, type Batch, type Trigger } from './apply.ts'
@@ -62,13 +61,6 @@ const TRACED_FIELDS = ['prId', 'pnId', 'txId', 'orderId', 'holdId', 'batchId', '
 const isOwnCredential = (code: FailureCode): boolean =>
   code === 'CREDENTIAL_EXPIRED' || code === 'CREDENTIAL_NOT_YET_VALID'
 
-/**
- * A merchant's frame to a guest is never asked about: the question names the wallet host, and would tell a data center where its
- * customers buy. The wallet learns such a key as the guest (customer/decide-goods.ts).
- */
-const isAskedByName = ({ toRole, kind }: Subject): boolean =>
-  toRole !== 'guest' || !(kind === 'goods-release' || kind === 'transaction-details' || kind === 'refusal')
-
 const idsOf = (message: Verified): readonly Uint8Array[] => {
   const body = message.body as Readonly<Record<string, unknown>>
   const ids = TRACED_FIELDS.map((field) => body[field]).filter(
@@ -115,6 +107,17 @@ export const createInbox = (deps: InboxDeps) => {
     if (stored !== undefined) batch.outs.push({ send: stored, outboxKey: undefined })
   }
 
+  /**
+   * What a data center may be asked for. Not for a wallet's host or device, which no directory knows; and on behalf of a guest for
+   * nothing but the newest credential of a data center known before: the host asks in its own name, so any other question, which
+   * whoever writes to the guest could provoke and recognise, would tell whose guest it is.
+   */
+  const askable = ({ kind, toRole }: Frame['subject'], missing: About['missing']): About['missing'] => {
+    if (missing?.id === undefined) return undefined
+    if (toRole === 'guest') return credentials.roleOf(missing.id) === 'dc' ? missing : undefined
+    return kindRow(kind).paths.every(([originator]) => originator === 'customer') ? undefined : missing
+  }
+
   const onUnopened = (
     batch: Batch,
     frame: Frame,
@@ -125,13 +128,14 @@ export const createInbox = (deps: InboxDeps) => {
   ): void => {
     const { subject, from } = frame
     const sender = senderName(from)
-    const { missing } = about
-    if (missing?.id !== undefined && isAskedByName(subject)) {
+    const missing = askable(subject, about.missing)
+    if (missing?.id !== undefined) {
       const { id, keyId } = missing
       if (deps.parking.park(keyId === undefined ? id : toHex(keyId), frame, sender)) metrics.count('parked')
       // Its places are all taken by frames that wait: this one costs it what a bad one does.
       else senders.failed(from, code, nowMs)
-      deps.missing(batch, { id, ...(keyId === undefined ? {} : { keyId }), because: sender }, nowMs)
+      const key = keyId === undefined || subject.toRole === 'guest' ? {} : { keyId }
+      deps.missing(batch, { id, ...key, because: sender }, nowMs)
       log.write('debug', 'frame waits for a credential', { kind: subject.kind, via: subject.fromHost, of: id })
       return
     }
@@ -170,6 +174,8 @@ export const createInbox = (deps: InboxDeps) => {
   }
 
   const learnFrom = (message: Verified, nowMs: number): void => {
+    // A guest cannot ask for the key of a merchant host that refuses its offer: it is told beforehand.
+    if (message.kind === 'payee-record') learnChain(message, nowMs)
     const chains: { readonly bytes: readonly Uint8Array[]; readonly verified: NonNullable<Verified['chain']> }[] = []
     const look = (one: Verified): void => {
       const { chain: bytes } = one.body as { readonly chain?: readonly Uint8Array[] }
@@ -270,7 +276,7 @@ export const createInbox = (deps: InboxDeps) => {
     )
   }
 
-  const onCredential = (message: Verified<'credential-record'>, nowMs: number): void => {
+  const learnChain = (message: Verified<'credential-record'> | Verified<'payee-record'>, nowMs: number): void => {
     const learned = credentials.verifyAndLearn(message.body.chain, nowMs)
     if (!learned.ok) {
       log.of(message.sender.host, 'warn', 'a data center gave a chain that does not hold', {
@@ -354,7 +360,7 @@ export const createInbox = (deps: InboxDeps) => {
         log.of(message.sender.host, 'info', 'no route', { by: message.sender.host, detail: message.body.detail })
         return
       case 'credential-record':
-        onCredential(message, nowMs)
+        learnChain(message, nowMs)
         return
       default:
         break
@@ -371,8 +377,6 @@ export const createInbox = (deps: InboxDeps) => {
       return
     }
     learnFrom(message, nowMs)
-    // Remembers the host key that the record shows, for what the host seals to this guest.
-    if (kind === 'payee-record') verifyChain(deps.trust, message.body.chain, nowMs)
     const judged = judge(message, guest ? 'guest' : self.role, nowMs)
     const handler = definition.messages[kind]
     if (handler === undefined) throw new Error(`${self.role} has no handler for ${kind}`)

@@ -2,7 +2,7 @@
  * A whole network in one process for tests: real envelopes and credentials, hosts of any roles over the simulated bus and memory
  * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
  */
-import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend } from '../../bus/simulated-bus.ts'
+import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend, type Published } from '../../bus/simulated-bus.ts'
 import { toHex, u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import type { KeyPair } from '../../protocol/engines/engine.ts'
@@ -108,6 +108,8 @@ export const createSimNetwork = (
     readonly seed?: string
     readonly log?: (host: string) => Log
     readonly onSend?: OnSend
+    /** Everything that the broker takes, also what nobody hears. */
+    readonly onPublish?: (message: Published) => void
     /** Of every credential. Default: a year before and after the start. */
     readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
   } = {},
@@ -118,7 +120,11 @@ export const createSimNetwork = (
   const networkId = networkIdOf(root.publicKey)
   let time = SIM_START_MS
   let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
-  const network = createSimulatedNetwork({ now: () => time, onSend: (message) => onSend(message) })
+  const network = createSimulatedNetwork({
+    now: () => time,
+    onSend: (message) => onSend(message),
+    ...(options.onPublish === undefined ? {} : { onPublish: options.onPublish }),
+  })
   const hosts = new Map<string, SimHost>()
   const validity = {
     notBeforeMs: SIM_START_MS - YEAR_MS,

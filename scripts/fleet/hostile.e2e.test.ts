@@ -2,6 +2,9 @@
  * What a hostile participant may try on a running network: to send again whatever it has seen, and to have one invoice paid
  * twice. Nothing changes, and every second payment gets its failure code.
  */
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
@@ -10,11 +13,13 @@ import { accountUserJwt } from '../../bus/jwt.ts'
 import { natsBroker } from '../../bus/nats-bus.ts'
 import { newSeed } from '../../bus/nkeys.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
-import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { fromHex, toHex, utf8 } from '../../protocol/bytes.ts'
 import { isGuestToken } from '../../protocol/ids.ts'
-import { inboxSubject, parseSubject } from '../../protocol/subjects.ts'
+import { derivePinKeySync } from '../../protocol/pin.ts'
+import { parseSubject } from '../../protocol/subjects.ts'
 import { defineWallet } from '../../nodes/customer/define.ts'
 import { requests } from '../../nodes/customer/state.ts'
+import { searchFor } from '../../nodes/hostile/privacy/testing/search.ts'
 import { readHostConfig, readHostCredentials } from '../../nodes/runtime/bundle.ts'
 import type { NodeServices } from '../../nodes/runtime/host-types.ts'
 import { silentLog } from '../../nodes/runtime/log.ts'
@@ -43,18 +48,35 @@ realms:
       - { payee: bakery@hu, bank: hu-kh }
       - { payee: sulky@hu, bank: hu-kh, approval: { rule: reject-all } }
     customers:
-      - { id: hu-alice, cpps: [hu-otp, hu-second], bank: hu-kh, alias: hu-alice-pays }
-      - { id: hu-bob, bank: hu-kh }
+      - { id: hu-alice, cpps: [hu-otp, hu-second], bank: hu-kh, alias: hu-known-to-shops }
+      - { id: hu-robert, bank: hu-kh }
 `
 const WALLETS = 'hu-wallets-1'
 
-const net = useTestFleet(NETWORK)
+const PINS = { 'hu-alice': '730519846207', 'hu-robert': '918273051648' } as const
+
+const net = useTestFleet(NETWORK, PINS)
 
 type Captured = { readonly subject: string; readonly from: string; readonly data: Uint8Array }
 
+/** Hears all payment traffic of a running network, and may say anything: only the broker's own authority can make it. */
+const openTap = async (heard: (message: Captured) => void): Promise<Bus> => {
+  const { directory } = net().fleet
+  const { login } = await readHostCredentials(directory.credentials(WALLETS))
+  const { accountSeed } = await readAuthority(directory.authorityFile)
+  const seed = newSeed('U')
+  const all = ['semops.v1.>']
+  const jwt = await accountUserJwt('tap', seed, accountSeed, all, all, Date.now() + 3_600_000)
+  const bus = await natsBroker({ ...login, seed, jwt }).openHost()
+  await bus.subscribe('semops.v1.>', {}, ({ subject, data }) =>
+    heard({ subject, from: parseSubject(subject)?.fromHost ?? '', data }),
+  )
+  return bus
+}
+
 /**
- * Second logins of every host, which hear what each hears and may send what each may; and one for all guests, which only the
- * broker's own authority can make: a guest's subjects belong to a key that never leaves its host.
+ * Second logins of every host, which hear what each hears and may send what each may; and one for all guests, whose subjects belong
+ * to keys that never leave their host.
  */
 const openWiretap = async () => {
   const heard: Captured[] = []
@@ -66,13 +88,9 @@ const openWiretap = async () => {
     })
   }
   const { directory, plan } = net().fleet
-  const { login } = await readHostCredentials(directory.credentials(WALLETS))
-  const { accountSeed } = await readAuthority(directory.authorityFile)
-  const seed = newSeed('U')
-  const inboxes = inboxSubject('guest', '*')
-  const jwt = await accountUserJwt('tap', seed, accountSeed, ['semops.v1.>'], [inboxes], Date.now() + 3_600_000)
-  const guests = await natsBroker({ ...login, seed, jwt }).openHost()
-  await hear(guests, inboxes)
+  const guests = await openTap((message) => {
+    if (parseSubject(message.subject)?.toRole === 'guest') heard.push(message)
+  })
   for (const { id, role } of plan.hosts) {
     const bus = await natsBroker((await readHostCredentials(directory.credentials(id))).login).openHost()
     buses.set(id, bus)
@@ -116,10 +134,10 @@ describe('captured messages', () => {
       const orders = [
         { customer: 'hu-alice', payee: 'bakery@hu', amountMinor: 120n, cpp: 'hu-otp' },
         { customer: 'hu-alice', payee: 'bakery@hu', amountMinor: 1_200n, cpp: 'hu-second' },
-        { customer: 'hu-bob', payee: 'bakery@hu', amountMinor: 900n },
-        { customer: 'hu-bob', payee: 'bakery@hu', amountMinor: 450n },
-        { customer: 'hu-bob', payee: 'sulky@hu', amountMinor: 2_000n },
-        { customer: 'hu-bob', payee: 'sulky@hu', amountMinor: 20n },
+        { customer: 'hu-robert', payee: 'bakery@hu', amountMinor: 900n },
+        { customer: 'hu-robert', payee: 'bakery@hu', amountMinor: 450n },
+        { customer: 'hu-robert', payee: 'sulky@hu', amountMinor: 2_000n },
+        { customer: 'hu-robert', payee: 'sulky@hu', amountMinor: 20n },
       ]
       const outcomes: string[] = []
       for (const order of orders) outcomes.push((await pay(wallet, { currency: 'EUR', ...order }, 30_000)).outcome)
@@ -198,7 +216,7 @@ describe('one invoice', () => {
     const credentials = await readHostCredentials(directory.credentials(WALLETS))
     forger = await startHost(credentials, await readHostConfig(directory.config(WALLETS)), forgingWallet, silentLog)
     const wallet = await net().fleet.host(WALLETS)
-    for (const customer of ['hu-alice', 'hu-bob'])
+    for (const customer of ['hu-alice', 'hu-robert'])
       await unlock(wallet, net().fleet, { customer }, String(await net().fleet.pin(customer)))
   })
   afterAll(() => forger.stop())
@@ -213,7 +231,7 @@ describe('one invoice', () => {
     const shop = await net().fleet.host('hu-shops-1')
     const { requestId } = await shop.command<{ requestId: string }>('request-payment', {
       payee: 'bakery@hu',
-      alias: 'hu-alice-pays',
+      alias: 'hu-known-to-shops',
       amountMinor: '150',
     })
     await untilArrived(wallet, requestId)
@@ -234,7 +252,7 @@ describe('one invoice', () => {
   const alice = { customer: 'hu-alice', cpp: 'hu-otp' }
   test.each([
     ['twice by one customer', alice, alice, 'refused'],
-    ['by two customers', alice, { customer: 'hu-bob', cpp: 'hu-otp' }, 'refused'],
+    ['by two customers', alice, { customer: 'hu-robert', cpp: 'hu-otp' }, 'refused'],
     ['by two processors', alice, { customer: 'hu-alice', cpp: 'hu-second' }, 'rejected'],
   ])('is not paid %s', async (_, first, second, outcome) => {
     const inTurn = await payTwice(first, second, false)
@@ -249,7 +267,109 @@ describe('one invoice', () => {
 
   test('leaves every ledger in agreement, also while a request is on its way', async () => {
     const shop = await net().fleet.host('hu-shops-1')
-    await shop.command('request-payment', { payee: 'bakery@hu', alias: 'hu-alice-pays', amountMinor: '150' })
+    await shop.command('request-payment', { payee: 'bakery@hu', alias: 'hu-known-to-shops', amountMinor: '150' })
     expect((await picture()).broken).toEqual([])
+  })
+})
+
+describe('what all of this leaves behind', () => {
+  const everything: Captured[] = []
+  let tap: Bus
+  beforeAll(async () => {
+    tap = await openTap((message) => everything.push(message))
+    await net().fleet.supervisor('start-host', { id: WALLETS })
+    const wallet = await net().fleet.host(WALLETS)
+    for (const [customer, pin] of Object.entries(PINS)) {
+      await unlock(wallet, net().fleet, { customer }, '000000000000')
+      const order = { customer, payee: 'bakery@hu', currency: 'EUR' } as const
+      expect((await pay(wallet, { ...order, amountMinor: 130n }, 30_000)).code).toBe('WRONG_PIN')
+      await unlock(wallet, net().fleet, { customer }, pin)
+      for (const amountMinor of [130n, 1_700n])
+        expect((await pay(wallet, { ...order, amountMinor }, 30_000)).outcome).toBe('confirmed')
+    }
+    await tap.flush()
+  })
+  afterAll(() => tap.close())
+
+  /** PINs have twelve digits here, so that no chance writes them; each is searched for in every form, as its digests are. */
+  const pins = Object.entries(PINS).map(([customer, pin]) => ({ name: `PIN of ${customer}`, bytes: utf8(pin) }))
+  const pinKeys = Object.entries(PINS).flatMap(([customer, pin]) =>
+    ['hu-otp', 'hu-second'].map((cpp) => ({
+      name: `PIN key of ${customer} at ${cpp}`,
+      bytes: derivePinKeySync(pin, customer, cpp),
+    })),
+  )
+  const filesUnder = async (...parts: readonly string[]): Promise<readonly string[]> =>
+    (await readdir(join(net().dir, ...parts), { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+  const hitsIn = async (files: readonly string[], find: ReturnType<typeof searchFor>): Promise<readonly string[]> => {
+    const hits: string[] = []
+    for (const file of files)
+      for (const { secret, form } of find(await readFile(file))) hits.push(`${secret}, ${form}: ${file}`)
+    return hits
+  }
+
+  test('no PIN and no PIN key in any file but the one that the fleet keeps them in', async () => {
+    const { directory } = net().fleet
+    const files = await filesUnder()
+    const find = searchFor([...pins, ...pinKeys])
+    expect(
+      await hitsIn(
+        files.filter((file) => file !== directory.pinsFile),
+        find,
+      ),
+    ).toEqual([])
+    // The search reads what it should: the one file, and the ledgers.
+    expect(await hitsIn([directory.pinsFile], find)).toHaveLength(pins.length)
+    for (const { id } of net().fleet.plan.hosts)
+      expect(files.some((file) => file.startsWith(directory.ledger(id)))).toBe(true)
+  })
+
+  test('no PIN in the command line or the environment of any process', async () => {
+    const { hosts, natsPid, supervisorPid } = await net().fleet.supervisor('status')
+    const pids = [natsPid, supervisorPid, ...hosts.flatMap(({ pid }) => pid ?? [])]
+    expect(pids.length).toBe(2 + net().fleet.plan.hosts.length)
+    const files = pids.flatMap((pid) => [`/proc/${pid}/cmdline`, `/proc/${pid}/environ`])
+    expect(await hitsIn(existsSync('/proc/self/environ') ? files : [], searchFor([...pins, ...pinKeys]))).toEqual([])
+  })
+
+  test('no PIN and no PIN key in what the broker passed on, and no customer in what it passed to the side of the payee', () => {
+    const ofPins = searchFor([...pins, ...pinKeys])
+    expect(everything.length).toBeGreaterThan(60)
+    expect(everything.flatMap(({ data }) => ofPins(data))).toEqual([])
+    const ofCustomers = searchFor(
+      net().fleet.plan.customers.flatMap(({ customer, account, alias }) => [
+        { name: `id ${customer}`, bytes: utf8(customer) },
+        { name: `account of ${customer}`, bytes: utf8(account) },
+        ...(alias === undefined ? [] : [{ name: `alias ${alias}`, bytes: utf8(alias) }]),
+      ]),
+    )
+    const isPayeeSide = (role: string | undefined): boolean => role === 'merchant' || role === 'mpp' || role === 'dc'
+    const toPayees = everything.filter(({ subject }) => isPayeeSide(parseSubject(subject)?.toRole))
+    expect(toPayees.length).toBeGreaterThan(20)
+    expect(toPayees.flatMap(({ subject, data }) => [...ofCustomers(utf8(subject)), ...ofCustomers(data)])).toEqual([])
+    expect(everything.some(({ data }) => ofCustomers(data).length > 0)).toBe(true)
+  })
+
+  test('no customer in the ledgers, logs and files of merchants, merchant processors and data centers', async () => {
+    const { plan, directory } = net().fleet
+    const find = searchFor(
+      plan.customers.flatMap(({ customer, account }) => [
+        { name: `id ${customer}`, bytes: utf8(customer) },
+        { name: `account of ${customer}`, bytes: utf8(account) },
+      ]),
+    )
+    const strangers = plan.hosts.filter(({ role }) => role === 'merchant' || role === 'mpp' || role === 'dc')
+    const files = await filesUnder()
+    const theirs = files.filter((file) =>
+      strangers.some(({ id }) =>
+        [directory.ledger(id), directory.log(id), directory.config(id), directory.credentials(id)].some((own) =>
+          file.startsWith(own),
+        ),
+      ),
+    )
+    expect(theirs.length).toBeGreaterThan(4 * strangers.length)
+    expect(await hitsIn(theirs, find)).toEqual([])
   })
 })

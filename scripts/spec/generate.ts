@@ -97,7 +97,7 @@ export const SECTIONS = {
       }),
     ),
   limits: () =>
-    Object.entries(LIMIT_GROUPS)
+    Object.entries<Readonly<Record<string, readonly [value: number, bounds: string]>>>(LIMIT_GROUPS)
       .map(([title, rows]) =>
         table(
           [title, 'value', 'bounds'],

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
 import { projectRoot } from '../cli/paths.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
-import { fleetDirectory } from '../fleet/directory.ts'
+import { fleetDirectory, writeJson } from '../fleet/directory.ts'
 import { launch, prepareNetwork } from '../fleet/launch.ts'
 import { closeSources, openSources } from '../fleet/sources.ts'
 import { stopFleet } from '../fleet/stop.ts'
@@ -24,13 +24,17 @@ export type TestFleet = AsyncDisposable & {
 
 const REST_MS = 60_000
 
+/** Customers' PINs, where a test looks for them: longer than those that the fleet would make, so that chance writes none. */
+export type Pins = Readonly<Record<string, string>>
+
 /** Starts the network of this text, or the default one; resolves when everybody is enrolled. */
-export const startTestFleet = async (network?: string): Promise<TestFleet> => {
+export const startTestFleet = async (network?: string, pins?: Pins): Promise<TestFleet> => {
   const dir = await mkdtemp(join(tmpdir(), 'semops-e2e-'))
   const directory = fleetDirectory(dir)
   const file = join(dir, 'given.yaml')
   if (network !== undefined) await writeFile(file, network)
   await prepareNetwork(directory, network === undefined ? undefined : file)
+  if (pins !== undefined) await writeJson(directory.pinsFile, pins)
   const launched = launch(directory, { detach: false, onMessage: () => undefined })
   const end = async (): Promise<void> => {
     await stopFleet(dir).catch(() => undefined)
@@ -56,10 +60,10 @@ export const startTestFleet = async (network?: string): Promise<TestFleet> => {
 }
 
 /** One fleet for all tests of a file: started before the first, ended after the last. */
-export const useTestFleet = (network?: string): (() => TestFleet) => {
+export const useTestFleet = (network?: string, pins?: Pins): (() => TestFleet) => {
   let started: TestFleet | undefined
   beforeAll(async () => {
-    started = await startTestFleet(network)
+    started = await startTestFleet(network, pins)
   })
   afterAll(async () => {
     await started?.[Symbol.asyncDispose]()

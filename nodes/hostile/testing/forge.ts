@@ -5,9 +5,10 @@ import { createSealer, makeCarrier } from '../../../protocol/confidential.ts'
 import { makeContent } from '../../../protocol/envelope.ts'
 import { ENVELOPE_VERSION, type Header } from '../../../protocol/header.ts'
 import { failureCode } from '../../../protocol/failures.ts'
-import { realmOf } from '../../../protocol/ids.ts'
+import { isGuestToken, realmOf } from '../../../protocol/ids.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../../protocol/keys.ts'
 import { kindRow, type Body, type KindName } from '../../../protocol/kinds.ts'
+import type { KeyPair } from '../../../protocol/engines/engine.ts'
 import { derivePinKeySync, pinProof } from '../../../protocol/pin.ts'
 import { parseFrame, sealOne, type ParsedFrame } from '../../../protocol/seals.ts'
 import { formatSubject, parseSubject } from '../../../protocol/subjects.ts'
@@ -35,8 +36,31 @@ export const kindOf = ({ subject }: Pick<Sent, 'subject'>): KindName => {
   return found.kind
 }
 
-export const forgery = (world: World, seed: string) => {
+/** Who has keys and credentials of its own, and no node behind it. */
+export type Stranger = { readonly id: string; readonly signing: SigningKey; readonly sealing: KeyPair }
+
+/** @param strangers parties beside the hosts of the world, whose keys frames may be sealed with */
+type RequestOptions = {
+  readonly prId?: Uint8Array
+  readonly pin?: string
+  readonly expiresAtMs?: number
+  /** Default: the customer's own. */
+  readonly cpp?: string
+  readonly host?: string
+  readonly key?: SigningKey
+}
+export type MadeRequest = {
+  readonly prId: Uint8Array
+  readonly cpp: string
+  /** What the device sealed. */
+  readonly inner: Uint8Array
+  /** The carrier of its wallet host around it. */
+  readonly frame: Uint8Array
+}
+
+export const forgery = (world: World, seed: string, strangers: readonly Stranger[] = []) => {
   const { sim } = world
+  const party = (id: string): Stranger => strangers.find((one) => one.id === id) ?? sim.host(id).identity
   const random = seededRandom(`forgery ${seed}`)
   const sealer = createSealer(sim.engine, random.bytes)
   const id = (): Uint8Array => random.bytes(16)
@@ -56,7 +80,7 @@ export const forgery = (world: World, seed: string) => {
     bodyForm: 'plain',
     ...extra,
   })
-  const keyOfHost = (host: string): SigningKey => sim.host(host).identity.signing
+  const keyOfHost = (host: string): SigningKey => party(host).signing
 
   /** A frame of the host `from`, over any bytes. `extra` may break the header's own rules. */
   const raw = (kind: KindName, from: string, to: string, bodyBytes: Uint8Array, extra?: Partial<Header>): Uint8Array =>
@@ -75,22 +99,23 @@ export const forgery = (world: World, seed: string) => {
     return signingKeyFromSeed(sim.engine, row.seed)
   }
   /** A carrier of `host` around a frame, encrypted to the host `to`. */
-  const carry = (kind: KindName, host: string, to: string, innerFrame: Uint8Array): Uint8Array => {
+  const carry = (
+    kind: KindName,
+    host: string,
+    to: string,
+    innerFrame: Uint8Array,
+    recipient: Uint8Array = party(to).sealing.publicKey,
+    beside: Uint8Array | null = null,
+  ): Uint8Array => {
     const { expiresAtMs } = parsed(innerFrame).header
     const carrier = header(kind, host, to, { bodyForm: 'encrypted', expiresAtMs })
-    const recipient = sim.host(to).identity.sealing.publicKey
-    return sealOne(makeCarrier(sealer, carrier, { innerFrame, beside: null }, recipient), keyOfHost(host))
+    return sealOne(makeCarrier(sealer, carrier, { innerFrame, beside }, recipient), keyOfHost(host))
   }
 
   /** A payment request as the customer's wallet would make it, for any invoice. */
-  const paymentRequest = (
-    customer: Customer,
-    trans: Uint8Array,
-    options: { readonly prId?: Uint8Array; readonly pin?: string; readonly expiresAtMs?: number } = {},
-  ): { readonly prId: Uint8Array; readonly frame: Uint8Array; readonly cpp: string } => {
-    const cpp = CUSTOMERS[customer]
-    const { prId = id(), pin = PIN } = options
-    const name = `${customer} ${pin}`
+  const paymentRequest = (customer: Customer, trans: Uint8Array, options: RequestOptions = {}): MadeRequest => {
+    const { prId = id(), pin = PIN, cpp = CUSTOMERS[customer], host = HOSTS.customer, key } = options
+    const name = `${customer} ${cpp} ${pin}`
     const pinKey = pinKeys.get(name) ?? derivePinKeySync(pin, customer, cpp)
     pinKeys.set(name, pinKey)
     const invoice = parsed(trans)
@@ -98,21 +123,23 @@ export const forgery = (world: World, seed: string) => {
     const extra = { expiresAtMs: options.expiresAtMs ?? sim.now() + 60_000 }
     const inner = sealOne(
       makeContent(header('payment-request', customer, cpp, extra), encodeBody('payment-request', body)),
-      device(customer),
+      key ?? device(customer),
     )
-    return { prId, cpp, frame: carry('payment-request', HOSTS.customer, cpp, inner) }
+    return { prId, cpp, inner, frame: carry('payment-request', host, cpp, inner) }
   }
 
   /** Puts a frame on the inbox of `toHost`, as if `fromHost` had published it, whatever the broker would say. */
   const put = (toHost: string, kind: KindName, fromHost: string, bytes: Uint8Array): void => {
-    const toRole = sim.host(toHost).identity.role
+    const toRole = isGuestToken(toHost) ? 'guest' : sim.host(toHost).identity.role
     sim.network.inject(ATTACKER, formatSubject({ toRole, toHost, kind, fromHost }), bytes)
   }
   return {
     id,
+    header,
     raw,
     frame,
     carry,
+    device,
     paymentRequest,
     put,
     request: (request: { readonly cpp: string; readonly frame: Uint8Array }): void =>

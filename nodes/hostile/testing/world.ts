@@ -36,7 +36,7 @@ export const CUSTOMERS = { 'hu-alice': HOSTS.cpp, 'hu-bob': HOSTS.cpp, 'hu-carol
 export type Customer = keyof typeof CUSTOMERS
 const RESERVE = 'at-reserve'
 const BANKS = [HOSTS.bank, 'at-bank'] as const
-const account = (name: string, bank: string = HOSTS.bank): string => `${bank}:${name}`
+export const account = (name: string, bank: string = HOSTS.bank): string => `${bank}:${name}`
 
 /** A message as it went over the wire. */
 export type Sent = { readonly from: string; readonly to: string; readonly subject: string; readonly data: Uint8Array }
@@ -217,6 +217,11 @@ export const hostileWorld = async () => {
     sim,
     command,
     must,
+    /** The key that an account of this world was opened with. */
+    holder,
+    mandate,
+    /** Opens an account at its bank, with a balance. */
+    open,
     /** Everything that was sent, in order, whoever sent it. */
     sent: sent as readonly Sent[],
     /** Every log line with a failure code. */
