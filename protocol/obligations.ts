@@ -14,7 +14,10 @@ const answerOnce = 'MUST store it under the request and send the same content ag
 const bankAnswer = (order: string): Obligations => ({
   purpose: `The bank's answer to a ${order}.`,
   sender: ['MUST have booked, or decided not to, durably before it answers.', answerOnce],
-  receiver: ['MUST accept it only from the bank that was asked.', 'MUST end the resending of the order.'],
+  receiver: [
+    'MUST accept it only from the bank that was asked, and MUST refuse any other with NOT_FOUND.',
+    'MUST end the resending of the order.',
+  ],
 })
 const later = (purpose: string): Obligations => ({
   purpose: `${purpose} Its number is given; version 1 of this implementation accepts no body version of it.`,
@@ -171,7 +174,10 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   'host-registration': {
     purpose: 'A wallet or merchant host shows its credential to the processor that certified it.',
     sender: ['MUST send it at each start, and resend it until a receipt.'],
-    receiver: ['MUST refuse a chain that it did not sign itself with BROKEN_CHAIN.'],
+    receiver: [
+      'MUST refuse a chain that it did not sign itself: an MPP with BROKEN_CHAIN, a CPP with ENROLMENT_REFUSED.',
+      "MUST know a host that it certified by its own chain alone: another processor's for the same name changes nothing.",
+    ],
   },
   'customer-enrolment': {
     purpose: 'A customer joins a CPP: device key, PIN key, account and mandate, encrypted to the CPP.',
@@ -180,6 +186,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST refuse a customer id that belongs to another host or device with NAME_TAKEN.',
       "MUST register the mandate at the account's bank and enrol only after its acceptance.",
       'MUST keep pinKey encrypted under a key of its own, and keep no copy of this message.',
+      'MUST refuse a mandate that has enrolled another customer with ENROLMENT_REFUSED.',
     ],
   },
   'customer-enrolment-record': {
@@ -357,7 +364,10 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST have debited the payer and credited its clearing account for the peer.',
       'MUST resend it until it is booked or returned.',
     ],
-    receiver: ['MUST book it to the account or return it; never both, never twice.'],
+    receiver: [
+      'MUST book it to the account or return it; never both, never twice.',
+      'MUST return a credit of a bank that is not its peer with ACCOUNT_UNKNOWN.',
+    ],
   },
   'interbank-booking': bankAnswer('interbank credit'),
   'interbank-return': bankAnswer('interbank credit that could not be booked'),
@@ -383,6 +393,8 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: [
       'MUST refuse a batch that does not continue the chain with BATCH_CHAIN_BROKEN, one that comes too early with BATCH_OUT_OF_ORDER.',
       'MUST ask for the entries it lacks, then compare total and root, then accept or dispute item by item.',
+      'MUST NOT make payable, nor pay back to the CPP, more than this CPP has paid in: a total that does not cover what its entries credited, or claims back what was never paid in, is not settled, and what was paid for it is kept for the operator.',
+      'MUST count against the credit limit what the CPP took off its debt and the MPP disputes.',
     ],
   },
   'settlement-acceptance': {

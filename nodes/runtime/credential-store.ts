@@ -32,12 +32,18 @@ export type CredentialStore = {
   readonly trustChains: (chains: readonly (readonly Uint8Array[])[], nowMs: number) => readonly Write[]
 }
 
-/** @param known chains that need no asking: one's own and those of the realm's data centers. @throws Error for a bad one */
+/**
+ * @param known chains that need no asking: one's own and those of the realm's data centers
+ * @param self the id of a processor that certifies hosts: a host that it certified is known by its own chain alone, or another
+ *   processor could give that host's name keys of its choice, and what is encrypted to the host would be lost to it
+ * @throws Error for a bad one of `known`
+ */
 export const createCredentialStore = (
   trust: Trust,
   read: Reader,
   known: readonly (readonly Uint8Array[])[],
   nowMs: number,
+  self?: string,
 ): CredentialStore => {
   /** Given by the operator: never asked for, and here again at each start. */
   const fixedByKey = new Map<string, KeyRecord>()
@@ -87,8 +93,18 @@ export const createCredentialStore = (
     if (record !== undefined) cacheById.set(id, record)
     return record
   }
+  const certifiedHere = (host: string): boolean => {
+    const current = read.get(credentialIdTable, host)
+    const row = current === undefined ? undefined : read.get(credentialTable, current.keyId)
+    if (row === undefined) return false
+    const verified = verifyChain(trust, row.chain, row.learnedAtMs)
+    return verified.ok && verified.value.host?.id === host && verified.value.processor.id === self
+  }
   const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) =>
     recordsOf(verified).flatMap((record, at) => {
+      const isOwn = at > 0 && verified.processor.id === self
+      const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
+      if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
       const before = byKeyId(record.keyId)
       // The same key certified anew replaces what is known of it: a certifier that has rotated will not vouch by its old key for ever.
@@ -99,7 +115,8 @@ export const createCredentialStore = (
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      if (newest === undefined || equalBytes(newest.keyId, record.keyId) || isNewer(record, newest)) {
+      const replaces = newest === undefined || equalBytes(newest.keyId, record.keyId) || isNewer(record, newest)
+      if (replaces || (isOwn && !wasOwn)) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }

@@ -126,7 +126,8 @@ export const createHost = (deps: HostDeps): Host => {
   /** Batches whose publishing waits in the tail. */
   let inTail = 0
 
-  const credentials = createCredentialStore(trust, staged, [...deps.identity.chains, ...deps.trusted], clock.now())
+  const known = [...deps.identity.chains, ...deps.trusted]
+  const credentials = createCredentialStore(trust, staged, known, clock.now(), self.id)
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)

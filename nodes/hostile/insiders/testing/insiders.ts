@@ -211,11 +211,12 @@ export const insiders = async (seed: string) => {
     chain: readonly Uint8Array[],
     amountMinor: bigint,
     more: Partial<Body<'transaction-details'>> = {},
+    to = 'hu-guest',
   ): Uint8Array =>
     forge.frame(
       'transaction-details',
       host,
-      'hu-guest',
+      to,
       {
         txId: forge.id(),
         payee,
