@@ -176,6 +176,8 @@ describe('request-payment', () => {
     ['zero', { amountMinor: '0' }, 'AMOUNT_INVALID'],
     ['a payee who is not here', { payee: 'hu-butcher' }, 'NOT_FOUND'],
     ['an item that is not sold', { item: 'caviar' }, 'NOT_FOUND'],
+    // Its receipt would be over maxTextBytes, and the host that has to send it would stop.
+    ['a text that fits and whose receipt does not', { text: '€'.repeat(341) }, 'SCHEMA_VIOLATION'],
   ] as const)('%s', (_, changes, code) => {
     const host = merchant()
     host.enrol()

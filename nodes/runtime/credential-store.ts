@@ -109,14 +109,18 @@ export const createCredentialStore = (
       const before = byKeyId(record.keyId)
       // The same key certified anew replaces what is known of it: a certifier that has rotated will not vouch by its old key for ever.
       if (before !== undefined && (fixedByKey.has(name) || !certifiedAnew(record, before, verified, at))) return []
-      cache.set(name, record)
       const newest = byId(record.owner)
+      // Names of hosts are given by CPPs and MPPs, who may lie: a name that is known does not change its role, unless to that of
+      // a processor, whose name the root has signed.
+      const changesRole = newest !== undefined && newest.role !== record.role
+      if (changesRole && record.operatorId === undefined) return []
+      cache.set(name, record)
       const rows: Write[] = [
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
       const replaces = newest === undefined || equalBytes(newest.keyId, record.keyId) || isNewer(record, newest)
-      if (replaces || (isOwn && !wasOwn)) {
+      if (replaces || changesRole || (isOwn && !wasOwn)) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }

@@ -95,6 +95,8 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       // What is encrypted to a key after its credential has ended may find nobody who still opens it: the newest is asked for.
       const ended = send.sealingKey === undefined && credential !== undefined && credential.notAfterMs < nowMs
       if (recipientKey === undefined || ended) return { result: 'waits', needs: send.toHost }
+      // A guest names its own key, a host's stands in a credential that a CPP or MPP has signed: neither may stop this host.
+      if (!sealer.agreesWith(recipientKey)) return GONE
     }
     return { send, toRole, content: restoreContent(send.header, send.body), recipientKey, guest, key, frame: undefined }
   }
