@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { createTrust } from '../../protocol/credentials.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
-import { signingKeyFromSeed } from '../../protocol/keys.ts'
 import { defineBank } from '../../nodes/bank/define.ts'
 import { defineCpp } from '../../nodes/cpp/define.ts'
 import { defineWallet } from '../../nodes/customer/define.ts'
@@ -15,7 +14,7 @@ import { dataCenter } from '../../nodes/data-center/definition.ts'
 import { defineMerchant } from '../../nodes/merchant/define.ts'
 import { mpp } from '../../nodes/mpp/definition.ts'
 import { hopOf } from '../../nodes/runtime/builtins.ts'
-import { chainsOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
+import { identityOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
 import type { NodeServices } from '../../nodes/runtime/host-types.ts'
 import { traceJournal } from '../../nodes/runtime/journal.ts'
 import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
@@ -102,13 +101,13 @@ const selfOf = ({ host: id, role, realm, operatorId }: HostCredentials) => ({ id
 
 const servicesOf = (credentials: HostCredentials): NodeServices => {
   const engine = loadEngine()
+  const identity = identityOf(engine, credentials)
   return {
     self: selfOf(credentials),
     trust: createTrust(engine, fromHex(credentials.rootKey)),
-    signing: signingKeyFromSeed(engine, fromHex(credentials.signingSeed)),
+    identity: () => identity,
     guests: { open: never, close: never },
     localKey: fromHex(credentials.localKey),
-    chains: chainsOf(credentials.chains),
     dataCenters: credentials.dataCenters,
     peerRealms: credentials.peerRealms,
     framesOf: never,
