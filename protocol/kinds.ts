@@ -77,6 +77,8 @@ export const KINDS = {
   'delayed-transfer-confirmation': { ...plain, ...network, number: 18, paths: [toPayee], routeBy: 'payee', answeredBy: [], id: 'pnId', bodies: { 1: payment.DelayedTransferConfirmation } },
   'payment-outcome': { ...plain, ...network, number: 19, paths: [toPayee], routeBy: 'payee', answeredBy: ['receipt'], id: 'pnId', bodies: { 1: payment.PaymentOutcome } },
   'payment-query': { ...query, ...customer, number: 20, paths: [['customer', 'cpp']], answeredBy: ['customer-transfer-confirmation', 'customer-delayed-transfer-confirmation', 'customer-payment-outcome', 'refusal'], bodies: { 1: payment.PaymentQuery } },
+  'notice-query': { ...query, ...network, number: 21, paths: [mppToCpp], answeredBy: ['notice-record', 'refusal'], bodies: { 1: payment.NoticeQuery } },
+  'notice-record': { ...query, ...network, number: 22, paths: [cppToMpp], nests: { end: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome'] }, answeredBy: [], bodies: { 1: payment.NoticeRecord } },
   // Enrolment
   'host-registration': { ...plain, ...network, number: 30, paths: [['customer', 'cpp'], ['merchant', 'mpp']], answeredBy: ['receipt', 'refusal'], id: 'registrationId', introduces: true, bodies: { 1: enrolment.HostRegistration } },
   'customer-enrolment': { ...plain, ...customer, number: 31, paths: [['customer', 'cpp']], answeredBy: ['customer-enrolment-record', 'refusal'], id: 'enrolmentId', bodies: { 1: enrolment.CustomerEnrolment } },
@@ -94,8 +96,8 @@ export const KINDS = {
   'payee-record': { ...query, ...guest, number: 44, paths: [['dc', 'guest']], answeredBy: [], bodies: { 1: directory.PayeeRecord } },
   'credential-query': { ...query, ...network, introduces: true, number: 45, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['credential-record', 'refusal'], bodies: { 1: directory.CredentialQuery } },
   'credential-record': { ...query, ...network, number: 46, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.CredentialRecord } },
-  'revocation-query': { ...query, ...network, ...later, number: 47, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['revocation-record', 'refusal'], bodies: { 1: directory.RevocationQuery } },
-  'revocation-record': { ...query, ...network, ...later, number: 48, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.RevocationRecord } },
+  'revocation-query': { ...query, ...network, introduces: true, number: 47, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['revocation-record', 'refusal'], bodies: { 1: directory.RevocationQuery } },
+  'revocation-record': { ...query, ...network, number: 48, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.RevocationRecord } },
   'directory-query': { ...query, ...network, ...later, number: 49, paths: [['dc', 'dc']], answeredBy: ['directory-page', 'refusal'], bodies: { 1: directory.DirectoryQuery } },
   'directory-page': { ...query, ...network, ...later, number: 50, paths: [['dc', 'dc']], answeredBy: [], bodies: { 1: directory.DirectoryPage } },
   // Bank

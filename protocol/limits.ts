@@ -26,6 +26,7 @@ const WIRE = {
   maxChainLength: [4, 'credentials from the root key down'],
   maxCredentialBytes: [1_024, 'a credential'],
   maxRevocationListBytes: [32 * KIB, 'the revocation list'],
+  maxRevokedKeys: [1_024, 'keys on the revocation list'],
 } as const
 
 const SEALS = {
@@ -46,6 +47,10 @@ const TIME = {
   defaultTransLifetimeMs: [2 * MINUTE, 'the life of an invoice, unless configured'],
   defaultNoticeLifetimeMs: [20 * SECOND, 'the life of a notice, unless configured'],
   postGraceMs: [5 * MINUTE, 'how much a hold outlives its notice: 2 × clock skew and the time of resending'],
+  expiredKeyGraceMs: [
+    7 * DAY,
+    'how long after its end a credential’s key is still judged by the time that a frame states',
+  ],
   transportIdRetentionMs: [1 * DAY, 'how long a message without a business id is known again'],
 } as const
 
@@ -62,6 +67,8 @@ const STEP = {
   minAdmissionsPerStep: [64, 'of them, left to admissions when completions are more than the rest'],
   minBusyPerStep: [8, 'of them, left to answering BUSY'],
   maxCommitsInFlight: [2, 'batches being committed or flushed'],
+  revocationPollMs: [10 * SECOND, 'how often, at least, a host asks for the newest revocation list'],
+  revocationPollJitterPercent: [25, 'by how much of that it may ask early'],
   sweepEveryMs: [1 * SECOND, 'how often deadlines are looked for'],
   maxDeadlinesPerStep: [256, 'deadlines fired, and transport ids forgotten, in one step'],
 } as const

@@ -171,6 +171,23 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST, when nothing is found after transExpiresAtMs, write a refused tombstone: a delayed request can not be admitted later.',
     ],
   },
+  'notice-query': {
+    purpose:
+      'Asks for the end of a payment under a key that is in force: what was to be forwarded is sealed with one that has been revoked since.',
+    sender: ['MUST NOT forward a frame whose key is revoked: its reader would not believe it. MUST ask instead.'],
+    receiver: [
+      'MUST refuse a notice that is not of the sender with NOT_FOUND, one that is not decided yet with UNDECIDED.',
+      'MUST answer a decided one with its T, DT or outcome, sealed with the key in force.',
+    ],
+  },
+  'notice-record': {
+    purpose: 'How a payment ended, sealed anew by its CPP.',
+    sender: ['MUST say what was said before: the same end, sum and time.'],
+    receiver: [
+      'MUST verify the nested frame as if it had come by itself, that it is of the CPP of the notice, and that it is the end already known.',
+      'MUST forward the nested frame to the merchant host, and change nothing else.',
+    ],
+  },
   'host-registration': {
     purpose: 'A wallet or merchant host shows its credential to the processor that certified it.',
     sender: ['MUST send it at each start, and resend it until a receipt.'],
@@ -287,8 +304,30 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     sender: ['MUST answer from the directory only.'],
     receiver: ['MUST verify the chain to the root before it uses the key.'],
   },
-  'revocation-query': later('Asks for the newest revocation list.'),
-  'revocation-record': later('The revocation list, signed by the root.'),
+  'revocation-query': {
+    purpose: 'Asks for the newest revocation list, and with that whether the one held is still the newest.',
+    sender: [
+      'MUST ask a data center of its own realm when it starts, when it has been cut off, and at least every revocationPollMs; a data center asks every sibling and every peer realm.',
+      'MUST show its own chain: wallet hosts are in no directory.',
+    ],
+    receiver: [
+      'MUST answer with the newest list that it holds, also when haveVersion says that the asker has it: the time of the answer shows how fresh that is.',
+      'MUST refuse it with NOT_FOUND when it holds none.',
+      'MUST NOT keep anything for the question but the chain that it shows.',
+    ],
+  },
+  'revocation-record': {
+    purpose: 'The revocation list, signed by the root: the answer to a query, or sent unasked because it is new.',
+    sender: [
+      'MUST send the bytes that the root signed, unchanged.',
+      'MUST, when it takes a newer list from anybody, send it at once to every processor and bank registered with it, its siblings and its peer realms.',
+    ],
+    receiver: [
+      'MUST verify the signature of the root and the networkId, and keep the list only if its version is higher than that of the list it holds: an older or an equal one changes nothing.',
+      'MUST keep it before the next frame is judged, and judge by it whatever was waiting for a credential or in a queue.',
+      'MUST NOT answer it.',
+    ],
+  },
   'directory-query': later('A new replica asks a sibling for its rows.'),
   'directory-page': later('A page of a directory.'),
   'mandate-registration': {

@@ -127,7 +127,7 @@ export const RevocationStatement = Fields({
   type: Word('revocation-list'),
   networkId: Id,
   version: Sequence,
-  revoked: List(Id),
+  revoked: List(Id, LIMITS.maxRevokedKeys),
   issuedAtMs: TimeMs,
 })
 

@@ -161,7 +161,7 @@ describe('the guest phase', () => {
     host.control('pay', payArguments())
     openGuest(host)
     const { token = '' } = host.payment()
-    expect(host.deliver(recordFor('a'.repeat(26))).sends).toEqual([])
+    expect(host.deliver(recordFor(`U${'A'.repeat(55)}`)).sends).toEqual([])
     expect(host.deliver(recordFor(token, { payee: 'hu-butcher' })).sends).toEqual([])
     expect(host.deliver(recordFor(token, { from: 'de-dc-1' })).sends).toEqual([])
     expect(host.ledger.rows(payeeRecords)).toEqual([])

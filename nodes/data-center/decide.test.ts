@@ -15,7 +15,9 @@ import type { DirectoryRows } from './reports.ts'
 import { ALIASES, CREDENTIALS, PAYEES, PEERS, PROCESSORS } from './state.ts'
 
 const sample = createSampleNetwork(loadEngine())
+const unrevoked = { isRevoked: () => false, isChainRevoked: () => false, siblings: [] }
 const definition = dataCenterDefinition({
+  ...unrevoked,
   chain: sample.dc.chain,
   verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(sample.trust, chain, payee, atMs),
   peerRealms: [],
@@ -231,6 +233,7 @@ describe('a payee', () => {
   describe('and a second MPP of the realm', () => {
     // Chains as the second MPP would have them: the signature check is of the tests above.
     const two = dataCenterDefinition({
+      ...unrevoked,
       chain: [],
       peerRealms: [],
       verifyPayeeChain: (_, name) => {
@@ -307,7 +310,7 @@ describe('an alias', () => {
 
 describe('a guest', () => {
   const lookup = (name: string) =>
-    incoming('payee-lookup', { payee: name }, { role: 'guest', host: 'abcdefghijklmnopqrstuvwxyz' })
+    incoming('payee-lookup', { payee: name }, { role: 'guest', host: `U${'A'.repeat(55)}` })
   test('who looks a payee up gets its whole chain, under its token', () => {
     const on = world()
     on.take(payee(3))
@@ -315,7 +318,7 @@ describe('a guest', () => {
     expect(on.take(message).sends).toEqual([
       {
         kind: 'payee-record',
-        to: 'abcdefghijklmnopqrstuvwxyz',
+        to: `U${'A'.repeat(55)}`,
         body: { payee: 'hu-bakery', mpp: 'hu-cosmo', host: 'hu-shop-1', version: 3, chain: sample.merchantChain },
         delivery: { answers: message.ref },
       },

@@ -13,8 +13,9 @@ import type { Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import type { AnyNodeDefinition, Delivery, Reader, Self } from './node.ts'
+import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
+import type { RevocationStatus } from './revocation.ts'
 import type { Offender } from './senders.ts'
 import type { Store } from './store.ts'
 
@@ -38,6 +39,8 @@ export type NodeServices = {
    * what is not there, is confidential or was not sealed by the host's own key.
    */
   readonly framesOf: (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
+  /** A message of this host's own as a frame under its message key, to be nested in another: nothing is sent or kept. */
+  readonly seal: (message: Message) => Promise<Uint8Array>
 }
 
 export type HostDeps = {
@@ -95,6 +98,12 @@ export type Host = {
   /** Replaces the policy: a journalled row. */
   readonly setPolicy: (json: unknown) => Promise<Answer>
   readonly policyJson: () => string
+  /**
+   * Puts a list in force that an operator has, root-signed bytes, and answers what is in force then, once it is on disk; without
+   * one, what is in force. The failure's code, and nothing changed, for a list that is not the root's or not newer.
+   */
+  readonly revocations: (list?: Uint8Array) => Promise<Answer>
+  readonly revocationStatus: () => RevocationStatus
   /** What is under way: events, outbox entries, commits, jobs. */
   readonly inFlight: () => number
   readonly ready: () => boolean

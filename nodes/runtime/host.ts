@@ -28,15 +28,17 @@ import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
-import { put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
+import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
+import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
 import { createPassingLog } from './passing.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
+import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { createSenders } from './senders.ts'
-import { framesOf } from './sent-frames.ts'
+import { framesOf, sealedNow } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import { createSweeper } from './sweeper.ts'
@@ -44,29 +46,33 @@ import { keyOf } from './table.ts'
 
 export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 
-/** What this host itself has to do, told apart from frames of others. */
-type OwnEvent =
-  | {
-      readonly type: 'command'
-      readonly name: string
-      readonly args: Readonly<Record<string, unknown>>
-      readonly answer: (answer: Answer) => void
-    }
-  | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
-  | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
-  | { readonly type: 'gone'; readonly key: string }
-  | { readonly type: 'started' }
-
 const OK = (value: unknown): Answer => ({ ok: true, value })
 const REFUSED = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
 export const createHost = (deps: HostDeps): Host => {
-  const { self, store, bus, random, log, trust } = deps
+  const { self, store, bus, random, log } = deps
   const metrics = createMetrics()
   const staged = createStaged(store)
   const committed = createStaged(store)
   const faults = createFaults(deps.die ?? (() => {}))
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
+  const head = openHead(committed, self.id, deps.trust.networkId)
+  const revocations = createRevocations(
+    {
+      trust: deps.trust,
+      read: staged,
+      ownKeys: () => ownKeys(deps.trust, deps.signing, deps.chains),
+      metrics,
+      log,
+      fraction,
+    },
+    () => ({
+      composer,
+      chain: (turn) => shownChain(trust, deps.chains, turn),
+      sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
+    }),
+  )
+  const trust = judging(deps.trust, revocations, () => clock.now())
 
   const senders = createSenders()
   const incoming = createIncoming<OwnEvent>({
@@ -94,6 +100,11 @@ export const createHost = (deps: HostDeps): Host => {
     deps.onWork()
   }
 
+  const queueAct = (act: (batch: Batch, nowMs: number) => void): void => {
+    incoming.own({ type: 'act', act })
+    deps.onWork()
+  }
+
   const guests = createGuestDesk(deps.broker, trust.engine, random.bytes, receive)
   const services: NodeServices = {
     self,
@@ -105,9 +116,9 @@ export const createHost = (deps: HostDeps): Host => {
     dataCenters: deps.dataCenters,
     peerRealms: deps.peerRealms,
     framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
+    seal: async (message) => sealedNow(composer, message, deps.signing, clock.now()),
   }
   const definition: AnyNodeDefinition = deps.define(services)
-  const head = openHead(committed, self.id, trust.networkId)
   const chain = { current: { seq: head.seq, hash: head.hash } }
   const clock = ledgerClock(deps.clock, head.highestNowMs)
   let policy = readPolicy(committed, definition, deps.policy)
@@ -151,8 +162,9 @@ export const createHost = (deps: HostDeps): Host => {
     keyring: { host: deps.signing, device: deviceKey, guest: guests.get },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
+    // Nothing is encrypted to a revoked key: it waits for the credential that follows.
     credentialOf: (host) =>
-      credentials.byId(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
+      credentials.usable(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
     drop: (send) => faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
@@ -190,14 +202,20 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
-    chain: deps.chains[0] ?? [],
+    chain: () => shownChain(trust, deps.chains),
     bus,
     staged,
     outbox,
     composer,
     dispatcher,
     metrics,
-    onGone: (key) => incoming.own({ type: 'gone', key }),
+    onGone: (key) => queueAct(() => publisher.dropEntry(key)),
+    isStale: (frame) => definition.stale !== undefined && isStale(trust, credentials, frame),
+    onStale: (stale) =>
+      queueAct((batch, nowMs) => {
+        const decided = definition.stale?.(staged, stale, contextAt(nowMs)) ?? decision()
+        applier.apply(batch, decided, { trigger: 'stale', name: stale.kind, ids: [] }, nowMs)
+      }),
   })
   const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
@@ -210,6 +228,7 @@ export const createHost = (deps: HostDeps): Host => {
     opener: createOpener(trust.engine),
     secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
     credentials: { ...credentials, roleOf },
+    revocations,
     isAddressee: (id) => ownAddresses.has(id) || definition.answersTo?.(staged, id) === true,
     outbox,
     composer,
@@ -228,8 +247,8 @@ export const createHost = (deps: HostDeps): Host => {
     },
   })
 
-  const answerOf = (decision: Decision): Answer =>
-    decision.refuse === undefined ? OK(decision.reply) : REFUSED(decision.refuse.code, decision.refuse.detail)
+  const answerOf = ({ refuse, reply }: Decision): Answer =>
+    refuse === undefined ? OK(reply) : REFUSED(refuse.code, refuse.detail)
 
   const handle = (batch: Batch, event: OwnEvent | FrameEvent, nowMs: number): void => {
     metrics.count('events')
@@ -279,8 +298,8 @@ export const createHost = (deps: HostDeps): Host => {
         })
         batch.after.push(() => event.answer(OK(null)))
         return
-      case 'gone':
-        publisher.dropEntry(event.key)
+      case 'act':
+        event.act(batch, nowMs)
         return
       case 'started':
         applier.apply(
@@ -392,6 +411,7 @@ export const createHost = (deps: HostDeps): Host => {
     let events = 0
     try {
       sweeper.sweep(batch, nowMs)
+      if (bus.connected) revocations.poll(batch, nowMs)
       publisher.resend(nowMs)
       const next = incoming.step()
       for (; events < LIMITS.maxStepEvents; events++) {
@@ -420,6 +440,7 @@ export const createHost = (deps: HostDeps): Host => {
   const unlisten = bus.onEvent((event) => {
     if (event.type === 'reconnected') {
       outbox.hasten(clock.now(), LIMITS.reconnectSpreadMs)
+      revocations.hasten(clock.now(), LIMITS.reconnectSpreadMs)
       deps.onWork()
     }
     log.write(event.type === 'connected' || event.type === 'reconnected' ? 'info' : 'warn', `bus ${event.type}`)
@@ -445,8 +466,8 @@ export const createHost = (deps: HostDeps): Host => {
     step,
     nextDueAtMs: () => {
       if (incoming.size() > 0) return clock.now()
-      const resendAtMs = bus.connected ? outbox.nextDueAtMs() : undefined
-      return Math.min(sweeper.nextAtMs(), resendAtMs ?? Number.POSITIVE_INFINITY)
+      const later = bus.connected ? [outbox.nextDueAtMs() ?? Number.POSITIVE_INFINITY, revocations.nextDueAtMs()] : []
+      return Math.min(sweeper.nextAtMs(), ...later)
     },
     command: (name, args) =>
       new Promise((resolve) => {
@@ -490,6 +511,18 @@ export const createHost = (deps: HostDeps): Host => {
         deps.onWork()
       }),
     policyJson: () => policy.json,
+    revocations: (list) =>
+      new Promise((resolve) => {
+        if (list === undefined) resolve(OK(revocationFacts(revocations)))
+        else if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
+        else
+          queueAct((batch, nowMs) => {
+            const adopted = inbox.adopt(batch, list, { trigger: 'control', name: 'revocations', ids: [] }, nowMs)
+            const { code, detail } = adopted.ok ? { code: '', detail: '' } : adopted.failure
+            batch.after.push(() => resolve(adopted.ok ? OK(revocationFacts(revocations)) : REFUSED(code, detail)))
+          })
+      }),
+    revocationStatus: () => revocations.status(clock.now()),
     inFlight: () => incoming.size() + outbox.size + commitsInFlight + jobsRunning,
     ready: () => started && !stopped && definition.ready(committed, contextAt(clock.now())),
     stopped: () => stopped,
