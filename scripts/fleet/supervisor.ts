@@ -12,6 +12,7 @@ import { bootstrap, type Bootstrap } from './bootstrap.ts'
 import { eachBounded, serial } from './concurrency.ts'
 import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
 import { createHostProcess, type HostProcess } from './host-process.ts'
+import { withKeyRoom } from './key-room.ts'
 import { endLeftovers } from './leftovers.ts'
 import { WAVES, type HostRole, type Plan } from './plan.ts'
 import { fleetAuthority, provision } from './provision.ts'
@@ -88,12 +89,9 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     steps.step('broker', 1)
     nats = await startBroker()
     checkNotEnding()
-    const provisioned = await provision(
-      plan,
-      directory,
-      [nats.url],
-      await fleetAuthority(directory, plan.network),
-      startedAtMs,
+    const { url } = nats
+    const provisioned = await withKeyRoom(directory, async () =>
+      provision(plan, directory, [url], await fleetAuthority(directory, plan.network), startedAtMs),
     )
     steps.advance(nats.url)
     steps.done()
