@@ -70,7 +70,13 @@ export const startHost = async (
     const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
     closers.push(store.close)
     const broker = natsBroker(login)
-    const bus: Bus = await broker.openHost({ onEvent: () => {} })
+    const bus: Bus = await broker.openHost({
+      // Until it is in: from then on the host itself hears them.
+      onEvent: (event) => {
+        if (event.type === 'unreachable' || event.type === 'login-refused')
+          log.write('warn', `bus ${event.type}`, { detail: event.detail })
+      },
+    })
     closers.push(() => bus.close())
 
     const engine = loadEngine()
