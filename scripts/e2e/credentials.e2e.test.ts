@@ -1,0 +1,157 @@
+/**
+ * Credentials of a running network, with real processes: one more MPP and a merchant host under it join with a file each, a
+ * processor that shares no code with the project attaches, and what another role's file is good for.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import type { BankReport } from '../../nodes/runtime/reports.ts'
+import { connectControl } from '../../nodes/runtime/control-client.ts'
+import { reportFromJson } from '../../nodes/verify/from-json.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { readAuthority } from '../../bus/authority.ts'
+import { exitCode } from '../exit-codes.ts'
+import type { HostClient } from '../fleet/host-client.ts'
+import { createIssuer, freshSeed } from '../fleet/issuer.ts'
+import { readJson } from '../fleet/directory.ts'
+import type { Secrets } from '../fleet/provision.ts'
+import { pay, payRequest } from '../fleet/pay.ts'
+import { semops as run, useTestFleet, type CommandEnd } from '../testing/test-fleet.ts'
+import { startScript, type Attached } from './attached.ts'
+
+const NETWORK = `network: credentials
+currency: EUR
+policies:
+  cpp: { noticeLifetimeMs: 8000, settlement: { thresholdMinor: { EUR: '100' }, maxAgeMs: 1000, retryMs: 500 } }
+banks:
+  - { id: hu-kh }
+realms:
+  hu:
+    cpps: [{ id: hu-otp, bank: hu-kh }]
+    mpps: [{ id: hu-cosmo, bank: hu-kh }]
+    merchants: [{ payee: bakery@hu, bank: hu-kh }]
+    customers:
+      - { id: hu-alice, bank: hu-kh, alias: hu-alice-pays }
+      - { id: hu-bob, bank: hu-kh }
+`
+const net = useTestFleet(NETWORK)
+const path = (name: string): string => join(net().dir, name)
+const semops = (...words: readonly string[]): Promise<CommandEnd> => run(['--dir', net().dir, ...words])
+const issue = async (role: string, id: string, file: string, ...words: readonly string[]): Promise<string> => {
+  const end = await semops('credential', 'issue', '--role', role, '--id', id, '--out', path(file), '--json', ...words)
+  expect(end).toMatchObject({ code: 0 })
+  return path(file)
+}
+const node = (creds: string): Attached => startScript('scripts/bin/semops.mjs', ['node', '--creds', creds, '--json'])
+const foreign = (...words: readonly string[]): Attached =>
+  startScript('scripts/integrations/foreign-processor.mjs', words)
+const event = (name: string) => (line: Readonly<Record<string, unknown>>) => line['event'] === name
+const wallet = (): Promise<HostClient> => net().fleet.host('hu-wallets-1')
+
+/** Opens a payee's account at the bank under a key of its own, and mandates its MPP with it. */
+const payeeAccount = async (account: string, host: string, mpp: string): Promise<string> => {
+  const { directory } = net().fleet
+  const { rootSeed } = (await readJson<Secrets>(directory.secretsFile)) as Secrets
+  const issuer = createIssuer(rootSeed, await readAuthority(directory.authorityFile), Date.now())
+  const holder = freshSeed()
+  const bank = await net().fleet.host('hu-kh')
+  const holderHost = { role: 'merchant', host }
+  const holderKey = toHex(issuer.publicKeyOf(holder))
+  await bank.command('open-account', { account, holderKey, currency: 'EUR', balanceMinor: '0', holderHost })
+  return toHex(issuer.mandate(holder, account, mpp, 1_000_000n, 'EUR'))
+}
+const balanceOf = async (account: string): Promise<bigint> => {
+  const bank = await net().fleet.host('hu-kh')
+  const report = reportFromJson(await bank.builtin('report')) as BankReport
+  return report.accounts.find((one) => one.account === account)?.balanceMinor ?? -1n
+}
+
+describe('one more MPP, with a merchant host under it', () => {
+  test('joins a running network with a file each, and is paid and settled', async () => {
+    const before = await net().fleet.supervisor('status')
+    const acme = await issue('mpp', 'hu-acme', 'acme.creds', '--bank', 'hu-kh')
+    expect((await stat(acme)).mode & 0o777).toBe(0o600)
+    const shop = await issue('merchant', 'hu-acme-shop', 'shop.creds', '--certifier-creds', acme)
+    await using mpp = node(acme)
+    await using merchant = node(shop)
+    await mpp.line(({ state }) => state === 'ready')
+    const { socket } = await merchant.line(({ state }) => state === 'ready')
+    const mandate = await payeeAccount('hu-kh:payee-hu-stall', 'hu-acme-shop', 'hu-acme')
+    await using control = await connectControl(String(socket))
+    const enrolled = await control.command('enrol-payee', {
+      payee: 'stall@hu',
+      payeeKind: 'shop',
+      displayName: 'Stall',
+      mpp: 'hu-acme',
+      account: 'hu-kh:payee-hu-stall',
+      currency: 'EUR',
+      mandate,
+    })
+    expect(enrolled).toMatchObject({ ok: true, payee: 'hu-stall', mpp: 'hu-acme' })
+    const order = { customer: 'hu-bob', payee: 'stall@hu', amountMinor: 120n, currency: 'EUR' } as const
+    expect(await pay(await wallet(), order, 30_000)).toMatchObject({ outcome: 'confirmed', confirmation: 'DT' })
+    // Its CPP was told where it is settled, while it ran.
+    while ((await balanceOf('hu-kh:hu-acme')) !== 120n) await delay(50)
+
+    merchant.signal('SIGINT')
+    expect(await merchant.ended).toBe(0)
+    mpp.signal('SIGINT')
+    expect(await mpp.ended).toBe(0)
+    expect(mpp.lines.at(-1)).toEqual({ state: 'stopped', host: 'hu-acme' })
+    const after = await net().fleet.supervisor('status')
+    expect(after.natsPid).toBe(before.natsPid)
+    expect(after.hosts.map(({ pid }) => pid)).toEqual(before.hosts.map(({ pid }) => pid))
+  })
+})
+
+describe('a processor that shares no code with the project', () => {
+  test('registers, certifies a payee of its own, gets a notice for it and takes the payment', async () => {
+    const creds = await issue('mpp', 'hu-foreign', 'foreign.creds', '--bank', 'hu-kh')
+    await using process = foreign('--creds', creds, '--alias', 'hu-alice-pays', '--amount', '250')
+    expect(await process.line(event('registered'))).toMatchObject({ host: 'hu-foreign', at: 'hu-dc-1' })
+    const { requestId } = await process.line(event('request-receipted'))
+    const customer = await wallet()
+    type Requests = readonly { readonly requestId: string; readonly payee: string }[]
+    const arrived = async () => (await customer.read<Requests>('requests')).find((one) => one.requestId === requestId)
+    while ((await arrived()) === undefined) await delay(25)
+    const order = { customer: 'hu-alice', payee: 'hu-foreign-fruit', amountMinor: 250n, currency: 'EUR' } as const
+    const paid = await payRequest(customer, order, { requestId: String(requestId), accept: true }, 30_000)
+    expect(paid).toMatchObject({ outcome: 'confirmed', confirmation: 'DT' })
+    expect(await process.line(event('notice'))).toMatchObject({ mode: 'micro', from: 'hu-otp' })
+    expect(await process.line(event('confirmed'))).toMatchObject({ amountMinor: '250' })
+    expect(await process.ended).toBe(0)
+  })
+
+  test("with another role's file it is refused by the broker, with another's key by the data center", async () => {
+    const mallory = await issue('customer', 'hu-mallory', 'mallory.creds', '--certified-by', 'hu-otp')
+    await using asWallet = foreign('--creds', mallory)
+    expect(await asWallet.line(event('broker-refused'))).toMatchObject({
+      operation: 'publish',
+      subject: 'semops.v1.dc.hu-dc-1.processor-registration.hu-mallory',
+    })
+    expect(await asWallet.ended).not.toBe(0)
+
+    const bank = await issue('bank', 'hu-piggy', 'piggy.creds')
+    await using asMpp = foreign('--creds', path('foreign.creds'), '--key-of', bank)
+    const refused = async (): Promise<string | undefined> =>
+      (await readFile(net().fleet.directory.log('hu-dc-1'), 'utf8'))
+        .split('\n')
+        .find((line) => line.includes('"via":"hu-foreign"') && line.includes('"code"'))
+    while ((await refused()) === undefined) await delay(25)
+    expect(await refused()).toContain('"code":"WRONG_PATH"')
+    expect(asMpp.lines).toEqual([])
+  })
+})
+
+describe('a file', () => {
+  test('is never written over, and a name that is taken is refused', async () => {
+    const words = ['credential', 'issue', '--role', 'mpp', '--id', 'hu-acme', '--out']
+    const again = await semops(...words, path('acme.creds'), '--again')
+    expect(again).toMatchObject({ code: exitCode('usage') })
+    expect(again.error).toMatch(/acme\.creds is there already/)
+    const taken = await semops(...words, path('new.creds'))
+    expect(taken).toMatchObject({ code: exitCode('usage') })
+    expect(taken.error).toMatch(/hu-acme was issued already.*--again/)
+  })
+})
