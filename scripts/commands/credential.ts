@@ -1,13 +1,16 @@
 /** `semops credential`: who may join the network, and for how long. */
 import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Option, type Command } from 'commander'
 import { parseAmount } from '../../protocol/amount.ts'
-import { contextOf } from '../cli/context.ts'
+import { contextOf, type CliContext } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
 import { readPlan } from '../fleet/client.ts'
 import { issueCredential, ISSUED_ROLES, type Issued } from '../fleet/credential-issue.ts'
 import { listCredentials, type CredentialLine } from '../fleet/credential-list.ts'
+import { revokeCredential, REVOCATION_BOUND_MS, type Revoked, type RevokeTarget } from '../fleet/credential-revoke.ts'
+import { DEFAULT_OVERLAP_MS, rotateCredential, rotationOrder, type Rotated } from '../fleet/credential-rotate.ts'
 import { fleetDirectory } from '../fleet/directory.ts'
 import { DEFAULT_DAYS } from '../fleet/issuer.ts'
 import type { HostRole } from '../fleet/plan.ts'
@@ -20,6 +23,8 @@ export const register = (program: Command): void => {
     .action((_options: unknown, self: Command) => self.help({ error: true }))
   registerIssue(command)
   registerList(command)
+  registerRotate(command)
+  registerRevoke(command)
 }
 
 type IssueOptions = {
@@ -149,3 +154,141 @@ const COLUMNS = ({ style }: Output): readonly Column<CredentialLine>[] => [
     cell: ({ state }) => style(state === 'valid' ? 'green' : state === 'overlapping' ? 'yellow' : 'red', state),
   },
 ]
+
+type RotateCommandOptions = {
+  readonly all?: boolean
+  readonly revokeOld?: boolean
+  readonly overlap: string
+  readonly days: string
+}
+
+const registerRotate = (parent: Command): void => {
+  const command = parent
+    .command('rotate')
+    .description('new message key, sealing key and login for a host, while payments go on')
+    .argument('[id]', 'whose; the hosts that a processor certifies are certified anew')
+    .option('--all', 'every host of the network file')
+    .option('--revoke-old', 'after the overlap, revoke the old keys and logins')
+    .option(
+      '--overlap <seconds>',
+      'how long the old keys stay good: what was encrypted to them is still opened (0 for a compromised key)',
+      String(DEFAULT_OVERLAP_MS / 1000),
+    )
+    .option('--days <n>', 'how long the new credential is valid', String(DEFAULT_DAYS))
+    .action(async (id: string | undefined, options: RotateCommandOptions, self: Command) => {
+      const { all = false, revokeOld = false } = options
+      if ((id === undefined) !== all) throw new CliError('usage', 'name one id, or give --all')
+      const { dir, output, progress } = contextOf(self)
+      const directory = fleetDirectory(dir)
+      const plan = await readPlan(directory)
+      const order = { overlapMs: secondsOf(options.overlap) * 1000, days: daysOf(options.days) }
+      const ids = id === undefined ? rotationOrder(plan) : [id]
+      const shown = progress('rotating', ids.length)
+      const rotated: Rotated[] = []
+      for (const one of ids)
+        try {
+          rotated.push(await rotateCredential(directory, plan, one, order, (what) => shown.advance(0, what)))
+          shown.advance(1, one)
+        } catch (error) {
+          shown.fail(`${one}: not rotated`)
+          throw error
+        }
+      shown.done()
+      output.table('rotated', ROTATED, rotated)
+      for (const line of rotatedLines(rotated, revokeOld)) output.line(line)
+      if (!revokeOld) return
+      await overlap(order.overlapMs, progress)
+      await revoke(self, { keyIds: rotated.map(({ oldKeyId }) => oldKeyId) })
+    })
+  addExamples(command, [
+    ['credential rotate hu-otp', 'a CPP, and new credentials for its wallet hosts'],
+    ['credential rotate hu-otp --overlap 0 --revoke-old', 'a key that somebody else may have'],
+  ])
+}
+
+const secondsOf = (text: string): number => {
+  const seconds = Number(text)
+  if (!/^\d{1,7}$/.test(text)) throw new CliError('usage', `--overlap ${text} is not a number of seconds`)
+  return seconds
+}
+
+const clock = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
+
+const ROTATED: readonly Column<Rotated>[] = [
+  { title: 'id', cell: ({ id }) => id },
+  { title: 'serial', align: 'right', cell: ({ serial }) => String(serial) },
+  { title: 'key', cell: ({ keyId }) => keyId },
+  { title: 'old key', cell: ({ oldKeyId }) => oldKeyId },
+  { title: 'needed until', cell: ({ overlapsUntilMs }) => clock(overlapsUntilMs) },
+  { title: 'running', cell: ({ reloaded }) => (reloaded ? 'took it on' : 'at its next start') },
+  { title: 'certified anew', cell: ({ certified }) => certified.join(', ') },
+]
+
+const rotatedLines = (rotated: readonly Rotated[], revokeOld: boolean): readonly string[] => {
+  const without = [...new Set(rotated.flatMap(({ withoutFile }) => withoutFile))]
+  return [
+    ...(without.length === 0
+      ? []
+      : [`the files of ${without.join(', ')} are not here: issue them again with --again, and hand them over`]),
+    ...(revokeOld
+      ? []
+      : rotated.map(
+          ({ oldKeyId, overlapsUntilMs }) =>
+            `after ${clock(overlapsUntilMs)}: semops credential revoke --key ${oldKeyId}`,
+        )),
+  ]
+}
+
+/** Counts the time down in which both keys are good. */
+const overlap = async (ms: number, progress: CliContext['progress']): Promise<void> => {
+  if (ms === 0) return
+  const shown = progress('both keys are good, seconds', Math.round(ms / 1000))
+  for (const end = performance.now() + ms; performance.now() < end; shown.advance(1))
+    await delay(Math.min(1000, Math.max(0, end - performance.now())))
+  shown.done()
+}
+
+const registerRevoke = (parent: Command): void => {
+  const command = parent
+    .command('revoke')
+    .description('refuse a key everywhere, and drop its logins; for a wallet host also every guest it minted')
+    .argument('[id]', 'whose keys, all of them')
+    .option('--key <key id>', 'one key, in hex; `credential list --all` shows them')
+    .action(async (id: string | undefined, { key }: { readonly key?: string }, self: Command) => {
+      if ((id === undefined) === (key === undefined)) throw new CliError('usage', 'name one id, or one key with --key')
+      await revoke(self, id === undefined ? { keyIds: [key ?? ''] } : { id })
+    })
+  addExamples(command, [
+    ['credential revoke hu-acme', 'whoever runs it is out'],
+    ['credential revoke --key 69d30cb5baa5257cf803de053773ae21', 'one key, after its rotation'],
+  ])
+}
+
+const revoke = async (self: Command, target: RevokeTarget): Promise<void> => {
+  const { dir, output, progress, exit } = contextOf(self)
+  const directory = fleetDirectory(dir)
+  const shown = progress('revoking')
+  const revoked = await revokeCredential(directory, await readPlan(directory), target, (what) =>
+    shown.advance(0, what),
+  ).catch((error: unknown) => {
+    shown.fail('not revoked')
+    throw error
+  })
+  if (revoked.late.length > 0) shown.fail(`${revoked.late.length} hosts do not hold the list yet`)
+  else shown.done()
+  output.fact({ ...revoked, boundMs: REVOCATION_BOUND_MS }, () => revokedLines(revoked))
+  if (revoked.late.length > 0) exit('checkFailed')
+}
+
+const revokedLines = (revoked: Revoked): readonly string[] => {
+  const { version, keyIds, ids, logins, hosts, ms, late, brokerTold, walletsWithoutFile } = revoked
+  return [
+    `revocation list ${version}: ${keyIds.length} ${keyIds.length === 1 ? 'key' : 'keys'} of ${ids.join(', ')}, ${logins} logins`,
+    brokerTold ? 'the broker has dropped them' : 'the broker does not run: it refuses them from its next start on',
+    `${hosts} running hosts refuse it, ${(ms / 1000).toFixed(1)} s after it was signed (bound: ${REVOCATION_BOUND_MS / 1000} s)`,
+    ...(late.length === 0 ? [] : [`not yet: ${late.join(', ')}; run the same command again`]),
+    ...(walletsWithoutFile.length === 0
+      ? []
+      : [`${walletsWithoutFile.join(', ')} cannot mint guests any more: issue their files again with --again`]),
+  ]
+}

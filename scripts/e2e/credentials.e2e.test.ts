@@ -2,7 +2,7 @@
  * Credentials of a running network, with real processes: one more MPP and a merchant host under it join with a file each, a
  * processor that shares no code with the project attaches, and what another role's file is good for.
  */
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
@@ -134,13 +134,10 @@ describe('a processor that shares no code with the project', () => {
 
     const bank = await issue('bank', 'hu-piggy', 'piggy.creds')
     await using asMpp = foreign('--creds', path('foreign.creds'), '--key-of', bank)
-    const refused = async (): Promise<string | undefined> =>
-      (await readFile(net().fleet.directory.log('hu-dc-1'), 'utf8'))
-        .split('\n')
-        .find((line) => line.includes('"via":"hu-foreign"') && line.includes('"code"'))
-    while ((await refused()) === undefined) await delay(25)
-    expect(await refused()).toContain('"code":"WRONG_PATH"')
-    expect(asMpp.lines).toEqual([])
+    // 3002: WRONG_PATH.
+    expect(await asMpp.line(event('refused'))).toMatchObject({ code: 3002, by: 'hu-dc-1' })
+    expect(await asMpp.ended).not.toBe(0)
+    expect(asMpp.lines).toHaveLength(1)
   })
 })
 

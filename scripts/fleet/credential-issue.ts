@@ -181,7 +181,8 @@ const subjectOf = (order: IssueOrder, plan: Plan, register: Register): Subject =
   return { id, role, realm, operatorId: known?.operatorId ?? operatorId }
 }
 
-const readSecrets = async (directory: FleetDirectory): Promise<Secrets> => {
+/** @throws CliError when the network has never started */
+export const readSecrets = async (directory: FleetDirectory): Promise<Secrets> => {
   const secrets = await readJson<Secrets>(directory.secretsFile)
   if (secrets === undefined || !existsSync(directory.authorityFile))
     throw new CliError('environment', `the network in ${directory.root} has never started; start it with \`semops up\``)

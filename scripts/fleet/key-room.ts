@@ -2,6 +2,7 @@
  * The fleet's key files: who may change them, and what was issued with them. Invariant: one process at a time reads them, changes
  * them and writes them back; nothing that was issued is ever struck from the register, so it can always be revoked.
  */
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
 import { CliError } from '../cli/errors.ts'
@@ -39,6 +40,9 @@ const EMPTY: Register = { version: 1, ids: {} }
 
 export const readRegister = async (directory: FleetDirectory): Promise<Register> =>
   (await readJson<Register>(directory.registerFile)) ?? EMPTY
+/** For who cannot wait: what a status says of a host. */
+export const readRegisterNow = (directory: FleetDirectory): Register =>
+  existsSync(directory.registerFile) ? (JSON.parse(readFileSync(directory.registerFile, 'utf8')) as Register) : EMPTY
 export const writeRegister = (directory: FleetDirectory, register: Register): Promise<void> =>
   writeJson(directory.registerFile, register)
 
@@ -59,15 +63,24 @@ export const isRevokedId = ({ ids }: Register, id: string): boolean => {
   return issued !== undefined && currentKey(issued).revokedAtMs !== undefined
 }
 
-/** Adds a key, unless it is there: then its logins are added to it. What is said of the id itself is replaced. */
+/**
+ * Adds a key. One that is there, certified anew or given another login, keeps all its logins. What is said of the id itself is
+ * replaced.
+ */
 export const withKey = (register: Register, about: Omit<IssuedId, 'keys'>, key: IssuedKey): Register => {
   const before = register.ids[about.id]?.keys ?? []
-  const known = before.find(({ keyId }) => keyId === key.keyId)
-  const keys =
-    known === undefined
-      ? [...before, key]
-      : before.map((one) => (one === known ? { ...one, logins: [...new Set([...one.logins, ...key.logins])] } : one))
-  return { version: 1, ids: { ...register.ids, [about.id]: { ...about, keys } } }
+  const again = (one: IssuedKey): IssuedKey => ({
+    ...one,
+    serial: Math.max(one.serial, key.serial),
+    notBeforeMs: key.notBeforeMs,
+    notAfterMs: key.notAfterMs,
+    logins: [...new Set([...one.logins, ...key.logins])],
+  })
+  const keys = before.some(({ keyId }) => keyId === key.keyId)
+    ? before.map((one) => (one.keyId === key.keyId ? again(one) : one))
+    : [...before, key]
+  const { id, role, realm, operatorId, certifiedBy, file } = about
+  return { version: 1, ids: { ...register.ids, [id]: { id, role, realm, operatorId, certifiedBy, file, keys } } }
 }
 
 /** Changes the keys that `concerns` names. */

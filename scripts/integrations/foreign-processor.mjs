@@ -195,6 +195,7 @@ const KIND = {
   receipt: 100,
   refusal: 101,
 }
+const TRANSIENT = new Set([2002, 3005, 4003, 5001, 5002, 5003, 8001])
 /** @typedef {keyof typeof KIND} Kind */
 
 /** @typedef {{ frame: Uint8Array, digest: Uint8Array }} Made */
@@ -268,7 +269,11 @@ const until = async (send, answer) => {
 const onFrame = (/** @type {Opened} */ opened) => {
   const { kind, body, from } = opened
   if (kind === KIND['credential-record']) return learn(body.chain[0])
-  if (kind === KIND.refusal) return say('refused', { code: body.code, detail: body.detail, by: from })
+  if (kind === KIND.refusal) {
+    say('refused', { code: body.code, detail: body.detail, by: from })
+    // What is transient (SPEC 9) ends nothing: the message is sent again.
+    return TRANSIENT.has(body.code) ? undefined : process.exit(4)
+  }
   if (kind === KIND.receipt) return waiting.get(`receipt ${hex(body.digest)}`)?.(opened)
   if (kind === KIND['payment-notice']) return waiting.get('notice')?.(opened)
   if (kind === KIND['delayed-transfer-confirmation'] || kind === KIND['payment-outcome'])
