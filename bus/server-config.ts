@@ -17,7 +17,7 @@ export type ServerListen = {
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string }
 }
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+export const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
 /**
  * @param dir where the server keeps the accounts it was told of, and says its ports

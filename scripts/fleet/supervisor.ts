@@ -114,7 +114,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
       await eachBounded(ofRoles(wave), STARTS_AT_ONCE, async (one) => {
         if (out.has(one.plan.id)) return
         checkNotEnding()
-        await one.start()
+        await one.start(one.plan.certifiedBy.find((id) => out.has(id)))
         steps.advance(one.plan.id)
       })
     steps.done()
@@ -129,8 +129,9 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
   const startHost = async (id: string): Promise<void> => {
     checkNotEnding()
     // The broker would refuse it, and it would dial for ever.
-    if (revoked().has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
-    await host(id).start()
+    const out = revoked()
+    if (out.has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
+    await host(id).start(host(id).plan.certifiedBy.find((one) => out.has(one)))
     await enrolment?.host(id)
   }
   const restartBroker = async (kill: boolean): Promise<void> => {
