@@ -2,9 +2,11 @@ import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { guestToken } from '../protocol/ids.ts'
+import { fromSeed } from '@nats-io/jwt'
+import { fromHex } from '../protocol/bytes.ts'
+import { guestToken, isGuestToken } from '../protocol/ids.ts'
 import { createAuthority, issueHostLogin, issueLogin, readAuthority, withRevoked, writeAuthority } from './authority.ts'
-import { newSeed } from './nkeys.ts'
+import { loadKey, newSeed, seedOf } from './nkeys.ts'
 import {
   loginName,
   loginPublicKey,
@@ -26,11 +28,23 @@ describe('logins', () => {
     },
   )
 
-  test('a guest is named by a token, every other role is not', async () => {
-    const token = guestToken(new Uint8Array(16))
-    expect(loginName(await issueLogin(state, { role: 'guest', host: token }))).toBe(token)
-    await expect(issueLogin(state, { role: 'guest', host: 'hu-a' })).rejects.toThrow(TypeError)
+  test('a guest is named by its own key, and nobody issues it another name', async () => {
+    const wallet = await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers })
+    const guest = await mintGuest(wallet.guestSigner!, new Uint8Array(32).fill(5))
+    const token = loginPublicKey(guest)
+    expect(isGuestToken(token)).toBe(true)
+    expect(loginName(guest)).toBe(token)
+    for (const host of [token, 'hu-a', '*'])
+      await expect(issueLogin(state, { role: 'guest', host })).rejects.toThrow(TypeError)
     await expect(issueLogin(state, { role: 'cpp', host: token })).rejects.toThrow(TypeError)
+  })
+
+  test('the protocol and NATS write the key of a guest alike', () => {
+    const seed = seedOf('U', fromHex('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60'))
+    // RFC 8032, 7.1, test 1.
+    const key = fromHex('d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a')
+    expect(guestToken(key)).toBe(loadKey(seed).publicKey)
+    expect(fromSeed(new TextEncoder().encode(seed)).getPublicKey()).toBe(guestToken(key))
   })
 
   test("a data center is named after its realm's address", async () => {
@@ -50,7 +64,7 @@ describe('logins', () => {
 
   test('nothing in a guest login names or links to its host', async () => {
     const wallet = await issueHostLogin(state, { role: 'customer', host: 'hu-wallet', servers })
-    const [one, two] = [1, 2].map((fill) => guestToken(new Uint8Array(16).fill(fill))) as [string, string]
+    const [one, two] = [1, 2].map((fill) => new Uint8Array(32).fill(fill)) as [Uint8Array, Uint8Array]
     const guests = [await mintGuest(wallet.guestSigner!, one), await mintGuest(wallet.guestSigner!, two)]
     const claims = guests.map(({ jwt }) => Buffer.from(jwt.split('.')[1]!, 'base64url').toString())
     for (const text of claims) {
@@ -58,7 +72,7 @@ describe('logins', () => {
       expect(text).not.toContain(loginPublicKey(wallet))
     }
     expect(new Set(guests.map(loginPublicKey)).size).toBe(2)
-    await expect(mintGuest(wallet.guestSigner!, '*')).rejects.toThrow(TypeError)
+    await expect(mintGuest(wallet.guestSigner!, new Uint8Array(31))).rejects.toThrow(TypeError)
   })
 
   test('revoking adds to what was revoked, and rounds to the second that the broker compares', () => {

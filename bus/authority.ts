@@ -91,6 +91,7 @@ export const issueLogin = async (
   state: Pick<AuthorityState, 'accountSeed' | 'signerSeeds'>,
   { role, host, serves }: LoginRequest,
 ): Promise<Login> => {
+  if (role === 'guest') throw new TypeError('a guest is minted by a wallet host, under its own key')
   if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${JSON.stringify(host)}`)
   const address = addressOf(role, host)
   // Any name of the realm would be given the realm's address, so a stray one is more likely a mistake than a data center.

@@ -120,10 +120,11 @@ export interface Broker extends AsyncDisposable {
   /** Logs in as the host. Waits, for ever if it must, until the broker is there. */
   openHost(options?: OpenOptions): Promise<Bus>
   /**
-   * Logs in anonymously under `token`, which the subjects of the purchase carry instead of a name.
-   * @throws BusError `not-a-wallet-host` when the host holds no guest signer.
+   * Logs in anonymously with the login key of these 32 random bytes. The public key is the bus's name and the guest's token
+   * (`guestToken`), which the subjects of the purchase carry instead of a name: nobody chooses a token, or takes another's.
+   * @throws BusError `not-a-wallet-host` when the host holds no guest signer; TypeError for another number of bytes.
    */
-  openGuest(token: string, options?: OpenOptions): Promise<Bus>
+  openGuest(seed: Uint8Array, options?: OpenOptions): Promise<Bus>
 }
 
 export type BusErrorCode =

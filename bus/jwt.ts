@@ -34,9 +34,7 @@ const signingKey = ({ role, seed, permissions }: ScopedSigner): SigningKey => ({
     // A broker reads a missing list as "everything", so an empty one becomes a denial of everything.
     pub: permissions.publish.length === 0 ? { deny: ['>'] } : { allow: [...permissions.publish] },
     sub: { allow: [...permissions.subscribe] },
-    ...(permissions.responses === undefined
-      ? {}
-      : { resp: { max: permissions.responses.max, ttl: permissions.responses.ttlMs * 1_000_000 } }),
+    // No `resp`: with it 2.9.10 publishes an answer wherever the asker pointed, past every list, a denial included.
     subs: permissions.maxSubscriptions,
     payload: permissions.maxPayloadBytes,
     data: -1,

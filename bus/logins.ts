@@ -7,8 +7,7 @@
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { LIMITS } from '../protocol/limits.ts'
 import { publicKeyOf, readLoginJwt, scopedUserJwt } from './jwt.ts'
-import { newSeed } from './nkeys.ts'
-import { isLoginName } from './permissions.ts'
+import { seedOf } from './nkeys.ts'
 
 /** One entry to the broker: an encoded nkey seed and the JWT that names its public key. */
 export type Login = { readonly jwt: string; readonly seed: string }
@@ -34,15 +33,18 @@ export const loginName = (login: Login): string => readLoginJwt(login.jwt).name
 export const loginPublicKey = (login: Login): string => publicKeyOf(login.seed)
 
 /**
- * A login named by nothing but `token`, with a key of its own, fresh each time. It ends twice as late as the oldest guest
- * that a wallet host still uses, so a clock that is a little off costs nothing.
- * @throws TypeError for a token outside the grammar.
+ * A guest's login from the 32 bytes of its key, named by nothing but that key: its token. It ends twice as late as the oldest
+ * guest that a wallet host still uses, so a clock that is a little off costs nothing.
+ * @throws TypeError unless `seed` has 32 bytes.
  */
-export const mintGuest = async (signer: GuestSigner, token: string, nowMs: number = Date.now()): Promise<Login> => {
-  if (!isLoginName('guest', token)) throw new TypeError('a guest is named by a token of 26 base32 characters')
-  const seed = newSeed('U')
+export const mintGuest = async (signer: GuestSigner, seed: Uint8Array, nowMs: number = Date.now()): Promise<Login> => {
+  const encoded = seedOf('U', seed)
+  const token = publicKeyOf(encoded)
   const expiresAtMs = nowMs + 2 * LIMITS.maxGuestLoginAgeMs
-  return { seed, jwt: await scopedUserJwt(token, seed, signer.accountPublicKey, signer.seed, [], expiresAtMs) }
+  return {
+    seed: encoded,
+    jwt: await scopedUserJwt(token, encoded, signer.accountPublicKey, signer.seed, [], expiresAtMs),
+  }
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>

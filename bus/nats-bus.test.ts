@@ -1,6 +1,5 @@
 import { encodeUser, fromSeed } from '@nats-io/jwt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { guestToken } from '../protocol/ids.ts'
 import { inboxSubject } from '../protocol/subjects.ts'
 import { createAuthority, issueLogin, trustOf } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
@@ -30,7 +29,7 @@ busCompliance('NATS bus', async () => {
       const inner = natsBroker(await broker.login(role, host), noJitter)
       return {
         openHost: (options) => track(inner.openHost(options)),
-        openGuest: (token, options) => track(inner.openGuest(token, options)),
+        openGuest: (seed, options) => track(inner.openGuest(seed, options)),
         [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
       }
     },
@@ -180,12 +179,35 @@ describe('NATS bus on a real server', () => {
     expect(await enters({ seed, jwt: whole })).toBe('connected')
   })
 
+  test("a guest has its key's subjects whatever its login is named, and no other guest's", async () => {
+    const { guestSigner } = await broker.login('customer', 'hu-minter')
+    const victim = publicKeyOf(newSeed('U'))
+    await using shop = await enter('merchant', 'hu-shop-g')
+    const heard: string[] = []
+    await shop.subscribe(inboxSubject('merchant', 'hu-shop-g'), {}, ({ subject }) => heard.push(subject))
+    for (const name of ['*', '>', '{{subject()}}', victim, 'hu-shop-g', 'a.b', '']) {
+      const seed = newSeed('U')
+      const token = publicKeyOf(seed)
+      const jwt = await scopedUserJwt(name, seed, guestSigner!.accountPublicKey, guestSigner!.seed, [], undefined)
+      await using guest = await openNatsBus({ login: { seed, jwt }, servers: broker.servers })
+      for (const pattern of ['*', '>', victim].map((one) => inboxSubject('guest', one).replace('>.>', '>')))
+        await expect(guest.subscribe(pattern, {}, () => undefined)).rejects.toMatchObject({ code: 'permission' })
+      await guest.subscribe(inboxSubject('guest', token), {}, () => undefined)
+      for (const from of [victim, name, token])
+        if (/^[^.*>]+$/.test(from))
+          guest.publish(`semops.v1.merchant.hu-shop-g.offer-request.${from}`, new Uint8Array(1))
+      await guest.flush()
+      await shop.flush()
+      expect([name, heard.splice(0)]).toEqual([name, [`semops.v1.merchant.hu-shop-g.offer-request.${token}`]])
+    }
+  })
+
   test('a guest login ends by itself', async () => {
     const wallet = await broker.login('customer', 'hu-wallet')
-    const token = guestToken(new Uint8Array(16).fill(9))
+    const seed = new Uint8Array(32).fill(9)
     const hourAgo = Date.now() - 3_600_000
-    expect(await enters(await mintGuest(wallet.guestSigner!, token))).toBe('connected')
-    expect(await enters(await mintGuest(wallet.guestSigner!, token, hourAgo))).toBe('login-refused')
+    expect(await enters(await mintGuest(wallet.guestSigner!, seed))).toBe('connected')
+    expect(await enters(await mintGuest(wallet.guestSigner!, seed, hourAgo))).toBe('login-refused')
   })
 
   test('a login of the protocol cannot answer a reply subject that a sender chose', async () => {

@@ -66,10 +66,10 @@ export const natsBroker = (login: HostLogin, random?: () => number): Broker => {
   }
   return {
     openHost: (options) => enter({ ...options, ...way, login, label: loginName(login) }),
-    async openGuest(token, options) {
+    async openGuest(seed, options) {
       if (login.guestSigner === undefined)
         throw new BusError('not-a-wallet-host', `${loginName(login)} holds no key to mint guests with`)
-      return enter({ ...options, ...way, login: await mintGuest(login.guestSigner, token) })
+      return enter({ ...options, ...way, login: await mintGuest(login.guestSigner, seed) })
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...open].map((bus) => bus.drain()))

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ROLES } from '../protocol/ids.ts'
 import { ALL_LEGS } from '../protocol/kinds.ts'
+import { createAuthority, currentAccountJwt } from './authority.ts'
 import {
   addressOf,
   grantedTo,
@@ -16,12 +17,13 @@ import { checkLiteralSubject, checkPattern, covers, matches } from './subject-ma
 
 describe('permissions', () => {
   test.each(ROLES)('%s publishes to every leg of its role, under its own name', (role) => {
-    const { publish, responses } = permissionsOf(role)
+    const { publish } = permissionsOf(role)
     const legs = ALL_LEGS.filter(({ from }) => from === role)
-    const expected = legs.map(({ kind, to }) => `semops.v1.${to}.*.${kind}.{{name()}}`)
+    const expected = legs.map(
+      ({ kind, to }) => `semops.v1.${to}.*.${kind}.${role === 'guest' ? '{{subject()}}' : '{{name()}}'}`,
+    )
     expect([...publish].filter((subject) => subject.startsWith('semops.')).toSorted()).toEqual([...expected].toSorted())
     expect(legs.length).toBeGreaterThan(0)
-    expect(responses).toBeUndefined()
   })
 
   test('only an observer publishes outside the protocol: it asks for services', () => {
@@ -31,6 +33,15 @@ describe('permissions', () => {
         .map((subject) => [role, subject]),
     )
     expect(outside).toEqual([['observer', '$SRV.>']])
+  })
+
+  test('no login may answer a reply subject, in the words that the broker is told', async () => {
+    const [, claims = ''] = (await currentAccountJwt(createAuthority('test'))).split('.')
+    const { nats } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as {
+      readonly nats: { readonly signing_keys: readonly { readonly role: string; readonly template: object }[] }
+    }
+    expect(nats.signing_keys.map(({ role }) => role)).toEqual([...LOGIN_ROLES])
+    for (const { template } of nats.signing_keys) expect(template).not.toHaveProperty('resp')
   })
 
   test.each(LOGIN_ROLES)('%s subscribes to something, and to nothing that 2.9.10 would widen', (role) => {

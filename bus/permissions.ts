@@ -2,8 +2,9 @@
  * What each role's login may publish and subscribe, derived from the kind registry's legs. One table, two readers: the NATS
  * broker gets it as the templates of scoped signing keys, the simulated bus applies it itself.
  *
- * Invariant: every list is a list of what is allowed, never empty, and every entry that a host publishes to ends with the
- * login's own name, so the broker vouches for the sender. No entry for subscribing ends with `*`: under one, 2.9.10 grants
+ * Invariant: every list is a list of what is allowed, never empty; no login may answer where a sender points; and every subject
+ * of the protocol that a login publishes to ends with its own name, so the broker vouches for the sender. A guest's is its public key: whoever mints guests signs any name, but
+ * nobody can log in with a key that he does not hold. No entry for subscribing ends with `*`: under one, 2.9.10 grants
  * a subscription that ends with `>`.
  */
 import { dataCenterAddress, isGuestToken, isNodeId, realmOf, ROLES, type Role } from '../protocol/ids.ts'
@@ -19,14 +20,13 @@ export type LoginRole = (typeof LOGIN_ROLES)[number]
 export type Permissions = {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** May answer a delivered request where its reply subject says: `max` times, within `ttlMs`. */
-  readonly responses: { readonly max: number; readonly ttlMs: number } | undefined
   readonly maxSubscriptions: number
   readonly maxPayloadBytes: number
 }
 
-/** Filled in by the broker at login: the name in the login, and its tags. */
+/** Filled in by the broker at login: the name in the login, its key, and its tags. */
 const NAME = '{{name()}}'
+const PUBLIC_KEY = '{{subject()}}'
 const ADDRESS = '{{tag(address)}}'
 const SERVICE = '{{tag(service)}}'
 
@@ -35,16 +35,17 @@ export const TOOL_INBOX_PREFIX = '_INBOX'
 /** Data centers of one realm share the realm's address through this queue group. */
 export const ADDRESS_QUEUE = 'dc'
 
+const nameOf = (role: Role): string => (role === 'guest' ? PUBLIC_KEY : NAME)
+
 const legsFrom = (role: Role): readonly string[] => [
-  ...new Set(ALL_LEGS.filter((leg) => leg.from === role).map((leg) => legSubject(leg.kind, leg.to, NAME))),
+  ...new Set(ALL_LEGS.filter((leg) => leg.from === role).map((leg) => legSubject(leg.kind, leg.to, nameOf(role)))),
 ]
 
 const permissionsOfRole = (role: Role): Permissions => {
-  const own = inboxSubject(role, NAME)
+  const own = inboxSubject(role, nameOf(role))
   const base: Permissions = {
     publish: legsFrom(role),
     subscribe: [own],
-    responses: undefined,
     maxSubscriptions: BUS_LIMITS.maxSubscriptionsPerHost,
     maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
   }
@@ -63,8 +64,12 @@ const permissionsOfRole = (role: Role): Permissions => {
 export const serviceName = (role: Role): string => `semops-${role}`
 
 const service: Permissions = {
-  /** Before it serves, a host asks whether its own id answers already: two hosts of one id would split its messages. */
-  publish: [`$SRV.PING.${SERVICE}.${NAME}`],
+  /**
+   * Before it serves, a host asks whether its own id answers already: two hosts of one id would split its messages. It answers to
+   * the inboxes of tools and nowhere else: leave to answer any reply subject would be leave to publish as another host, where the
+   * one who asks points the way.
+   */
+  publish: [`$SRV.PING.${SERVICE}.${NAME}`, `${TOOL_INBOX_PREFIX}.>`],
   subscribe: [
     ...['PING', 'INFO', 'STATS'].flatMap((kind) => [
       `$SRV.${kind}`,
@@ -73,7 +78,6 @@ const service: Permissions = {
     ]),
     `${TOOL_INBOX_PREFIX}.${NAME}.>`,
   ],
-  responses: { max: 1, ttlMs: 10_000 },
   maxSubscriptions: 16,
   maxPayloadBytes: BUS_LIMITS.maxPayloadBytes,
 }
@@ -83,7 +87,7 @@ export const permissionsOf = (role: LoginRole): Permissions => (role === 'servic
 
 /**
  * May a login of this role carry this name? A user named `*` would receive every subject of its role, so the issuer checks
- * before it signs; the broker does not.
+ * before it signs; the broker does not. A guest's name is its own public key.
  */
 export const isLoginName = (role: LoginRole, name: string): boolean =>
   role === 'guest' ? isGuestToken(name) : isNodeId(name)
@@ -95,7 +99,8 @@ export const addressOf = (role: LoginRole, host: string): string | undefined =>
 /** A protocol role's templates filled in as the broker does for a login of this name. */
 export const grantedTo = (role: Role, name: string): Permissions => {
   const permissions = permissionsOf(role)
-  const fill = (template: string): string => template.replace(NAME, name).replace(ADDRESS, addressOf(role, name) ?? '')
+  const fill = (template: string): string =>
+    template.replace(nameOf(role), name).replace(ADDRESS, addressOf(role, name) ?? '')
   return { ...permissions, publish: permissions.publish.map(fill), subscribe: permissions.subscribe.map(fill) }
 }
 

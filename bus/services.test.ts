@@ -147,9 +147,13 @@ describe('service discovery', () => {
     await connection.close()
   })
 
-  test('a service login publishes nothing but answers', async () => {
+  test('a service login publishes nothing but answers to tools', async () => {
     const { connection } = await withService('mpp', 'hu-two')
-    for (const subject of ['semops.v1.cpp.hu-otp.countersigned-decision.hu-two', '$SRV.PING', '_INBOX.hu-ops.x'])
+    for (const subject of [
+      'semops.v1.cpp.hu-otp.countersigned-decision.hu-two',
+      '$SRV.PING',
+      '$SRV.PING.semops-mpp.hu-one',
+    ])
       await expect(
         connection.collect(subject, new Uint8Array(1), { timeoutMs, enough: () => true }),
       ).rejects.toMatchObject({ code: 'permission' })

@@ -19,6 +19,7 @@ import {
 } from './bus.ts'
 import { createSchedule, isBefore, type Scheduled } from './delivery-schedule.ts'
 import { createIntake, createListeners, type Intake } from './intake.ts'
+import { loadKey, seedOf } from './nkeys.ts'
 import { grantedTo, isLoginName, mayPublish, maySubscribe } from './permissions.ts'
 import { checkLiteralSubject, checkPattern, matches } from './subject-match.ts'
 
@@ -379,10 +380,9 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     }
     return {
       openHost: (openOptions = {}) => Promise.resolve(enter(role, host, openOptions)),
-      async openGuest(token, openOptions = {}) {
+      async openGuest(seed, openOptions = {}) {
         if (role !== 'customer') throw new BusError('not-a-wallet-host', `${host} holds no key to mint guests with`)
-        if (!isLoginName('guest', token)) throw new TypeError('a guest is named by a token of 26 base32 characters')
-        return enter('guest', token, openOptions)
+        return enter('guest', loadKey(seedOf('U', seed)).publicKey, openOptions)
       },
       async [Symbol.asyncDispose]() {
         await Promise.all([...open].map((bus) => bus.drain()))

@@ -22,4 +22,6 @@ export const CONTEXTS = {
   mountainRange: concat(utf8('semops/1 mountain-range'), Uint8Array.of(0)),
   settlementBatch: concat(utf8('semops/1 settlement-batch'), Uint8Array.of(0)),
   pinKeyAtRest: concat(utf8('semops/1 pin-key'), Uint8Array.of(0)),
+  pinChange: concat(utf8('semops/1 pin-change'), Uint8Array.of(0)),
+  deviceReplacement: concat(utf8('semops/1 device-replacement'), Uint8Array.of(0)),
 } as const

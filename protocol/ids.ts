@@ -2,7 +2,8 @@
  * Names of nodes, payees and accounts, and the random ids of messages and payments (SPEC "Ids").
  * The issuer of a credential enforces this grammar before it signs: a NATS user named `*` would receive every subject.
  */
-import { toHex } from './bytes.ts'
+import { concat, toHex } from './bytes.ts'
+import { encodeNkey } from './nkey-text.ts'
 
 export const ROLES = ['customer', 'merchant', 'cpp', 'mpp', 'bank', 'dc', 'guest', 'observer'] as const
 /** `guest` is a customer's anonymous login for one purchase or one batch of purchases; `observer` only reads reports. */
@@ -12,8 +13,9 @@ const REALM = /^[a-z0-9]{2,8}$/
 const NODE_ID = /^[a-z0-9]{2,8}-[a-z0-9-]{1,54}$/
 const PAYEE_ADDRESS = /^([a-z0-9-]{1,54})@([a-z0-9]{2,8})$/
 const ACCOUNT_ID = /^([a-z0-9]{2,8}-[a-z0-9-]{1,54}):([a-z0-9-]{1,54})$/
-const GUEST_TOKEN = /^[a-z2-7]{26}$/
-const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
+const GUEST_TOKEN = /^U[A-Z2-7]{55}$/
+/** NATS's prefix byte of a user's public key: the text begins with U. */
+const USER_KEY = Uint8Array.of(20 << 3)
 
 export const NODE_ID_PATTERN = NODE_ID.source
 export const ACCOUNT_ID_PATTERN = ACCOUNT_ID.source
@@ -45,22 +47,11 @@ export const payeeAddress = (token: string): string => `${token.slice(token.inde
 /** The bank that keeps an account: `hu-kh:shop-1` → `hu-kh`. `accountId` must satisfy {@link isAccountId}. */
 export const bankOf = (accountId: string): string => accountId.slice(0, accountId.indexOf(':'))
 
-/** 16 random bytes as a guest's login name and subject token: 26 base32 characters, unlinkable to anything. */
-export const guestToken = (random16: Uint8Array): string => {
-  let bits = 0
-  let held = 0
-  let text = ''
-  for (const byte of random16) {
-    held = (held << 8) | byte
-    bits += 8
-    while (bits >= 5) {
-      bits -= 5
-      text += BASE32[(held >>> bits) & 31]
-    }
-  }
-  if (bits > 0) text += BASE32[(held << (5 - bits)) & 31]
-  return text
-}
+/**
+ * The token of a guest: its login's Ed25519 public key as NATS writes it. The broker fills it into the guest's subjects from the
+ * key that signed in, so nobody can log in under a token that another has, nor under `*`.
+ */
+export const guestToken = (loginKey: Uint8Array): string => encodeNkey(concat(USER_KEY, loginKey))
 
 /** How a 16-byte id is shown to people and in logs: 32 hex digits. */
 export const showId = (id: Uint8Array): string => toHex(id)

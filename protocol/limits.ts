@@ -50,6 +50,8 @@ export const LIMITS = {
   // CPP
   maxWrongPins: 3,
   maxWaitingPerCustomer: 64,
+  /** How long the authorization to replace a lost device is good. */
+  maxDeviceAuthorizationMs: 3 * DAY,
   // Settlement
   maxEntriesPerBatch: 4_096,
   maxMissingEntriesPerMessage: 64,

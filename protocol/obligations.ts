@@ -187,8 +187,30 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     sender: [answerOnce],
     receiver: ['MUST verify that it names its own device key.'],
   },
-  'pin-change': later('A customer changes the PIN.'),
-  'device-replacement': later('A customer replaces a lost device.'),
+  'pin-change': {
+    purpose: 'A customer changes the PIN.',
+    sender: [
+      'MUST seal it with the device key, and prove the old PIN: HMAC(old pinKey, H("semops/1 pin-change" ‖ 0x00 ‖ new pinKey) ‖ changeId).',
+      'MUST NOT send it while a payment of this customer at this CPP is undecided: its proof was made with the old PIN.',
+    ],
+    receiver: [
+      'MUST refuse in this order: an unknown customer (CUSTOMER_UNKNOWN), a locked PIN (PIN_LOCKED), a wrong proof (WRONG_PIN), which counts as a wrong PIN does.',
+      'MUST keep the new pinKey as it kept the old one, and forget the old one.',
+    ],
+  },
+  'device-replacement': {
+    purpose:
+      'A customer whose device is lost brings another one, with an authorization that the CPP gave to the person.',
+    sender: [
+      'MUST come from the wallet host that the authorization names, sealed with its key, the new device key made on the device.',
+      'MUST prove the PIN: HMAC(pinKey, H("semops/1 device-replacement" ‖ 0x00 ‖ deviceKey ‖ authorization) ‖ changeId).',
+    ],
+    receiver: [
+      'MUST refuse in this order: a host not registered here (ENROLMENT_REFUSED), an unknown customer (CUSTOMER_UNKNOWN), an authorization that it did not give, to this host, for this customer, unused and in time (ENROLMENT_REFUSED), a locked PIN (PIN_LOCKED), a wrong proof (WRONG_PIN).',
+      'MUST accept nothing sealed by the lost device from the moment it gives the authorization.',
+      'MUST keep debt, payments and suspension as they are, sign a new record, and use the authorization up.',
+    ],
+  },
   'account-closure': later('A customer closes the account at a CPP.'),
   'payee-enrolment': {
     purpose: 'A payee joins an MPP.',

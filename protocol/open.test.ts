@@ -330,6 +330,18 @@ describe('a refused frame', () => {
     for (const { name, about } of known(after))
       expect([name, about?.authenticated, about?.digest?.length]).toEqual([name, true, 32])
   })
+  test('names no customer whose device key is not known: asking for it would tell who pays', () => {
+    const wallet: OpenContext['lookupKey'] = (keyId, from) =>
+      from === network.wallet.id ? contexts.cpp.lookupKey(keyId, from) : undefined
+    const opened = openFrame(
+      messages.paymentRequestCarrier,
+      { toRole: 'cpp', kind: 'payment-request', fromHost: network.wallet.id },
+      knowing(contexts.cpp, wallet),
+    )
+    expect(opened).toMatchObject({ ok: false, failure: { code: 'UNKNOWN_KEY' } })
+    expect(opened.ok ? 'opened' : opened.about.missing).toBeUndefined()
+  })
+
   test('names the key or the host whose credential is missing', () => {
     const missing = (name: string) => {
       const row = invalid.find((one) => one.name === name)

@@ -39,12 +39,24 @@ export const derivePinKeySync = (pin: string, customer: string, cpp: string): Ui
   return new Uint8Array(scryptSync(pin, saltOf(customer, cpp), PIN_KEY_BYTES, COST))
 }
 
-/** HMAC-SHA256(pinKey, digest of TRANS ‖ prId): 32 bytes, good for this one request only. */
+/** HMAC-SHA256(pinKey, digest of TRANS ‖ prId): 32 bytes, good for this one request only. A change has its subject and changeId in their place. */
 export const pinProof = (pinKey: Uint8Array, transDigest: Uint8Array, prId: Uint8Array): Uint8Array => {
   requireLength('pinKey', pinKey, PIN_KEY_BYTES)
   requireLength('transDigest', transDigest, 32)
   requireLength('prId', prId, 16)
   return new Uint8Array(createHmac('sha256', pinKey).update(transDigest).update(prId).digest())
+}
+
+/** What stands in place of a TRANS digest in the proof of a PIN change: the old PIN vouches for the new key. */
+export const pinChangeSubject = (newPinKey: Uint8Array): Uint8Array => {
+  requireLength('newPinKey', newPinKey, PIN_KEY_BYTES)
+  return hash(CONTEXTS.pinChange, newPinKey)
+}
+
+/** What stands in place of a TRANS digest in the proof of a device replacement: the PIN vouches for the new device. */
+export const deviceReplacementSubject = (deviceKey: Uint8Array, authorization: Uint8Array): Uint8Array => {
+  requireLength('deviceKey', deviceKey, 32)
+  return hash(CONTEXTS.deviceReplacement, deviceKey, authorization)
 }
 
 /** In constant time. False for a proof of another length. */

@@ -105,6 +105,15 @@ export const EnrolmentStatement = Fields({
   currency: CurrencyCode,
   serial: Sequence,
 })
+/** Signed by the CPP, once it knows who stands before it: this host may bring a new device of the customer. Good once. */
+export const DeviceAuthorizationStatement = Fields({
+  type: Word('device-authorization'),
+  networkId: Id,
+  authorizationId: Id,
+  customer: NodeId,
+  host: NodeId,
+  ...validity,
+})
 /** Signed by the account's holder key: this operator may order debits of up to `limitMinor` each. */
 export const MandateStatement = Fields({
   type: Word('mandate'),
@@ -129,6 +138,7 @@ export type ProcessorStatement = Static<typeof ProcessorStatement>
 export type HostStatement = Static<typeof HostStatement>
 export type PayeeStatement = Static<typeof PayeeStatement>
 export type EnrolmentStatement = Static<typeof EnrolmentStatement>
+export type DeviceAuthorizationStatement = Static<typeof DeviceAuthorizationStatement>
 export type MandateStatement = Static<typeof MandateStatement>
 export type RevocationStatement = Static<typeof RevocationStatement>
 
@@ -138,6 +148,7 @@ export type Statements = {
   readonly host: HostStatement
   readonly payee: PayeeStatement
   readonly enrolment: EnrolmentStatement
+  readonly 'device-authorization': DeviceAuthorizationStatement
   readonly mandate: MandateStatement
   readonly 'revocation-list': RevocationStatement
 }
@@ -148,6 +159,7 @@ const CODECS: { readonly [T in StatementType]: Codec<Statements[T]> } = {
   host: codecOf(HostStatement),
   payee: codecOf(PayeeStatement),
   enrolment: codecOf(EnrolmentStatement),
+  'device-authorization': codecOf(DeviceAuthorizationStatement),
   mandate: codecOf(MandateStatement),
   'revocation-list': codecOf(RevocationStatement),
 }
@@ -165,6 +177,7 @@ const problemOf = (engine: Engine, statement: Statements[StatementType]): string
     }
     case 'host':
       return keyProblem(engine, statement) ?? validityProblem(statement)
+    case 'device-authorization':
     case 'mandate':
       return validityProblem(statement)
     case 'enrolment':
@@ -227,6 +240,9 @@ export const issueHost: Issue<'host'> = (engine, statement, key) => issue(engine
 export const issuePayee: Issue<'payee'> = (engine, statement, key) => issue(engine, 'payee', statement, key)
 /** `key` is the CPP's. @throws TypeError as {@link issue} */
 export const issueEnrolment: Issue<'enrolment'> = (engine, statement, key) => issue(engine, 'enrolment', statement, key)
+/** `key` is the CPP's. @throws TypeError as {@link issue} */
+export const issueDeviceAuthorization: Issue<'device-authorization'> = (engine, statement, key) =>
+  issue(engine, 'device-authorization', statement, key)
 /** `key` is the account holder's. @throws TypeError as {@link issue} */
 export const issueMandate: Issue<'mandate'> = (engine, statement, key) => issue(engine, 'mandate', statement, key)
 /** `key` is the root's. @throws TypeError as {@link issue} */

@@ -31,7 +31,7 @@ import {
   type PairEntryType,
 } from './mountain-range.ts'
 import { openFrame, type Arrival, type OpenContext } from './open.ts'
-import { derivePinKeySync, isPinProof, pinProof } from './pin.ts'
+import { derivePinKeySync, deviceReplacementSubject, isPinProof, pinChangeSubject, pinProof } from './pin.ts'
 import { parseFrame } from './seals.ts'
 import { formatSubject, parseSubject, type Subject } from './subjects.ts'
 import { show, type Json } from './testing/make-vectors.ts'
@@ -299,6 +299,18 @@ test('the PIN proof', () => {
   expect(toHex(pinKey)).toBe(vector.pinKey)
   expect(toHex(pinProof(pinKey, fromHex(vector.transDigest), fromHex(vector.prId)))).toBe(vector.proof)
   expect(isPinProof(pinKey, fromHex(vector.transDigest), fromHex(vector.prId), fromHex(vector.proof))).toBe(true)
+  const { change, replacement } = read('pin.json') as Readonly<
+    Record<'change' | 'replacement', Readonly<Record<string, string>>>
+  >
+  const bytes = (text: string | undefined): Uint8Array => fromHex(text ?? '')
+  const subjects = [
+    [change, pinChangeSubject(bytes(change['newPinKey']))],
+    [replacement, deviceReplacementSubject(bytes(replacement['deviceKey']), bytes(replacement['authorization']))],
+  ] as const
+  for (const [{ subject, changeId, proof }, made] of subjects) {
+    expect(toHex(made)).toBe(subject)
+    expect(toHex(pinProof(pinKey, made, bytes(changeId)))).toBe(proof)
+  }
 })
 
 test('settlement roots, proofs and batches', () => {

@@ -244,7 +244,7 @@ export const enrolmentIssued = on(
   },
 )
 
-const enrolmentRecord = (
+export const enrolmentRecord = (
   row: CustomerRow,
   enrolmentId: Uint8Array,
   record: Uint8Array,

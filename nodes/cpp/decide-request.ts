@@ -117,7 +117,7 @@ const newPayment = (
 }
 
 /** Each wrong PIN in an authentic frame counts once; a duplicate of the frame never comes here. */
-const wrongPin = (customer: CustomerRow, { nowMs }: Ctx): CustomerRow => {
+export const wrongPin = (customer: CustomerRow, { nowMs }: Ctx): CustomerRow => {
   const wrongPins = customer.wrongPins + 1
   return { ...customer, wrongPins, pinLockedAtMs: wrongPins >= LIMITS.maxWrongPins ? nowMs : 0 }
 }

@@ -1,5 +1,5 @@
 /** A CPP on the runtime's services: what its decisions need of keys and of the ledger's own messages, closed over them. */
-import { issueEnrolment } from '../../protocol/statements.ts'
+import { issueDeviceAuthorization, issueEnrolment } from '../../protocol/statements.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import type { IssueInput, IssueResult } from './decide-enrolment.ts'
@@ -30,6 +30,7 @@ export const defineCpp = ({
     vault,
     chain: () => chain,
     issueEnrolment: async (input) => issue(input),
+    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, signing),
     framesOf,
   })
 }

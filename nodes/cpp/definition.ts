@@ -12,6 +12,18 @@ import {
   unlockCustomer,
   writeOffCustomer,
 } from './decide-control.ts'
+import {
+  AUTHORIZE_JOB,
+  REPLACE_JOB,
+  authorizeDevice,
+  deviceAuthorized,
+  deviceReplaced,
+  deviceReplacement,
+  interruptedReplacing,
+  pinChange,
+  type AuthorizeInput,
+  type AuthorizeResult,
+} from './decide-device.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -54,6 +66,8 @@ export type CppDependencies = {
   readonly chain: () => readonly Uint8Array[]
   /** Signs the record of a customer with the CPP's message key; undefined when the device key is not sound. */
   readonly issueEnrolment: (input: IssueInput) => Promise<IssueResult>
+  /** Signs what a customer whose device is lost is given. */
+  readonly authorizeDevice: (input: AuthorizeInput) => Promise<AuthorizeResult>
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
 }
@@ -62,6 +76,7 @@ export const cppDefinition = ({
   vault,
   chain,
   issueEnrolment,
+  authorizeDevice: signAuthorization,
   framesOf,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
@@ -69,6 +84,8 @@ export const cppDefinition = ({
   messages: {
     'host-registration': hostRegistration,
     'customer-enrolment': customerEnrolment(vault),
+    'pin-change': pinChange(vault),
+    'device-replacement': deviceReplacement(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
     'payment-request': paymentRequest(vault),
@@ -91,6 +108,7 @@ export const cppDefinition = ({
   },
   controls: {
     'unlock-customer': unlockCustomer,
+    'authorize-device': authorizeDevice,
     'resume-customer': resumeCustomer,
     'collect-customer': collectCustomer,
     'write-off-customer': writeOffCustomer,
@@ -111,18 +129,26 @@ export const cppDefinition = ({
   },
   jobs: {
     [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),
+    [REPLACE_JOB]: (input) => issueEnrolment(input as IssueInput),
+    [AUTHORIZE_JOB]: (input) => signAuthorization(input as AuthorizeInput),
     [GATHER_JOB]: gatherEntries(framesOf),
   },
-  finished: { [ISSUE_JOB]: enrolmentIssued, [GATHER_JOB]: entriesGathered },
+  finished: {
+    [ISSUE_JOB]: enrolmentIssued,
+    [REPLACE_JOB]: deviceReplaced,
+    [AUTHORIZE_JOB]: deviceAuthorized,
+    [GATHER_JOB]: entriesGathered,
+  },
   started: (read, _event, context) =>
     combineParts([
       registerProcessor(read, chain(), context),
-      { jobs: [...interruptedIssuing(read), ...interruptedGathering(read)] },
+      { jobs: [...interruptedIssuing(read), ...interruptedReplacing(read), ...interruptedGathering(read)] },
     ]),
   refused,
   receipted,
   deviceKey: (read, id) => {
     const row = read.get(customers, id)
+    if (row?.deviceLostAtMs !== undefined) return 'revoked'
     return row?.state === 'active' ? { publicKey: row.deviceKey, host: row.walletHost } : undefined
   },
   policySchema: CppPolicy,

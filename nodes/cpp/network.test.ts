@@ -160,6 +160,67 @@ const settle = async <T>(net: Net, promise: Promise<T>, ms = 60_000): Promise<T>
   return result.value
 }
 
+/** A command whose job runs on real time (scrypt), while the network's time goes on. */
+const during = async (net: Net, host: string, name: string, args: Record<string, unknown>): Promise<any> => {
+  let value: { readonly of: unknown } | undefined
+  void net.sim
+    .host(host)
+    .host()
+    .command(name, args)
+    .then((answer) => (value = { of: (answer as Answered).value ?? (answer as Answered).error }))
+  for (let i = 0; value === undefined && i < 400; i++) {
+    await net.sim.advance(250)
+    await new Promise((resolve) => void setImmediate(resolve))
+  }
+  if (value === undefined) throw new Error(`${name} was not answered`)
+  return value.of
+}
+
+describe('a PIN and a device after the enrolment', () => {
+  it('change and are replaced over real envelopes; the lost device is refused and the data center asked nothing', async () => {
+    const net = await network()
+    const { sim } = net
+    const alice = { customer: 'hu-alice', cpp: CPP }
+    expect(await settle(net, pay(net, '300'))).toMatchObject({ outcome: 'confirmed' })
+    expect(await during(net, WALLET, 'change-pin', { ...alice, pin: '9999', newPin: '5678' })).toMatchObject({
+      ok: false,
+      code: 'WRONG_PIN',
+    })
+    expect(await during(net, WALLET, 'change-pin', { ...alice, pin: '1234', newPin: '5678' })).toMatchObject({
+      ok: true,
+    })
+    expect(await settle(net, pay(net, '100'))).toMatchObject({ outcome: 'confirmed' })
+
+    // The phone is stolen, the wallet moves to another host; the thief still has the old one.
+    const SECOND = 'hu-wallet-2'
+    await sim.add({ id: SECOND, role: 'customer', define: defineWallet, certifiedBy: [CPP] })
+    await sim.advance(2_000)
+    const { authorization } = await during(net, CPP, 'authorize-device', { customer: 'hu-alice', host: SECOND })
+    const asked: string[] = []
+    sim.setOnSend((message) => {
+      if (message.subject.includes('credential-query')) asked.push(message.subject)
+      return DELIVERED_AT_ONCE
+    })
+    const stolen = pay(net, '100')
+    await sim.advance(200_000)
+    expect(cppReport(sim).totals[0]).toMatchObject({ outstandingMinor: 400n, pendingMinor: 0n })
+    const replaced = { ...alice, authorization, alias: 'hu-ali' }
+    expect(await during(net, SECOND, 'replace-device', { ...replaced, pin: '1234' })).toMatchObject({
+      code: 'WRONG_PIN',
+    })
+    expect(await during(net, SECOND, 'replace-device', { ...replaced, pin: '5678' })).toMatchObject({ ok: true })
+    const bought = sim
+      .host(SECOND)
+      .host()
+      .command('pay', { customer: 'hu-alice', payee: 'bakery@hu', amountMinor: '50', currency: 'EUR' })
+    expect(await settle(net, bought)).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    await sim.advance(200_000)
+    expect(cppReport(sim).totals[0]).toMatchObject({ outstandingMinor: 450n, confirmedMicroMinor: 450n })
+    expect(await Promise.race([stolen, Promise.resolve('never confirmed')])).toBe('never confirmed')
+    expect(asked).toEqual([])
+  })
+})
+
 describe('a CPP among real neighbours', () => {
   it('registers, enrols, aggregates, collects at the crossing, settles, and everybody agrees', async () => {
     const net = await network()

@@ -8,12 +8,15 @@ import { isPinProof, openPinKey, pinKeyFingerprint, sealPinKey } from '../../pro
 export type PinVault = {
   /** @param nonce 12 fresh random bytes */
   readonly seal: (customer: string, pinKey: Uint8Array, nonce: Uint8Array) => Uint8Array
-  /** Is this HMAC made with the customer's PIN, for this TRANS and this request? Compared in constant time. */
+  /**
+   * Is this HMAC made with the customer's PIN, for this TRANS and this request, or this change and its subject? Compared in
+   * constant time.
+   */
   readonly isProof: (
     customer: string,
     sealedPinKey: Uint8Array,
-    transDigest: Uint8Array,
-    prId: Uint8Array,
+    subject: Uint8Array,
+    id: Uint8Array,
     proof: Uint8Array,
   ) => boolean
   /** What the enrolment record says of the PIN key. @throws Error when the row was not sealed by this vault */
@@ -33,8 +36,7 @@ export const createPinVault = (engine: Engine, nodeKey: Uint8Array): PinVault =>
   }
   return {
     seal: (customer, pinKey, nonce) => sealPinKey(engine, nodeKey, nonce, customer, pinKey),
-    isProof: (customer, sealed, transDigest, prId, proof) =>
-      isPinProof(open(customer, sealed), transDigest, prId, proof),
+    isProof: (customer, sealed, subject, id, proof) => isPinProof(open(customer, sealed), subject, id, proof),
     fingerprint: (customer, sealed) => pinKeyFingerprint(open(customer, sealed)),
   }
 }

@@ -240,6 +240,7 @@ export const customer = (read: Reader, args: Args) =>
       aliasState: alias === undefined ? undefined : read.get(aliases, alias)?.state,
       wrongPins,
       pinLocked: pinLockedAtMs !== 0,
+      deviceLost: row.deviceLostAtMs !== undefined,
       enrolledAtMs,
       suspended: (total?.suspendedAtMs ?? 0) !== 0,
       outstandingMinor: total?.outstandingMinor ?? 0n,

@@ -53,6 +53,8 @@ export type CustomerRow = {
   readonly alias?: string
   /** Of a policy that computes θ per customer. */
   readonly assignedThresholdMinor?: bigint
+  /** The device was reported lost: nothing that it seals is believed. Absent: it is in use. */
+  readonly deviceLostAtMs?: number
 }
 export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
   name: 'customers',
@@ -77,7 +79,38 @@ export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
     'record',
     'alias',
     'assignedThresholdMinor',
+    'deviceLostAtMs',
   ],
+})
+
+/** What a customer whose device is lost was last given, to bring another one. Key: customer. */
+export type AuthorizationRow = {
+  /** H(the statement as it was signed). */
+  readonly digest: Uint8Array
+  readonly host: string
+  readonly expiresAtMs: number
+  /** 0: not used yet. */
+  readonly usedAtMs: number
+}
+export const authorizations: Table<AuthorizationRow> = defineTable<AuthorizationRow>({
+  name: 'device-authorizations',
+  version: 1,
+  fields: ['digest', 'host', 'expiresAtMs', 'usedAtMs'],
+})
+
+/** A replacement whose record is being signed: until then the customer's row is as it was. Key: customer. */
+export type ReplacementRow = {
+  readonly customer: string
+  readonly changeId: Uint8Array
+  readonly ref: RequestRef
+  readonly digest: Uint8Array
+  readonly deviceKey: Uint8Array
+  readonly host: string
+}
+export const replacements: Table<ReplacementRow> = defineTable<ReplacementRow>({
+  name: 'device-replacements',
+  version: 1,
+  fields: ['customer', 'changeId', 'ref', 'digest', 'deviceKey', 'host'],
 })
 
 /** `kind` of a ledger row: 0 is the total, the others are entries. */
@@ -485,4 +518,6 @@ export const CPP_TABLES = [
   aliases,
   registrations,
   directory,
+  authorizations,
+  replacements,
 ] as const

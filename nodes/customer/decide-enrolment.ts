@@ -102,7 +102,7 @@ export const pinJobs = (vault: Vault, derive: (pin: string, customer: string, cp
 
 /**
  * `enrol`. Checks, in order: arguments (SCHEMA_VIOLATION), a CPP that certified this host (ENROLMENT_REFUSED), not enrolled there
- * with other data (NAME_TAKEN), the alias free (NAME_TAKEN). Enrolled already with the same data: answered at once. Otherwise the
+ * with other data or a device now lost (NAME_TAKEN), the alias free (NAME_TAKEN). Enrolled already with the same data: answered at once. Otherwise the
  * PIN key is derived, then the enrolment sent; answered by the CPP's record.
  */
 export const decideEnrol =
@@ -111,6 +111,8 @@ export const decideEnrol =
     if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
     const { customer: id, cpp, account, currency, mandate, pin, alias } = args.value
     if (!chains.has(cpp)) return replyRefused('ENROLMENT_REFUSED', 'this CPP has not certified this host')
+    if (enrolment?.state === 'lost')
+      return replyRefused('NAME_TAKEN', 'the device of this enrolment is lost: replace it')
     if (enrolment !== undefined && (enrolment.state === 'enrolled' || enrolment.state === 'enrolling')) {
       const same = enrolment.account === account && enrolment.currency === currency && enrolment.alias === alias
       if (!same) return replyRefused('NAME_TAKEN', 'the customer is enrolled there with other data')
@@ -133,7 +135,7 @@ export const decideEnrol =
     }
     const topic = enrolmentTopic(row.enrolmentId)
     return decision(
-      combine(customer === undefined ? newCustomer(id, publicKeyOf, context) : {}, {
+      combine(customer === undefined ? newDevice(id, publicKeyOf, context) : {}, {
         writes: [
           put(enrolments, keyOf(id, cpp), row),
           put(enrolmentIds, keyOf(row.enrolmentId), { customer: id, cpp }),
@@ -149,7 +151,8 @@ export const decideEnrol =
     )
   }
 
-const newCustomer = (
+/** A new device key for a customer, in place of a lost one if there was one. */
+export const newDevice = (
   customer: string,
   publicKeyOf: (seed: Uint8Array) => Uint8Array,
   context: Ctx,
@@ -290,7 +293,7 @@ export type ReadEnrolment = (record: Uint8Array) =>
       readonly host: string
       readonly deviceKey: Uint8Array
       readonly account: string
-      readonly currency: string
+      readonly currency: Currency
     }
   | undefined
 

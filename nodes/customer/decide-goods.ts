@@ -10,7 +10,7 @@ import {
   type Incoming,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenSession } from './guest-session.ts'
+import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenSession, type PublicKeyOf } from './guest-session.ts'
 import type { GoodsDueSlice, PaymentSlice } from './load.ts'
 import { announcementOf, become, finished } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
@@ -38,6 +38,7 @@ export const orderQuery = (payment: Payment, session: OpenSession): Partial<Deci
 
 /** Goods have not come: asks for them under a login of now, since the one of the purchase may be gone. */
 export const decideGoodsDue = (
+  publicKeyOf: PublicKeyOf,
   { payment, session: old, login }: GoodsDueSlice,
   { atMs }: DeadlineEvent,
   context: Ctx,
@@ -60,7 +61,7 @@ export const decideGoodsDue = (
       }),
     )
   }
-  const { session, parts } = takeLogin(login, context)
+  const { session, parts } = takeLogin(publicKeyOf, login, context)
   const delayMs = Math.min(
     policy.longestGoodsQueryMs,
     policy.firstGoodsQueryMs * 2 ** Math.min(20, payment.goodsQueries + 1),

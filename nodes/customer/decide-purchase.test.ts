@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { utf8 } from '../../protocol/bytes.ts'
+import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
+import { guestToken } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { testBytes, testId } from '../runtime/testing.ts'
+import type { OpenGuestInput } from './guest-session.ts'
 import {
   currentSession,
   payeeRecords,
@@ -11,9 +13,10 @@ import {
   transactions,
   unfinished,
   waitingForLogin,
+  WALLET_TABLES,
   waitingForRecord,
 } from './state.ts'
-import { oneSent, sentBy } from './testing/drive.ts'
+import { contains, leavesOf, oneSent, sentBy } from './testing/drive.ts'
 import {
   ALICE,
   chainOf,
@@ -24,6 +27,7 @@ import {
   openGuest,
   payArguments,
   PAYEE,
+  publicKeyOf,
   recordFor,
   requested,
   SHOP_HOST,
@@ -328,6 +332,23 @@ describe('guest logins', () => {
     host.control('pay', payArguments())
     expect(new Set(host.ledger.rows(payments).map(({ token }) => token)).size).toBe(2)
     expect(host.ledger.rows(sessions).every(({ shared }) => !shared)).toBe(true)
+  })
+
+  test('its token is the public key of a seed that only the job is told', async () => {
+    const host = wallet()
+    await host.enrol(ALICE)
+    host.control('pay', payArguments())
+    const [{ input } = { input: undefined }] = host.jobs.filter(({ name }) => name === 'open-guest')
+    const { token, seed } = input as OpenGuestInput
+    expect(token).toBe(guestToken(publicKeyOf(seed)))
+    expect(seed).toHaveLength(32)
+    const rows = WALLET_TABLES.flatMap((table) => host.ledger.rows(table as typeof payments)).flatMap(leavesOf)
+    expect(rows.some((leaf) => contains(leaf, utf8(token)))).toBe(true)
+    for (const secret of [seed, utf8(toHex(seed))]) expect(rows.some((leaf) => contains(leaf, secret))).toBe(false)
+    // A login that came too late is closed by its token alone.
+    host.fireNext('guest-phase')
+    const closing = openGuest(host).jobs
+    expect(closing).toEqual([{ name: 'close-guest', input: { token } }])
   })
 
   test('a host of many shares one, changed by count and by age', async () => {

@@ -19,7 +19,16 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { keyOf } from '../runtime/table.ts'
 import { replyRefused } from './arguments.ts'
 import { agreementProblem, invoiceProblem } from './checks.ts'
-import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenGuestResult, type OpenSession } from './guest-session.ts'
+import {
+  endLogin,
+  endOwnLogin,
+  isOpen,
+  takeLogin,
+  type GuestInput,
+  type OpenGuestResult,
+  type OpenSession,
+  type PublicKeyOf,
+} from './guest-session.ts'
 import {
   besideOf,
   chooseAccount,
@@ -55,6 +64,7 @@ type Ctx = Context<WalletPolicy>
  * final. Who gives the paymentId may ask again after a lost connection, and pays once.
  */
 export const decidePay = (
+  publicKeyOf: PublicKeyOf,
   { args, known, customer, accounts, login, record, lookupRuns }: PaySlice,
   _: unknown,
   context: Ctx,
@@ -72,7 +82,7 @@ export const decidePay = (
   const account = chooseAccount(accounts, currency, cpp)
   if (!account.ok) return replyRefused(account.failure.code, account.failure.detail)
   // Nothing can fail from here on.
-  const { session, parts } = takeLogin(login, context)
+  const { session, parts } = takeLogin(publicKeyOf, login, context)
   const payment: Payment = {
     prId: prId ?? context.freshId(),
     customer: customer.customer,
@@ -196,7 +206,10 @@ export const decideGuestOpened = (
   context: Ctx,
 ): Decision => {
   const opened = result as OpenGuestResult
-  if (session === undefined) return opened.ok ? decision({ jobs: [{ name: 'close-guest', input }] }) : decision()
+  if (session === undefined) {
+    const { token } = input as GuestInput
+    return opened.ok ? decision({ jobs: [{ name: 'close-guest', input: { token } satisfies GuestInput }] }) : decision()
+  }
   if (session.state === 'open') return decision()
   const leaveQueue: Partial<Decision> = {
     writes: waiting.map(({ payment }) => remove(waitingForLogin, keyOf(session.token, payment.prId))),

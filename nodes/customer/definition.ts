@@ -2,10 +2,10 @@
  * The wallet host as a node: one or many customers' wallets behind one login. It buys as an anonymous guest and pays by telling
  * each customer's own CPP to.
  */
-import type { HandledKind, NodeDefinition, Reader, Context, Decision, Incoming } from '../runtime/node.ts'
+import type { HandledKind, NodeDefinition, Reader, Context, Decision, Incoming, JobEvent } from '../runtime/node.ts'
 import { combine, decision, on, remove } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { fromUtf8 } from '../../protocol/bytes.ts'
+import { fromHex, fromUtf8 } from '../../protocol/bytes.ts'
 import {
   decideEnrol,
   decideEnrolmentRecord,
@@ -19,6 +19,22 @@ import {
   pinJobs,
   type ReadEnrolment,
 } from './decide-enrolment.ts'
+import {
+  changeJobs,
+  decideChangeKeys,
+  decideChangePin,
+  decideChangeRefused,
+  decideForgetDevice,
+  decidePinChanged,
+  decideReplaceDevice,
+  decideReplaced,
+  loadChange,
+  loadChangePin,
+  loadForgetDevice,
+  loadReplaceDevice,
+  loadReplaced,
+  type ChangeKeysInput,
+} from './decide-changes.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
 import {
   decideConfirmation,
@@ -45,7 +61,7 @@ import {
   type HostChains,
   type Registration,
 } from './host-registration.ts'
-import { endLogin, guestJobs, loadLogin, type GuestLogins } from './guest-session.ts'
+import { endLogin, guestJobs, loadLogin, type GuestLogins, type PublicKeyOf } from './guest-session.ts'
 import {
   loadFinal,
   loadGoods,
@@ -64,6 +80,7 @@ import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
 import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
 import {
   aliases,
+  changes,
   CURRENT,
   currentSession,
   customers,
@@ -88,8 +105,8 @@ export type WalletDependencies = {
   /** The host's credential chain by each CPP that certified it. */
   readonly chains: HostChains
   readonly guests: GuestLogins
-  /** Ed25519 public key of a 32-byte seed, by the engine. */
-  readonly publicKeyOf: (seed: Uint8Array) => Uint8Array
+  /** By the engine: of device keys and of guest logins. */
+  readonly publicKeyOf: PublicKeyOf
   /** scrypt, off the step loop. */
   readonly derivePinKey: (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
   readonly readEnrolment: ReadEnrolment
@@ -104,6 +121,12 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
   const { chains, guests, publicKeyOf, derivePinKey, readEnrolment } = dependencies
   const vault = createVault()
   const refusedPurchase = on(loadRefusedPurchase, decideRefusedPurchase)
+  const enrolmentRecorded = on(
+    (read: Reader, { message }: Incoming<'customer-enrolment-record'>) =>
+      loadEnrolmentById(read, message.body.enrolmentId),
+    decideEnrolmentRecord(readEnrolment),
+  )
+  const deviceReplaced = on(loadReplaced(vault), decideReplaced(readEnrolment))
   const messages: WalletMessages = {
     'payee-record': on(loadPayeeRecord, decidePayeeRecord),
     'transaction-details': on(loadInvoice(vault), decideInvoice),
@@ -112,10 +135,10 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-payment-outcome': on(loadFinal, decideOutcome),
-    'customer-enrolment-record': on(
-      (read, { message }: Incoming<'customer-enrolment-record'>) => loadEnrolmentById(read, message.body.enrolmentId),
-      decideEnrolmentRecord(readEnrolment),
-    ),
+    'customer-enrolment-record': (read, event, context) =>
+      read.get(changes, event.message.body.enrolmentId) === undefined
+        ? enrolmentRecorded(read, event, context)
+        : deviceReplaced(read, event, context),
   }
   return {
     role: 'customer',
@@ -124,14 +147,22 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     deadlines: {
       [DEADLINES.guestPhase]: on(loadPaymentDeadline, decideGuestPhaseEnd),
       [DEADLINES.query]: on(loadPaymentDeadline, decideQueryDue),
-      [DEADLINES.goods]: on(loadGoodsDue, decideGoodsDue),
+      [DEADLINES.goods]: on(loadGoodsDue, (slice, event, context) =>
+        decideGoodsDue(publicKeyOf, slice, event, context),
+      ),
       [DEADLINES.session]: on((read, { key }) => loadSession(read, fromUtf8(key)), decideSessionEnd),
       [DEADLINES.request]: on((read, { key }) => read.get(requests, key), decideRequestExpiry),
     },
     controls: {
       enrol: on(loadEnrol, decideEnrol(chains, publicKeyOf)),
       unlock: on(loadUnlock, decideUnlock),
-      pay: on(loadPay(vault), decidePay),
+      'change-pin': on(loadChangePin, decideChangePin),
+      'forget-device': on(loadForgetDevice, decideForgetDevice),
+      'replace-device': on(
+        loadReplaceDevice,
+        decideReplaceDevice(() => chains, publicKeyOf),
+      ),
+      pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
       'pay-request': on(loadPayRequest(vault), decidePayRequest),
       query: on(loadPaymentQuery, decideQuery),
     },
@@ -142,11 +173,17 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       customers: (read) => customerList(vault, read),
       requests: requestList,
     },
-    jobs: { ...guestJobs(guests), ...pinJobs(vault, derivePinKey) },
+    jobs: { ...guestJobs(guests), ...pinJobs(vault, derivePinKey), ...changeJobs(vault, derivePinKey) },
     finished: {
       'open-guest': on(loadGuestOpened, decideGuestOpened),
       'close-guest': () => decision(),
       'derive-pin-key': on(loadPinDerived(vault), decidePinDerived),
+      'derive-change-keys': on(
+        (read, { input }: JobEvent) => loadChange(vault)(read, fromHex((input as ChangeKeysInput).changeId)),
+        decideChangeKeys,
+      ),
+      'release-change-keys': () => decision(),
+      'lock-wallet': () => decision(),
     },
     started: on(loadStart, decideStart(chains)),
     refused: (read, refused, context) => {
@@ -155,12 +192,23 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
           return decideRegistrationRefused(loadRegistration(read, refused.key), refused.code, context)
         case 'customer-enrolment':
           return decideEnrolmentRefused(loadEnrolmentById(read, idOfKey(refused.key)), refused, context)
+        case 'pin-change':
+        case 'device-replacement':
+          return decideChangeRefused(loadChange(vault)(read, idOfKey(refused.key)), refused, context)
         default:
           return refusedPurchase(read, refused, context)
       }
     },
-    receipted: (read, { kind, key }, context) =>
-      kind === 'host-registration' ? decideRegistered(loadRegistration(read, key), context) : decision(),
+    receipted: (read, { kind, key }, context) => {
+      switch (kind) {
+        case 'host-registration':
+          return decideRegistered(loadRegistration(read, key), context)
+        case 'pin-change':
+          return decidePinChanged(loadChange(vault)(read, idOfKey(key)), undefined, context)
+        default:
+          return decision()
+      }
+    },
     deviceSeed: (read, customer) => read.get(deviceSeeds, customer)?.seed,
     answersTo: isWalletAddressee,
     admissions: ['pay', 'pay-request'],

@@ -13,7 +13,9 @@
  *   confirmed    the CPP's T or DT                                  none; goods are added when they come
  *   refused, rejected, expired, failed                              none
  *
- *   enrolment    deriving (scrypt runs) → enrolling (sent) → enrolled | refused; `enrol` again starts over from refused
+ *   enrolment    deriving (scrypt runs) → enrolling (sent) → enrolled | refused; `enrol` again starts over from refused;
+ *                enrolled → lost, when the device is; lost → enrolled by a replacement
+ *   change       deriving (scrypt runs) → sent → done | refused: of a PIN, or of the device
  *   request      open → accepted | declined | expired; accepted → paid, or open again when its payment was not confirmed
  *   session      opening → open → (row removed); all removed at a restart: their keys lived in memory
  */
@@ -182,9 +184,10 @@ export type Enrolment = {
   readonly cpp: string
   readonly account: string
   readonly currency: Currency
+  /** Empty where a replaced device took over an enrolment that another host had made. */
   readonly mandate: Uint8Array
   readonly alias?: string
-  readonly state: 'deriving' | 'enrolling' | 'enrolled' | 'refused'
+  readonly state: 'deriving' | 'enrolling' | 'enrolled' | 'refused' | 'lost'
   readonly code?: string
   readonly detail?: string
   /** The CPP's signed record. */
@@ -220,6 +223,43 @@ export const enrolmentIds = defineTable<EnrolmentPointer>({
   name: 'wallet-enrolment-ids',
   version: 1,
   fields: ['customer', 'cpp'],
+})
+
+/** A PIN change, or the replacement of a lost device, at one CPP. Key: changeId. */
+export type Change = {
+  readonly changeId: Uint8Array
+  readonly kind: 'pin' | 'device'
+  readonly customer: string
+  readonly cpp: string
+  readonly state: 'deriving' | 'sent' | 'done' | 'refused'
+  readonly code?: string
+  readonly alias?: string
+  /** Of a device's replacement: the CPP's statement. */
+  readonly authorization?: Uint8Array
+  readonly startedAtMs: number
+  readonly decidedAtMs?: number
+}
+export const changes = defineTable<Change>({
+  name: 'wallet-changes',
+  version: 1,
+  fields: [
+    'changeId',
+    'kind',
+    'customer',
+    'cpp',
+    'state',
+    'code',
+    'alias',
+    'authorization',
+    'startedAtMs',
+    'decidedAtMs',
+  ],
+})
+/** The latest change of an enrolment. Key: customer, cpp. */
+export const latestChanges = defineTable<{ readonly changeId: Uint8Array }>({
+  name: 'wallet-latest-changes',
+  version: 1,
+  fields: ['changeId'],
 })
 /** Key: alias. */
 export const aliases = defineTable<EnrolmentPointer>({
@@ -293,6 +333,8 @@ export const WALLET_TABLES = [
   enrolments,
   enrolmentIds,
   aliases,
+  changes,
+  latestChanges,
   requests,
   registrations,
 ] as const
@@ -314,6 +356,7 @@ export const outbox = {
   query: (prId: Uint8Array) => ['pq', prId] as const,
   goods: (prId: Uint8Array) => ['oq', prId] as const,
   enrolment: (enrolmentId: Uint8Array) => ['enrolment', enrolmentId] as const,
+  change: (changeId: Uint8Array) => ['change', changeId] as const,
 }
 /** The 16-byte id that ends an outbox key. */
 export const idOfKey = (key: Uint8Array): Uint8Array => key.slice(-16)
@@ -321,4 +364,5 @@ export const idOfKey = (key: Uint8Array): Uint8Array => key.slice(-16)
 export const paymentKey = (prId: Uint8Array): Uint8Array => keyOf(prId)
 export const paymentTopic = (prId: Uint8Array): string => `payment:${showId(prId)}`
 export const goodsTopic = (prId: Uint8Array): string => `goods:${showId(prId)}`
+export const changeTopic = (changeId: Uint8Array): string => `change:${showId(changeId)}`
 export const enrolmentTopic = (enrolmentId: Uint8Array): string => `enrolment:${showId(enrolmentId)}`

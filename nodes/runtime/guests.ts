@@ -1,5 +1,5 @@
 /**
- * Guest logins of a wallet host: a connection under a random token, a one-time signing key and a one-time sealing key. All of
+ * Guest logins of a wallet host: a connection under a one-time login key, a one-time signing key and a one-time sealing key. All of
  * it lives in memory and is gone with the process (design §7 "Customer's anonymity").
  */
 import type { Broker, Bus, BusMessage } from '../../bus/bus.ts'
@@ -11,10 +11,10 @@ import { keyOfBytes } from '../../protocol/lru.ts'
 /** What a wallet's jobs use. */
 export type GuestLogins = {
   /**
-   * Logs in under `token` and subscribes to it, with keys fresh for this login. @throws BusError when the broker refuses;
-   * Error for a token that is open already
+   * Logs in with the login key of `seed`, 32 bytes, and subscribes to its token, with message keys fresh for this login.
+   * @throws BusError when the broker refuses; Error for a token that is open already, or that is not the seed's
    */
-  readonly open: (token: string) => Promise<{ readonly sealingKey: Uint8Array }>
+  readonly open: (token: string, seed: Uint8Array) => Promise<{ readonly sealingKey: Uint8Array }>
   /** Logs out and forgets the keys. An unknown token is nothing. */
   readonly close: (token: string) => Promise<void>
 }
@@ -50,14 +50,18 @@ export const createGuestDesk = (
     await guest.bus.close()
   }
   return {
-    open: async (token) => {
+    open: async (token, seed) => {
       if (guests.has(token) || opening.has(token)) throw new Error('this guest login is open already')
       opening.add(token)
       try {
         const signing = signingKeyFromSeed(engine, random(32))
         const secretKey = random(32)
         const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
-        const bus = await broker.openGuest(token)
+        const bus = await broker.openGuest(seed)
+        if (bus.name !== token) {
+          await bus.close()
+          throw new Error("the token of a guest login is not its key's")
+        }
         await bus.subscribe(inboxSubject('guest', token), {}, onMessage)
         guests.set(token, { token, bus, signing, sealing })
         secrets.set(keyOfBytes(keyIdOf('x25519', sealing.publicKey)), sealing)

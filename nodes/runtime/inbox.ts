@@ -66,8 +66,9 @@ const idsOf = (message: Verified): readonly Uint8Array[] => {
 export const createInbox = (deps: InboxDeps) => {
   const { self, definition, staged, credentials, applier, metrics, log, outbox } = deps
 
-  const deviceRecord = (keyId: Uint8Array, customer: string): KeyRecord | undefined => {
+  const deviceRecord = (keyId: Uint8Array, customer: string): KeyRecord | 'revoked' | undefined => {
     const device = definition.deviceKey?.(staged, customer)
+    if (device === 'revoked') return device
     if (device === undefined || !equalBytes(keyIdOf('ed25519', device.publicKey), keyId)) return undefined
     return deviceKeyRecord({ customer, host: device.host, deviceKey: device.publicKey })
   }

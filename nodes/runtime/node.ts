@@ -259,11 +259,11 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly refused: Handler<Refused, Policy>
   /** A receipt for something in the outbox. The runtime has forgotten the entry already. */
   readonly receipted: Handler<{ readonly kind: KindName; readonly key: Uint8Array }, Policy>
-  /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. */
+  /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. `revoked`: the device is lost. */
   readonly deviceKey?: (
     read: Reader,
     customer: string,
-  ) => { readonly publicKey: Uint8Array; readonly host: string } | undefined
+  ) => { readonly publicKey: Uint8Array; readonly host: string } | 'revoked' | undefined
   /** Names beside the host's own id that are addressed here: a wallet host's customers and their aliases. Default: none. */
   readonly answersTo?: (read: Reader, id: string) => boolean
   /** 32-byte seeds of device keys that are rows of this ledger: what `signer: { device }` stands for on a wallet host. */

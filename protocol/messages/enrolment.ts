@@ -18,7 +18,9 @@ export const CustomerEnrolment = Fields({
 })
 /** The CPP-signed record of device key, PIN key fingerprint and account. */
 export const CustomerEnrolmentRecord = Fields({ enrolmentId: Id, record: CredentialBytes })
-export const PinChange = Fields({ changeId: Id, customer: NodeId, pinKey: Hmac, pinProof: Hmac })
+/** From the customer's device. `pinKey` is the new one; the proof is made with the old one. */
+export const PinChange = Fields({ changeId: Id, pinKey: Hmac, pinProof: Hmac })
+/** From the host that carries the new device. `authorization` is the CPP's own statement, given to the person. */
 export const DeviceReplacement = Fields({ changeId: Id, customer: NodeId, deviceKey: PublicKey, pinProof: Hmac, authorization: CredentialBytes })
 export const AccountClosure = Fields({ closureId: Id, customer: NodeId, pinProof: Hmac })
 export const PAYEE_KINDS = ['shop', 'person', 'business'] as const

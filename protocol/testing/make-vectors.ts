@@ -19,7 +19,7 @@ import {
   type PairEntry,
 } from '../mountain-range.ts'
 import { openFrame, type Arrival } from '../open.ts'
-import { derivePinKeySync, pinProof } from '../pin.ts'
+import { derivePinKeySync, deviceReplacementSubject, pinChangeSubject, pinProof } from '../pin.ts'
 import { parseFrame, sealBatch, sealOne } from '../seals.ts'
 import { issueMandate, issueProcessor, issueRevocationList } from '../statements.ts'
 import { formatSubject } from '../subjects.ts'
@@ -125,6 +125,7 @@ const networkVector = ({
     ],
     payees: [{ payee: 'hu-bakery', chain: merchantChain }],
     guest: {
+      loginSeed: seedOf('guest login'),
       token: guest.token,
       signingSeed: seedOf('guest'),
       signingKey: guest.signing.publicKey,
@@ -405,6 +406,20 @@ const confidentialVector = (network: SampleNetwork): Json => {
   })
 }
 
+const pinChangeVector = (pinKey: Uint8Array) => {
+  const newPinKey = derivePinKeySync('24681357', 'hu-alice', 'hu-otp')
+  const changeId = sampleId('change')
+  const subject = pinChangeSubject(newPinKey)
+  return { newPin: '24681357', newPinKey, changeId, subject, proof: pinProof(pinKey, subject, changeId) }
+}
+const deviceReplacementVector = (pinKey: Uint8Array) => {
+  const deviceKey = seedOf('new device')
+  const authorization = seedOf('authorization')
+  const changeId = sampleId('replacement')
+  const subject = deviceReplacementSubject(deviceKey, authorization)
+  return { deviceKey, authorization, changeId, subject, proof: pinProof(pinKey, subject, changeId) }
+}
+
 const pinVector = (network: SampleNetwork): Json => {
   const pinKey = derivePinKeySync(SAMPLE_PIN, 'hu-alice', 'hu-otp')
   const { transContent } = createSampleMessages(network)
@@ -418,6 +433,8 @@ const pinVector = (network: SampleNetwork): Json => {
     transDigest: transContent.digest,
     prId: sampleId('prId'),
     proof: pinProof(pinKey, transContent.digest, sampleId('prId')),
+    change: pinChangeVector(pinKey),
+    replacement: deviceReplacementVector(pinKey),
   })
 }
 

@@ -177,7 +177,7 @@ export const createSampleNetwork = (engine: Engine, rootName = 'root') => {
     holder,
   )
   const guest = {
-    token: guestToken(sampleId('guest token')),
+    token: guestToken(signingKeyFromSeed(engine, seedOf('guest login')).publicKey),
     signing: signingKeyFromSeed(engine, seedOf('guest')),
     sealing: sealingPair(engine, 'guest'),
   }

@@ -144,6 +144,22 @@ describe('a network in the background', () => {
     for (const { out, error } of [refused]) expect(out + error).not.toContain(wrong)
   })
 
+  test('a PIN is changed and a lost device replaced, while the fleet runs', async () => {
+    const change = ['--dir', dir, 'customer', 'change-pin', 'hu-c7', '--json']
+    const changed = await run(change, { SEMOPS_NEW_PIN: '97531864' })
+    expect(json(changed)).toMatchObject({ customer: 'hu-c7', changed: true })
+    expect(changed.out + changed.error).not.toContain('97531864')
+    expect((await readJson<Record<string, string>>(fleetDirectory(dir).pinsFile))?.['hu-c7']).toBe('97531864')
+    expect(json(await semops('customer', 'replace-device', 'hu-c7', '--json'))).toMatchObject({ replaced: true })
+    const pin = join(dir, 'pin-of-c7')
+    await writeFile(pin, '97531864')
+    expect((await pay('hu-c7', 'bakery@hu', '0.35', '--pin-file', pin)).code).toBe(0)
+    expect((await semops('customer', 'unlock', 'hu-nobody')).code).toBe(exitCode('usage'))
+    expect(json(await semops('customer', 'unlock', 'hu-c7', '--json'))).toMatchObject({
+      unlocked: [{ wasLocked: false }],
+    })
+  })
+
   test('trace shows every hop, data centers included', async () => {
     const { paymentId } = json(await pay('ro-c4', 'bakery@hu', '0.80')) as Paid
     const trace = json(await semops('trace', paymentId, '--json')) as Trace

@@ -132,7 +132,8 @@ export const bootstrap = (
     cpp: string,
     there: KnownEnrolment | undefined,
   ): Promise<void> => {
-    if (there?.unlocked === true && there.state === 'enrolled') return
+    // A lost device waits for its owner to bring another.
+    if (there?.state === 'lost' || (there?.unlocked === true && there.state === 'enrolled')) return
     const pin = provisioned.pin(customer)
     if (there?.state !== 'enrolled')
       await client.command('enrol', {

@@ -5,11 +5,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
+import { readAuthority } from '../../bus/authority.ts'
+import { accountUserJwt } from '../../bus/jwt.ts'
 import { natsBroker } from '../../bus/nats-bus.ts'
+import { newSeed } from '../../bus/nkeys.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { isGuestToken } from '../../protocol/ids.ts'
-import { parseSubject } from '../../protocol/subjects.ts'
+import { inboxSubject, parseSubject } from '../../protocol/subjects.ts'
 import { defineWallet } from '../../nodes/customer/define.ts'
 import { requests } from '../../nodes/customer/state.ts'
 import { readHostConfig, readHostCredentials } from '../../nodes/runtime/bundle.ts'
@@ -49,7 +52,10 @@ const net = useTestFleet(NETWORK)
 
 type Captured = { readonly subject: string; readonly from: string; readonly data: Uint8Array }
 
-/** Second logins of every host and of the guests that they turn into: they hear what each hears, and may send what each may. */
+/**
+ * Second logins of every host, which hear what each hears and may send what each may; and one for all guests, which only the
+ * broker's own authority can make: a guest's subjects belong to a key that never leaves its host.
+ */
 const openWiretap = async () => {
   const heard: Captured[] = []
   const buses = new Map<string, Bus>()
@@ -57,39 +63,31 @@ const openWiretap = async () => {
     await bus.subscribe(subject, {}, (message) => {
       const from = parseSubject(message.subject)?.fromHost ?? ''
       heard.push({ subject: message.subject, from, data: message.data })
-      if (isGuestToken(from)) void asGuest(from)
     })
   }
   const { directory, plan } = net().fleet
-  const wallets = natsBroker((await readHostCredentials(directory.credentials(WALLETS))).login)
-  const guests = new Map<string, Promise<Bus>>()
-  const asGuest = (token: string): Promise<Bus> => {
-    const known = guests.get(token) ?? wallets.openGuest(token)
-    if (!guests.has(token))
-      guests.set(
-        token,
-        known.then(async (bus) => {
-          await hear(bus, `semops.v1.guest.${token}.>`)
-          return bus
-        }),
-      )
-    return known
-  }
+  const { login } = await readHostCredentials(directory.credentials(WALLETS))
+  const { accountSeed } = await readAuthority(directory.authorityFile)
+  const seed = newSeed('U')
+  const inboxes = inboxSubject('guest', '*')
+  const jwt = await accountUserJwt('tap', seed, accountSeed, ['semops.v1.>'], [inboxes], Date.now() + 3_600_000)
+  const guests = await natsBroker({ ...login, seed, jwt }).openHost()
+  await hear(guests, inboxes)
   for (const { id, role } of plan.hosts) {
     const bus = await natsBroker((await readHostCredentials(directory.credentials(id))).login).openHost()
     buses.set(id, bus)
     for (const { subject } of hostSubscriptions(role, id)) await hear(bus, subject)
   }
-  const busOf = (from: string): Promise<Bus> =>
-    isGuestToken(from) ? asGuest(from) : Promise.resolve(buses.get(from) as Bus)
+  const all = [...buses.values(), guests]
   return {
     heard,
     replay: async (frames: readonly Captured[]): Promise<void> => {
-      for (const { subject, from, data } of frames) (await busOf(from)).publish(subject, data)
-      for (const bus of [...buses.values(), ...(await Promise.all(guests.values()))]) await bus.flush()
+      for (const { subject, from, data } of frames)
+        (isGuestToken(from) ? guests : (buses.get(from) as Bus)).publish(subject, data)
+      for (const bus of all) await bus.flush()
     },
     close: async (): Promise<void> => {
-      for (const bus of [...buses.values(), ...(await Promise.all(guests.values()))]) await bus.close()
+      for (const bus of all) await bus.close()
     },
   }
 }

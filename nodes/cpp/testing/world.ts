@@ -112,6 +112,7 @@ export const createWorld = (options: WorldOptions = {}) => {
     chain: () => chain,
     issueEnrolment: async ({ customer, deviceKey }) =>
       equalBytes(deviceKey, UNSOUND_KEY) ? undefined : testBytes(`record ${customer}`),
+    authorizeDevice: async ({ authorizationId }) => testBytes(`authorization ${authorizationId.join('.')}`),
     framesOf: options.framesOf ?? (async (sent) => sent.map(() => testBytes('frame'))),
   })
   const policy = testPolicy(options.policy)

@@ -67,14 +67,14 @@ export const chainOf = (payee = PAYEE, host = SHOP_HOST, mpp = MPP): MerchantCha
 /** Records are readable by their hash: the test's CPP writes them with {@link recordOf}. */
 const written = new Map<
   string,
-  { customer: string; host: string; deviceKey: Uint8Array; account: string; currency: string }
+  { customer: string; host: string; deviceKey: Uint8Array; account: string; currency: Currency }
 >()
 export const recordOf = (said: {
   customer: string
   host: string
   deviceKey: Uint8Array
   account: string
-  currency: string
+  currency: Currency
 }): Uint8Array => {
   const record = testBytes(`record ${written.size}`)
   written.set(Buffer.from(record).toString('hex'), said)
