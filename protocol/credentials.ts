@@ -40,6 +40,8 @@ export type KeyRecord = {
   readonly sealingKey: Uint8Array | null
   readonly notBeforeMs: number
   readonly notAfterMs: number
+  /** The processor's key that certified this one; undefined where the root or a ledger's own row did. It falls with it. */
+  readonly issuerKeyId: Uint8Array | undefined
 }
 
 /** A chain whose signatures lead to the root. */
@@ -85,7 +87,7 @@ export const createTrust = (
   }
 }
 
-const recordOf = (statement: ProcessorStatement | HostStatement): KeyRecord => ({
+const recordOf = (statement: ProcessorStatement | HostStatement, issuerKeyId?: Uint8Array): KeyRecord => ({
   keyId: keyIdOf(statement.algorithm, statement.signingKey),
   algorithm: statement.algorithm,
   publicKey: statement.signingKey,
@@ -96,6 +98,7 @@ const recordOf = (statement: ProcessorStatement | HostStatement): KeyRecord => (
   sealingKey: statement.sealingKey,
   notBeforeMs: statement.notBeforeMs,
   notAfterMs: statement.notAfterMs,
+  issuerKeyId,
 })
 
 /** The device key of an enrolled customer; it lives until the enrolment is replaced. */
@@ -110,6 +113,8 @@ export const deviceKeyRecord = (enrolment: Pick<EnrolmentStatement, 'customer' |
   sealingKey: null,
   notBeforeMs: 0,
   notAfterMs: Number.MAX_SAFE_INTEGER,
+  // An enrolment is the CPP's own record: it outlives the key that the CPP once signed it with.
+  issuerKeyId: undefined,
 })
 
 /** CREDENTIAL_NOT_YET_VALID or CREDENTIAL_EXPIRED, judged against the `sentAtMs` of what the key sealed. */
@@ -126,13 +131,44 @@ export const checkValidity = (record: KeyRecord, atMs: number): Result<void> => 
 export const verifyChain = (trust: Trust, chain: readonly Uint8Array[], atMs: number): Result<VerifiedChain> => {
   const verified = verifiedChain(trust, chain)
   if (!verified.ok) return verified
-  for (const record of [verified.value.processorKey, verified.value.hostKey]) {
-    if (record === undefined) continue
-    if (trust.isRevoked(record.keyId)) return fail('CREDENTIAL_REVOKED', record.owner)
+  const revoked = keysOf(verified.value).find((record) => trust.isRevoked(record.keyId))
+  return revoked === undefined ? checkedAt(verified.value, atMs) : fail('CREDENTIAL_REVOKED', revoked.owner)
+}
+
+/**
+ * The same but for revocation: for what keeps a chain longer than a revocation list holds, and judges that at each use with
+ * {@link isRecordRevoked}.
+ */
+export const verifyChainAsIssued = (
+  trust: Trust,
+  chain: readonly Uint8Array[],
+  atMs: number,
+): Result<VerifiedChain> => {
+  const verified = verifiedChain(trust, chain)
+  return verified.ok ? checkedAt(verified.value, atMs) : verified
+}
+
+/** The processor's and the host's key of a chain whose signatures hold, whatever the time; none of any other. */
+export const chainKeyIds = (trust: Trust, chain: readonly Uint8Array[]): readonly Uint8Array[] => {
+  const verified = verifiedChain(trust, chain)
+  return verified.ok ? keysOf(verified.value).map(({ keyId }) => keyId) : []
+}
+
+/** The key itself, or the one that certified it. */
+export const isRecordRevoked = (
+  trust: Pick<Trust, 'isRevoked'>,
+  { keyId, issuerKeyId }: Pick<KeyRecord, 'keyId' | 'issuerKeyId'>,
+): boolean => trust.isRevoked(keyId) || (issuerKeyId !== undefined && trust.isRevoked(issuerKeyId))
+
+const keysOf = ({ processorKey, hostKey }: VerifiedChain): readonly KeyRecord[] =>
+  hostKey === undefined ? [processorKey] : [processorKey, hostKey]
+
+const checkedAt = (verified: VerifiedChain, atMs: number): Result<VerifiedChain> => {
+  for (const record of keysOf(verified)) {
     const valid = checkValidity(record, atMs)
     if (!valid.ok) return valid
   }
-  return verified
+  return ok(verified)
 }
 
 const verifiedChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {
@@ -189,7 +225,7 @@ const verifySignatures = (trust: Trust, chain: readonly Uint8Array[]): Result<Ve
     processor,
     processorKey,
     host,
-    hostKey: host === undefined ? undefined : recordOf(host),
+    hostKey: host === undefined ? undefined : recordOf(host, processorKey.keyId),
     payee,
     enrolment,
     enrolmentKey: enrolment === undefined ? undefined : deviceKeyRecord(enrolment),
@@ -258,7 +294,10 @@ export const verifyMerchantChain = (
   return ok({ mpp: processor, mppKey: processorKey, host, hostKey, payee: certified })
 }
 
-/** The payout account's and the payee's credential alone, against an MPP already known. BROKEN_CHAIN or WRONG_NETWORK. */
+/**
+ * The payout account's and the payee's credential alone, against an MPP already known. BROKEN_CHAIN, WRONG_NETWORK or
+ * CREDENTIAL_REVOKED.
+ */
 export const verifyPayeeCredential = (
   trust: Trust,
   mpp: ProcessorStatement,
@@ -266,10 +305,14 @@ export const verifyPayeeCredential = (
 ): Result<PayeeStatement> => {
   const issued = verifyIssued(trust, mpp, recordOf(mpp), bytes)
   if (!issued.ok) return issued
+  if (trust.isRevoked(recordOf(mpp).keyId)) return fail('CREDENTIAL_REVOKED', mpp.id)
   return issued.value.type === 'payee' ? ok(issued.value) : fail('BROKEN_CHAIN', 'not a payee credential')
 }
 
-/** MANDATE_INVALID unless the account's holder signed it, for this network and time. `holder` has passed its key check. */
+/**
+ * MANDATE_INVALID unless the account's holder signed it, for this network and time, with a key that is not revoked. `holder` has
+ * passed its key check.
+ */
 export const verifyMandate = (
   trust: Trust,
   bytes: Uint8Array,
@@ -280,6 +323,7 @@ export const verifyMandate = (
   if (!credential.ok) return fail('MANDATE_INVALID', credential.failure.detail)
   if (!equalBytes(credential.value.keyId, keyIdOf(holder.algorithm, holder.publicKey)))
     return fail('MANDATE_INVALID', 'signed by another key')
+  if (trust.isRevoked(credential.value.keyId)) return fail('MANDATE_INVALID', 'the key of its holder is revoked')
   if (!isSignedBy(trust.engine, credential.value, holder.algorithm, holder.publicKey))
     return fail('MANDATE_INVALID', 'the signature does not verify')
   const statement = readStatement(trust.engine, credential.value.payload, ['mandate'])

@@ -42,6 +42,8 @@ export const CurrencyCode = Type.Unsafe<Currency>(oneOf(CURRENCY_CODES))
 export const TimeMs = integer(0, Number.MAX_SAFE_INTEGER)
 /** A counter that starts at 1 and has no gaps. */
 export const Sequence = integer(1, Number.MAX_SAFE_INTEGER)
+/** The highest number held of a sequence; 0 for none yet. */
+export const SequenceHeld = integer(0, Number.MAX_SAFE_INTEGER)
 export const Count = integer(0, 0xffff_ffff)
 export const Code = integer(1, 9_999)
 export const Text = (maxLength: number = LIMITS.maxTextBytes) => Type.String({ maxLength })

@@ -94,8 +94,8 @@ export const KINDS = {
   'payee-record': { ...query, ...guest, number: 44, paths: [['dc', 'guest']], answeredBy: [], bodies: { 1: directory.PayeeRecord } },
   'credential-query': { ...query, ...network, introduces: true, number: 45, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['credential-record', 'refusal'], bodies: { 1: directory.CredentialQuery } },
   'credential-record': { ...query, ...network, number: 46, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.CredentialRecord } },
-  'revocation-query': { ...query, ...network, ...later, number: 47, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['revocation-record', 'refusal'], bodies: { 1: directory.RevocationQuery } },
-  'revocation-record': { ...query, ...network, ...later, number: 48, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.RevocationRecord } },
+  'revocation-query': { ...query, ...network, introduces: true, number: 47, paths: [['customer', 'dc'], ['merchant', 'dc'], ['cpp', 'dc'], ['mpp', 'dc'], ['bank', 'dc'], ['dc', 'dc']], answeredBy: ['revocation-record', 'refusal'], bodies: { 1: directory.RevocationQuery } },
+  'revocation-record': { ...query, ...network, number: 48, paths: [['dc', 'customer'], ['dc', 'merchant'], ['dc', 'cpp'], ['dc', 'mpp'], ['dc', 'bank'], ['dc', 'dc']], answeredBy: [], bodies: { 1: directory.RevocationRecord } },
   'directory-query': { ...query, ...network, ...later, number: 49, paths: [['dc', 'dc']], answeredBy: ['directory-page', 'refusal'], bodies: { 1: directory.DirectoryQuery } },
   'directory-page': { ...query, ...network, ...later, number: 50, paths: [['dc', 'dc']], answeredBy: [], bodies: { 1: directory.DirectoryPage } },
   // Bank

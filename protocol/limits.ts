@@ -17,6 +17,9 @@ export const LIMITS = {
   maxTextBytes: 1_024,
   maxChainLength: 4,
   maxCredentialBytes: 1_024,
+  /** Keys on a revocation list, and its bytes with the root's signature. */
+  maxRevokedKeys: 1_024,
+  maxRevocationListBytes: 32_768,
   // Batch seals
   maxBatchLeaves: 1_024,
   maxProofLength: 10,
@@ -44,6 +47,8 @@ export const LIMITS = {
   maxCompletionQueue: 65_536,
   maxAdmissionQueue: 8_192,
   sweepEveryMs: 1 * SECOND,
+  /** Every host asks at least so often for the newest revocation list. */
+  revocationPollMs: 10 * SECOND,
   maxDeadlinesPerStep: 256,
   maxUnauthenticatedLogsPerMinute: 20,
   maxParkedForCredential: 1_024,

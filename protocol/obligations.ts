@@ -270,8 +270,30 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     sender: ['MUST answer from the directory only.'],
     receiver: ['MUST verify the chain to the root before it uses the key.'],
   },
-  'revocation-query': later('Asks for the newest revocation list.'),
-  'revocation-record': later('The revocation list, signed by the root.'),
+  'revocation-query': {
+    purpose: 'Asks for the newest revocation list, and with that whether the one held is still the newest.',
+    sender: [
+      'MUST ask a data center of its own realm when it starts, when it has been cut off, and at least every revocationPollMs; a data center asks every sibling and every peer realm.',
+      'MUST show its own chain: wallet hosts are in no directory.',
+    ],
+    receiver: [
+      'MUST answer with the newest list that it holds, also when haveVersion says that the asker has it: the time of the answer shows how fresh that is.',
+      'MUST refuse it with NOT_FOUND when it holds none.',
+      'MUST NOT keep anything for the question but the chain that it shows.',
+    ],
+  },
+  'revocation-record': {
+    purpose: 'The revocation list, signed by the root: the answer to a query, or sent unasked because it is new.',
+    sender: [
+      'MUST send the bytes that the root signed, unchanged.',
+      'MUST, when it takes a newer list from anybody, send it at once to every processor and bank registered with it, its siblings and its peer realms.',
+    ],
+    receiver: [
+      'MUST verify the signature of the root and the networkId, and keep the list only if its version is higher than that of the list it holds: an older or an equal one changes nothing.',
+      'MUST keep it before the next frame is judged, and judge by it whatever was waiting for a credential or in a queue.',
+      'MUST NOT answer it.',
+    ],
+  },
   'directory-query': later('A new replica asks a sibling for its rows.'),
   'directory-page': later('A page of a directory.'),
   'mandate-registration': {

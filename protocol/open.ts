@@ -8,6 +8,7 @@ import { acceptedVersions, decodeBeside, decodeBody } from './codec.ts'
 import { openCarrier, type Cargo, type Opener, type SecretOf } from './confidential.ts'
 import {
   checkValidity,
+  isRecordRevoked,
   verifyChain,
   verifyMerchantChain,
   type KeyRecord,
@@ -273,7 +274,7 @@ const authenticate = (
   if (typeof header.from === 'string' && record.owner !== header.from) return fail('KEY_NOT_OF_SENDER')
   const sealed = verifySeal(parsed, record, trust)
   if (!sealed.ok) return sealed
-  if (trust.isRevoked(record.keyId)) return fail('CREDENTIAL_REVOKED', record.owner)
+  if (isRecordRevoked(trust, record)) return fail('CREDENTIAL_REVOKED', record.owner)
   const valid = checkValidity(record, header.sentAtMs)
   if (!valid.ok) {
     // The seal did verify: its owner may be told that the credential is out of date.
@@ -310,6 +311,7 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
       sealingKey: null,
       notBeforeMs: 0,
       notAfterMs: Number.MAX_SAFE_INTEGER,
+      issuerKeyId: undefined,
     },
     chain: undefined,
   })

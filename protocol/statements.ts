@@ -47,7 +47,6 @@ import {
   writeBytes,
 } from './msgpack.ts'
 
-const MAX_REVOCATION_LIST_BYTES = 32_768
 const MAX_SIGNATURE_BYTES = 512
 
 export const PROCESSOR_ROLES = ['cpp', 'mpp', 'bank', 'dc', 'observer'] as const
@@ -130,7 +129,7 @@ export const RevocationStatement = Fields({
   type: Word('revocation-list'),
   networkId: Id,
   version: Sequence,
-  revoked: List(Id),
+  revoked: List(Id, LIMITS.maxRevokedKeys),
   issuedAtMs: TimeMs,
 })
 
@@ -220,7 +219,7 @@ const issue = <T extends StatementType>(
   writeBytes(key.keyId)
   writeBytes(signature)
   const credential = takeWritten()
-  const limit = type === 'revocation-list' ? MAX_REVOCATION_LIST_BYTES : LIMITS.maxCredentialBytes
+  const limit = type === 'revocation-list' ? LIMITS.maxRevocationListBytes : LIMITS.maxCredentialBytes
   if (credential.length > limit)
     throw new TypeError(`a ${type} credential of ${credential.length} bytes is over ${limit}`)
   return credential
@@ -254,7 +253,7 @@ export type Credential = { readonly payload: Uint8Array; readonly keyId: Uint8Ar
 
 /** BROKEN_CHAIN when the bytes are no credential. */
 export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
-  if (bytes.length > MAX_REVOCATION_LIST_BYTES) return fail('BROKEN_CHAIN', 'a credential over its limit')
+  if (bytes.length > LIMITS.maxRevocationListBytes) return fail('BROKEN_CHAIN', 'a credential over its limit')
   const cursor = cursorOf(bytes)
   const fields = readArrayLength(cursor)
   const payload = readBytes(cursor)

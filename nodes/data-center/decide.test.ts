@@ -15,7 +15,9 @@ import type { DirectoryRows } from './reports.ts'
 import { ALIASES, CREDENTIALS, PAYEES, PEERS, PROCESSORS } from './state.ts'
 
 const sample = createSampleNetwork(loadEngine())
+const unrevoked = { isRevoked: () => false, isChainRevoked: () => false, siblings: [] }
 const definition = dataCenterDefinition({
+  ...unrevoked,
   chain: sample.dc.chain,
   verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(sample.trust, chain, payee, atMs),
   peerRealms: [],
@@ -231,6 +233,7 @@ describe('a payee', () => {
   describe('and a second MPP of the realm', () => {
     // Chains as the second MPP would have them: the signature check is of the tests above.
     const two = dataCenterDefinition({
+      ...unrevoked,
       chain: [],
       peerRealms: [],
       verifyPayeeChain: (_, name) => {

@@ -227,34 +227,43 @@ const decideAlias = (
 
 export const onAliasRegistration = on(loadAlias, decideAlias)
 
-/** Own rows only: a payee of another realm is asked of that realm's data center. */
-export const onPayeeLookup = on(
-  (read: Reader, { message }: Incoming<'payee-lookup'>) => read.get(PAYEES, message.body.payee),
-  (row, { message, ref }: Incoming<'payee-lookup'>): Decision => {
-    if (row === undefined || row.state === 'retired') return refuse('NOT_FOUND', 'no such payee')
-    const { payee, mpp, host, version, chain } = row
-    return decision({
-      sends: [
-        {
-          kind: 'payee-record',
-          to: message.sender.host,
-          body: { payee, mpp, host, version, chain: [...chain] },
-          delivery: { answers: ref },
-        },
-      ],
-    })
-  },
-)
+/** Is a key of the chain on the revocation list in force? */
+export type IsChainRevoked = (chain: readonly Uint8Array[]) => boolean
+
+/** Own rows only: a payee of another realm is asked of that realm's data center. A chain that is revoked leads to nobody. */
+export const onPayeeLookup = (isRevoked: IsChainRevoked) =>
+  on(
+    (read: Reader, { message }: Incoming<'payee-lookup'>) => read.get(PAYEES, message.body.payee),
+    (row, { message, ref }: Incoming<'payee-lookup'>): Decision => {
+      if (row === undefined || row.state === 'retired' || isRevoked(row.chain))
+        return refuse('NOT_FOUND', 'no such payee')
+      const { payee, mpp, host, version, chain } = row
+      return decision({
+        sends: [
+          {
+            kind: 'payee-record',
+            to: message.sender.host,
+            body: { payee, mpp, host, version, chain: [...chain] },
+            delivery: { answers: ref },
+          },
+        ],
+      })
+    },
+  )
 
 /**
  * What was shown here, else what the runtime has learned, a peer's answers among it. A key names itself: who asks for one that
  * sealed a frame nested in another's may know only the other's id.
  */
-const loadCredential = (read: Reader, { message }: Incoming<'credential-query'>): readonly Uint8Array[] | undefined => {
-  const { id } = message.body
-  const keyId = message.body.keyId ?? read.get(CURRENT, id)?.keyId ?? read.get(credentialIdTable, id)?.keyId
-  return keyId === undefined ? undefined : (read.get(CREDENTIALS, keyId) ?? read.get(credentialTable, keyId))?.chain
-}
+const loadCredential =
+  (isRevoked: IsChainRevoked) =>
+  (read: Reader, { message }: Incoming<'credential-query'>): readonly Uint8Array[] | undefined => {
+    const { id } = message.body
+    const keyId = message.body.keyId ?? read.get(CURRENT, id)?.keyId ?? read.get(credentialIdTable, id)?.keyId
+    if (keyId === undefined) return undefined
+    const chain = (read.get(CREDENTIALS, keyId) ?? read.get(credentialTable, keyId))?.chain
+    return chain === undefined || isRevoked(chain) ? undefined : chain
+  }
 
 /**
  * A credential that is known is the answer. One of a peer realm that is not is asked of that realm's data center, and the
@@ -292,7 +301,8 @@ const decideCredential =
   }
 
 /** @param own this data center's chain, which it shows to a peer that it asks */
-export const onCredentialQuery = (own: readonly Uint8Array[]) => on(loadCredential, decideCredential(own))
+export const onCredentialQuery = (own: readonly Uint8Array[], isRevoked: IsChainRevoked) =>
+  on(loadCredential(isRevoked), decideCredential(own))
 
 const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
   kind: KINDS[name].number,

@@ -1,5 +1,5 @@
 /** The data center as one table of decisions. What is not addressed to it is routed, not decided. */
-import { verifyMerchantChain } from '../../protocol/credentials.ts'
+import { chainKeyIds, verifyMerchantChain } from '../../protocol/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import {
@@ -11,10 +11,12 @@ import {
   onReceipted,
   onRefused,
   onStarted,
+  type IsChainRevoked,
   type VerifyPayeeChain,
 } from './decide.ts'
 import { DataCenterPolicySchema, type DataCenterPolicy } from './policy.ts'
 import { directoryOf, reportOf } from './reports.ts'
+import { distribute, sources } from './revocation.ts'
 import { route } from './routing.ts'
 import { DATA_CENTER_TABLES } from './state.ts'
 
@@ -22,13 +24,20 @@ export type DataCenterDependencies = {
   /** This data center's own credential chain, shown to peer realms. */
   readonly chain: readonly Uint8Array[]
   readonly verifyPayeeChain: VerifyPayeeChain
+  readonly isRevoked: (keyId: Uint8Array) => boolean
+  readonly isChainRevoked: IsChainRevoked
   readonly peerRealms: readonly string[]
+  /** The other data centers of this realm. */
+  readonly siblings: readonly string[]
 }
 
 export const dataCenterDefinition = ({
   chain,
   verifyPayeeChain,
+  isRevoked,
+  isChainRevoked,
   peerRealms,
+  siblings,
 }: DataCenterDependencies): NodeDefinition<'dc', DataCenterPolicy> => ({
   role: 'dc',
   tables: DATA_CENTER_TABLES,
@@ -36,8 +45,8 @@ export const dataCenterDefinition = ({
     'processor-registration': onProcessorRegistration,
     'payee-registration': onPayeeRegistration(verifyPayeeChain),
     'alias-registration': onAliasRegistration,
-    'payee-lookup': onPayeeLookup,
-    'credential-query': onCredentialQuery(chain),
+    'payee-lookup': onPayeeLookup(isChainRevoked),
+    'credential-query': onCredentialQuery(chain, isChainRevoked),
   },
   deadlines: {},
   controls: {},
@@ -47,7 +56,9 @@ export const dataCenterDefinition = ({
   started: onStarted(chain),
   refused: onRefused,
   receipted: onReceipted,
-  route,
+  route: route(isRevoked),
+  revoked: distribute(siblings),
+  revocationSources: sources(siblings),
   policySchema: DataCenterPolicySchema,
   policyDefaults: { peerRealms },
   // It serves its realm whether or not a peer realm is there.
@@ -55,9 +66,18 @@ export const dataCenterDefinition = ({
 })
 
 /** The definition from what a host is given at its start. */
-export const dataCenter = ({ chains, trust, peerRealms }: NodeServices): NodeDefinition<'dc', DataCenterPolicy> =>
+export const dataCenter = ({
+  self,
+  chains,
+  trust,
+  dataCenters,
+  peerRealms,
+}: NodeServices): NodeDefinition<'dc', DataCenterPolicy> =>
   dataCenterDefinition({
     chain: chains[0] ?? [],
     verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(trust, chain, payee, atMs),
+    isRevoked: (keyId) => trust.isRevoked(keyId),
+    isChainRevoked: (chain) => chainKeyIds(trust, chain).some((keyId) => trust.isRevoked(keyId)),
     peerRealms,
+    siblings: dataCenters.filter((one) => one !== self.id),
   })

@@ -1,13 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { equalBytes } from '../../protocol/bytes.ts'
 import { realmOf } from '../../protocol/ids.ts'
 import { KIND_NAMES, kindRow } from '../../protocol/kinds.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { put } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { context, incoming, testBytes, testId, testLedger } from '../runtime/testing.ts'
-import { route } from './routing.ts'
+import { route as routeUnless } from './routing.ts'
 import { ALIASES, PAYEES, PROCESSORS, type AliasRow, type PayeeRow, type ProcessorRow } from './state.ts'
+
+const route = routeUnless(() => false)
 
 const payee = (name: string, mpp: string, state: 'active' | 'retired' = 'active') =>
   put<PayeeRow>(PAYEES, keyOf(name), {
@@ -93,6 +96,17 @@ describe('a message is routed', () => {
     ['back where it came from', outcome('ro-bakery', 'ro-otp', 'ro-dc-1')],
   ])('nowhere %s', (_, message) => {
     expect(route(directory('hu'), message, at('hu'))).toBeUndefined()
+  })
+
+  test.each([
+    ['by payee, to an MPP', 'hu-cosmo', outcome('hu-bakery')],
+    ['by alias, to a CPP', 'hu-otp', asked('hu-anna')],
+    ['by addressee', 'hu-otp', decided('hu-otp')],
+  ] as const)('not %s whose key is revoked', (_, host, message) => {
+    const revoked = routeUnless((keyId) => equalBytes(keyId, testId(host)))
+    expect(revoked(directory('hu'), message, at('hu'))).toBeUndefined()
+    const other = routeUnless((keyId) => equalBytes(keyId, testId('hu-kh')))
+    expect(other(directory('hu'), message, at('hu'))).toMatchObject({ host })
   })
 
   test('by at most two data centers, whatever the name, the realms and where it began', () => {

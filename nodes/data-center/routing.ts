@@ -1,14 +1,14 @@
 /**
  * Where a message goes that is not for this data center: by payee, by alias or by addressee, as its kind says. Invariant: what
  * came from another realm is only delivered in this one, so at most two data centers touch a message and no loop can form
- * (design §2 "International"). It keeps nothing of what passes.
+ * (design §2 "International"). It keeps nothing of what passes, and hands nothing to a processor whose key is revoked.
  */
 import { dataCenterAddress, realmOf, type Role } from '../../protocol/ids.ts'
 import { isHopAllowed, kindRow } from '../../protocol/kinds.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import type { DataCenterPolicy } from './policy.ts'
-import { ALIASES, PAYEES, PROCESSORS } from './state.ts'
+import { ALIASES, CURRENT, PAYEES, PROCESSORS } from './state.ts'
 
 export type Hop = { readonly role: Role; readonly host: string }
 
@@ -20,19 +20,25 @@ export const destinationOf = ({ kind, header, body }: Verified): string | undefi
   return typeof name === 'string' ? name : undefined
 }
 
-/** The next hop; undefined when the directory knows none. */
-export const route = (
-  read: Reader,
-  message: Verified,
-  { self, policy }: Context<DataCenterPolicy>,
-): Hop | undefined => {
-  const destination = destinationOf(message)
-  if (destination === undefined) return undefined
-  const realm = realmOf(destination)
-  const hop =
-    realm === self.realm ? local(read, message, destination) : abroad(message, realm, self.realm, policy.peerRealms)
-  return hop !== undefined && isHopAllowed(message.kind, message.sender.role, 'dc', hop.role) ? hop : undefined
-}
+/** The next hop; undefined when the directory knows none, or its key is revoked and no other was registered yet. */
+export const route =
+  (isRevoked: (keyId: Uint8Array) => boolean) =>
+  (read: Reader, message: Verified, { self, policy }: Context<DataCenterPolicy>): Hop | undefined => {
+    const destination = destinationOf(message)
+    if (destination === undefined) return undefined
+    const realm = realmOf(destination)
+    if (realm !== self.realm) return allowed(message, abroad(message, realm, self.realm, policy.peerRealms))
+    const hop = local(read, message, destination)
+    const keyId = hop === undefined ? undefined : keyOfProcessor(read, hop.host)
+    return keyId !== undefined && isRevoked(keyId) ? undefined : allowed(message, hop)
+  }
+
+const allowed = ({ kind, sender }: Verified, hop: Hop | undefined): Hop | undefined =>
+  hop !== undefined && isHopAllowed(kind, sender.role, 'dc', hop.role) ? hop : undefined
+
+/** The key it registered with; that of a payee's chain where it never did. */
+const keyOfProcessor = (read: Reader, id: string): Uint8Array | undefined =>
+  read.get(PROCESSORS, id)?.keyId ?? read.get(CURRENT, id)?.keyId
 
 /** A retired payee still gets the end of payments that were under way; its MPP declines new ones. */
 const local = (read: Reader, { kind }: Verified, destination: string): Hop | undefined => {

@@ -1,6 +1,6 @@
 /** What every host answers on its control socket, whatever its role. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { toHex } from '../../protocol/bytes.ts'
+import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { isKindName } from '../../protocol/kinds.ts'
 import type { Passing } from './apply.ts'
 import type { ControlRequest } from './control.ts'
@@ -11,6 +11,7 @@ import type { Self } from './node.ts'
 
 const MAX_DRAIN_MS = 600_000
 const DRAIN_POLL_MS = 20
+const HEX = /^(?:[0-9a-f]{2})+$/i
 
 const ok = (value: unknown): Answer => ({ ok: true, value })
 const bad = (detail: string): Answer => ({ ok: false, error: { code: 'BAD_ARGUMENTS', detail } })
@@ -124,9 +125,11 @@ export const createBuiltins = (
         depths: host.depths(),
         seq: host.lastSeq(),
         nowMs: host.nowMs(),
+        ...host.revocationStatus(),
         ...extra.status(),
       }),
-    metrics: () => ok({ ...host.metrics.snapshot(), depths: host.depths(), ...extra.metrics() }),
+    metrics: () =>
+      ok({ ...host.metrics.snapshot(), ...host.revocationStatus(), depths: host.depths(), ...extra.metrics() }),
     report: (args) => host.ask('report', args),
     payments: (args) => host.ask('payments', args),
     trace: (args) => trace(host, args),
@@ -144,6 +147,10 @@ export const createBuiltins = (
     drain: (args) => drain(host, args),
     quiesce: (args) => drain(host, args),
     fault: (args) => fault(host, args),
+    revocations: ({ list }) => {
+      if (list === undefined) return host.revocations()
+      return typeof list === 'string' && HEX.test(list) ? host.revocations(fromHex(list)) : bad('list: bytes in hex')
+    },
   }
   return async ({ form, name, args }) => {
     if (form === 'command') return host.command(name, args)

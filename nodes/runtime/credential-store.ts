@@ -3,7 +3,14 @@
  * What is not known is asked of the realm's data center, once for each back-off, while the frames that need it are parked.
  */
 import { toHex } from '../../protocol/bytes.ts'
-import { verifyChain, type KeyRecord, type Trust, type VerifiedChain } from '../../protocol/credentials.ts'
+import {
+  isRecordRevoked,
+  verifyChain,
+  verifyChainAsIssued,
+  type KeyRecord,
+  type Trust,
+  type VerifiedChain,
+} from '../../protocol/credentials.ts'
 import { ok, type Result } from '../../protocol/failures.ts'
 import type { Role } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -13,9 +20,12 @@ import { credentialIdTable, credentialTable } from './runtime-tables.ts'
 import { keyOf } from './table.ts'
 
 export type CredentialStore = {
+  /** Whether or not it is revoked: whoever opens a frame judges that by the list in force then. */
   readonly byKeyId: (keyId: Uint8Array) => KeyRecord | undefined
-  /** The newest key of a host. */
+  /** The newest key of a host, whether or not it is revoked. */
   readonly byId: (id: string) => KeyRecord | undefined
+  /** The newest key of a host, for what is to be sent to it; undefined when that is revoked. */
+  readonly usable: (id: string) => KeyRecord | undefined
   readonly roleOf: (id: string) => Role | undefined
   /** Believes a chain that was verified already; the rows to be written, none when it was known. */
   readonly learn: (chain: readonly Uint8Array[], verified: VerifiedChain, nowMs: number) => readonly Write[]
@@ -42,7 +52,8 @@ export const createCredentialStore = (
     hostKey === undefined ? [processorKey] : [processorKey, hostKey]
 
   for (const chain of known) {
-    const verified = verifyChain(trust, chain, nowMs)
+    // A host whose own key is revoked still starts: what it has kept stays readable, and a new credential is on its way.
+    const verified = verifyChainAsIssued(trust, chain, nowMs)
     if (!verified.ok)
       throw new Error(
         `a credential chain given at start does not hold: ${verified.failure.code} ${verified.failure.detail}`,
@@ -60,7 +71,7 @@ export const createCredentialStore = (
     const row = read.get(credentialTable, keyId)
     if (row === undefined) return undefined
     // Judged at the time it was learned: validity at the time of a message is asked by whoever opens it.
-    const verified = verifyChain(trust, row.chain, row.learnedAtMs)
+    const verified = verifyChainAsIssued(trust, row.chain, row.learnedAtMs)
     if (!verified.ok) return undefined
     const record = recordsOf(verified.value).find((one) => toHex(one.keyId) === name)
     if (record !== undefined) cache.set(name, record)
@@ -84,7 +95,7 @@ export const createCredentialStore = (
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      if (newest === undefined || newest.notBeforeMs <= record.notBeforeMs) {
+      if (newest === undefined || newest.notBeforeMs <= record.notBeforeMs || isRecordRevoked(trust, newest)) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }
@@ -94,6 +105,10 @@ export const createCredentialStore = (
   return {
     byKeyId,
     byId,
+    usable: (id) => {
+      const record = byId(id)
+      return record === undefined || isRecordRevoked(trust, record) ? undefined : record
+    },
     roleOf: (id) => byId(id)?.role,
     learn,
     verifyAndLearn: (chain, at) => {

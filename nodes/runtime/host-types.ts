@@ -15,6 +15,7 @@ import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { AnyNodeDefinition, Delivery, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
+import type { RevocationStatus } from './revocation.ts'
 import type { Store } from './store.ts'
 
 /** What a node's definition may be built from, beside its policy. */
@@ -94,6 +95,12 @@ export type Host = {
   /** Replaces the policy: a journalled row. */
   readonly setPolicy: (json: unknown) => Promise<Answer>
   readonly policyJson: () => string
+  /**
+   * Puts a list in force that an operator has, root-signed bytes, and answers what is in force then, once it is on disk; without
+   * one, what is in force. The failure's code, and nothing changed, for a list that is not the root's or not newer.
+   */
+  readonly revocations: (list?: Uint8Array) => Promise<Answer>
+  readonly revocationStatus: () => RevocationStatus
   /** What is under way: events, outbox entries, commits, jobs. */
   readonly inFlight: () => number
   readonly ready: () => boolean

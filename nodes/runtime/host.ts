@@ -11,6 +11,7 @@ import type { BusMessage, Subscription } from '../../bus/bus.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
+import type { Trust } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -33,6 +34,7 @@ import { createParking } from './parking.ts'
 import { createPublisher } from './publisher.ts'
 import { createQueue } from './queue.ts'
 import { randomBelow } from './random.ts'
+import { createRevocations, ownKeys, revocationFacts } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
 import { framesOf } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
@@ -53,6 +55,7 @@ type StepEvent =
   | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
   | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
   | { readonly type: 'gone'; readonly key: string }
+  | { readonly type: 'revocations'; readonly list: Uint8Array; readonly answer: (answer: Answer) => void }
   | { readonly type: 'started' }
 
 /** Batches being committed or flushed at once: one on its way to the disk, one waiting behind it. */
@@ -64,12 +67,33 @@ const OK = (value: unknown): Answer => ({ ok: true, value })
 const REFUSED = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
 export const createHost = (deps: HostDeps): Host => {
-  const { self, store, bus, random, log, trust } = deps
+  const { self, store, bus, random, log } = deps
   const metrics = createMetrics()
   const staged = createStaged(store)
   const committed = createStaged(store)
   const faults = createFaults(deps.die ?? (() => {}))
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
+  const head = openHead(committed, self.id, deps.trust.networkId)
+  const revocations = createRevocations(
+    {
+      trust: deps.trust,
+      read: staged,
+      ownKeys: () => ownKeys(deps.trust, deps.signing, deps.chains),
+      metrics,
+      log,
+      fraction,
+    },
+    () => ({
+      composer,
+      chain: () => deps.chains[0] ?? [],
+      sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
+    }),
+  )
+  /** What is revoked is told by the ledger's own list, wherever a chain or a seal is judged. */
+  const trust: Trust = {
+    ...deps.trust,
+    isRevoked: (keyId) => revocations.isRevoked(keyId) || deps.trust.isRevoked(keyId),
+  }
 
   const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
   const admissions = createQueue<StepEvent>(deps.maxAdmissions ?? LIMITS.maxAdmissionQueue)
@@ -110,7 +134,6 @@ export const createHost = (deps: HostDeps): Host => {
     framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
   }
   const definition: AnyNodeDefinition = deps.define(services)
-  const head = openHead(committed, self.id, trust.networkId)
   const chain = { current: { seq: head.seq, hash: head.hash } }
   const clock = ledgerClock(deps.clock, head.highestNowMs)
   let policy = readPolicy(committed, definition, deps.policy)
@@ -152,8 +175,9 @@ export const createHost = (deps: HostDeps): Host => {
     keyring: { host: deps.signing, device: deviceKey, guest: guests.get },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
+    // Nothing is encrypted to a revoked key: it waits for the credential that follows.
     credentialOf: (host) =>
-      credentials.byId(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
+      credentials.usable(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
     drop: (send) => faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
@@ -210,6 +234,7 @@ export const createHost = (deps: HostDeps): Host => {
     opener: createOpener(trust.engine),
     secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
     credentials: { ...credentials, roleOf },
+    revocations,
     isAddressee: (id) => ownAddresses.has(id) || definition.answersTo?.(staged, id) === true,
     outbox,
     composer,
@@ -274,6 +299,15 @@ export const createHost = (deps: HostDeps): Host => {
         })
         batch.after.push(() => event.answer(OK(null)))
         return
+      case 'revocations': {
+        const trigger = { trigger: 'control', name: 'revocations', ids: [] }
+        const adopted = inbox.adopt(batch, event.list, trigger, nowMs)
+        const answer = adopted.ok
+          ? OK(revocationFacts(revocations))
+          : REFUSED(adopted.failure.code, adopted.failure.detail)
+        batch.after.push(() => event.answer(answer))
+        return
+      }
       case 'gone':
         publisher.dropEntry(event.key)
         return
@@ -387,6 +421,7 @@ export const createHost = (deps: HostDeps): Host => {
     let events = 0
     try {
       sweeper.sweep(batch, nowMs)
+      if (bus.connected) revocations.poll(batch, nowMs)
       publisher.resend(nowMs)
       for (; events < LIMITS.maxStepEvents; events++) {
         const event = completions.shift() ?? admissions.shift() ?? overflow.shift()
@@ -411,6 +446,7 @@ export const createHost = (deps: HostDeps): Host => {
   const unlisten = bus.onEvent((event) => {
     if (event.type === 'reconnected') {
       outbox.hasten(clock.now(), RECONNECT_SPREAD_MS)
+      revocations.hasten(clock.now(), RECONNECT_SPREAD_MS)
       deps.onWork()
     }
     log.write(event.type === 'connected' || event.type === 'reconnected' ? 'info' : 'warn', `bus ${event.type}`)
@@ -436,8 +472,8 @@ export const createHost = (deps: HostDeps): Host => {
     step,
     nextDueAtMs: () => {
       if (completions.size + admissions.size + overflow.size > 0) return clock.now()
-      const resendAtMs = bus.connected ? outbox.nextDueAtMs() : undefined
-      return Math.min(sweeper.nextAtMs(), resendAtMs ?? Number.POSITIVE_INFINITY)
+      const later = bus.connected ? [outbox.nextDueAtMs() ?? Number.POSITIVE_INFINITY, revocations.nextDueAtMs()] : []
+      return Math.min(sweeper.nextAtMs(), ...later)
     },
     command: (name, args) =>
       new Promise((resolve) => {
@@ -472,6 +508,16 @@ export const createHost = (deps: HostDeps): Host => {
         deps.onWork()
       }),
     policyJson: () => policy.json,
+    revocations: (list) =>
+      new Promise((resolve) => {
+        if (list === undefined) resolve(OK(revocationFacts(revocations)))
+        else if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
+        else {
+          completions.push({ type: 'revocations', list, answer: resolve })
+          deps.onWork()
+        }
+      }),
+    revocationStatus: () => revocations.status(clock.now()),
     inFlight: () => completions.size + admissions.size + overflow.size + outbox.size + commitsInFlight + jobsRunning,
     ready: () => started && !stopped && definition.ready(committed, contextAt(clock.now())),
     stopped: () => stopped,

@@ -6,7 +6,14 @@
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { deviceKeyRecord, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
 import type { Opener, SecretOf } from '../../protocol/confidential.ts'
-import { failureCode, failureNumber, FAILURES, isTransient, type FailureCode } from '../../protocol/failures.ts'
+import {
+  failureCode,
+  failureNumber,
+  FAILURES,
+  isTransient,
+  type FailureCode,
+  type Result,
+} from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { isFinalHop, KINDS } from '../../protocol/kinds.ts'
 import { keyIdOf } from '../../protocol/keys.ts'
@@ -19,14 +26,16 @@ import { refusalAddressee, type Applier, type Batch, type Trigger } from './appl
 import type { CredentialStore, Missing } from './credential-store.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { decision, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
+import { decision, put, refuse, type Context, type Decision, type AnyNodeDefinition, type Self } from './node.ts'
 import { compose, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import type { Parking } from './parking.ts'
+import type { Revocations } from './revocation.ts'
 import { businessId, requestRef } from './request-ref.ts'
-import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
+import { outboxTable, revocationTable, seenTable, type RevocationRow, type StoredSend } from './runtime-tables.ts'
 import { keyBytes } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
+import { keyOf } from './table.ts'
 
 export type Frame = { readonly subject: Subject; readonly bytes: Uint8Array }
 
@@ -38,6 +47,7 @@ export type InboxDeps = {
   readonly opener: Opener
   readonly secretOf: SecretOf
   readonly credentials: CredentialStore
+  readonly revocations: Revocations
   /** Is this one of the ids that this host answers to? */
   readonly isAddressee: (id: string) => boolean
   readonly outbox: Outbox
@@ -196,6 +206,8 @@ export const createInbox = (deps: InboxDeps) => {
 
   const onRefusal = (batch: Batch, message: Verified<'refusal'>, trigger: Trigger, nowMs: number): void => {
     metrics.count('refusalsReceived')
+    if (failureCode(message.body.code) === 'NOT_FOUND' && message.sender.role === 'dc')
+      deps.revocations.none(message.body.digest, message.header.sentAtMs, nowMs)
     const found = spokenOf(message.body.digest, message)
     if (found === undefined) return
     // A number this version does not know ends nothing: what it means is not known.
@@ -228,6 +240,62 @@ export const createInbox = (deps: InboxDeps) => {
     if (learned.value.rows.length > 0) metrics.count('credentialsLearned')
     learned.value.rows.forEach(staged.write)
     releaseFor(learned.value.verified)
+  }
+
+  /** A data center's own: the newest list, whether or not the asker has it; nothing of the question is kept. */
+  const onRevocationQuery = (batch: Batch, message: Verified<'revocation-query'>, nowMs: number): void => {
+    learnFrom(message, nowMs)
+    const current = deps.revocations.current()
+    if (current === undefined) {
+      refuseOnce(batch, message, 'NOT_FOUND', 'no revocation list is known', nowMs)
+      return
+    }
+    const { host: to, role } = message.sender
+    const answer = { kind: 'revocation-record', to, body: { list: current.list }, nextHop: { role, host: to } } as const
+    send(batch, compose(deps.composer, { ...answer, delivery: { once: true } }, nowMs))
+  }
+
+  /** Keeps a newer list; the node is told once it is in force. The code of what is wrong with it otherwise. */
+  const adopt = (
+    batch: Batch,
+    list: Uint8Array,
+    trigger: Trigger,
+    nowMs: number,
+  ): Result<RevocationRow | undefined> => {
+    const adopted = deps.revocations.adopt(list, nowMs)
+    if (!adopted.ok || adopted.value === undefined) return adopted
+    const row = adopted.value
+    const keyIds = deps.revocations.keyIds()
+    const kept = decision({
+      writes: [put(revocationTable, keyOf('current'), row)],
+      record: {
+        event: 'revocation-list-adopted',
+        ids: [],
+        fields: { version: row.version, revoked: keyIds.length },
+      },
+    })
+    applier.apply(batch, kept, trigger, nowMs)
+    const { revoked } = definition
+    if (revoked === undefined) return adopted
+    const told: Trigger = { trigger: 'revoked', name: 'revocation-list', ids: [] }
+    applier.apply(batch, revoked(staged, { version: row.version, keyIds }, deps.contextAt(nowMs)), told, nowMs)
+    return adopted
+  }
+
+  const onRevocationRecord = (
+    batch: Batch,
+    message: Verified<'revocation-record'>,
+    trigger: Trigger,
+    nowMs: number,
+  ): void => {
+    const adopted = adopt(batch, message.body.list, trigger, nowMs)
+    if (adopted.ok) deps.revocations.confirmed(message.header.sentAtMs, nowMs)
+    // An older one is what a lagging data center has, or a replay: both are nothing.
+    else if (adopted.failure.code !== 'REGISTRATION_STALE')
+      log.write('warn', 'a data center gave a revocation list that does not hold', {
+        code: adopted.failure.code,
+        from: message.sender.host,
+      })
   }
 
   const relay = (batch: Batch, message: Verified, trigger: Trigger, nowMs: number): void => {
@@ -302,6 +370,13 @@ export const createInbox = (deps: InboxDeps) => {
       case 'credential-record':
         onCredential(message, nowMs)
         return
+      case 'revocation-query':
+        if (busy) refuseOnce(batch, message, 'BUSY', 'the admission queue is full', nowMs)
+        else onRevocationQuery(batch, message, nowMs)
+        return
+      case 'revocation-record':
+        onRevocationRecord(batch, message, trigger, nowMs)
+        return
       default:
         break
     }
@@ -343,6 +418,6 @@ export const createInbox = (deps: InboxDeps) => {
     send(batch, outboxTable.decode(seen.answer))
   }
 
-  return { handle }
+  return { handle, adopt }
 }
 export type Inbox = ReturnType<typeof createInbox>

@@ -210,6 +210,9 @@ export type Refused = {
   readonly by: string
 }
 
+/** A newer revocation list is in force: its version, and every key on it. */
+export type Revoked = { readonly version: number; readonly keyIds: readonly Uint8Array[] }
+
 type Handler<Event, Policy> = (read: Reader, event: Event, context: Context<Policy>) => Decision
 
 /** Joins a load and a decide into one handler: the only place where a slice is made and used. */
@@ -222,7 +225,8 @@ export const on =
     decide(load(read, event), event, context)
 
 /** Kinds that the runtime itself handles for every node. */
-export type RuntimeKind = 'receipt' | 'refusal' | 'undeliverable' | 'credential-record'
+export type RuntimeKind =
+  'receipt' | 'refusal' | 'undeliverable' | 'credential-record' | 'revocation-query' | 'revocation-record'
 /** Kinds a node of role `R` decides on: all that it receives; a data center only those addressed to it, it relays the rest. */
 export type HandledKind<R extends Role> = Exclude<LiveKind & (R extends 'dc' ? KindTo<R> : KindThrough<R>), RuntimeKind>
 
@@ -259,6 +263,10 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly refused: Handler<Refused, Policy>
   /** A receipt for something in the outbox. The runtime has forgotten the entry already. */
   readonly receipted: Handler<{ readonly kind: KindName; readonly key: Uint8Array }, Policy>
+  /** A newer revocation list is in force; not told again after a restart. Default: nothing. */
+  readonly revoked?: Handler<Revoked, Policy>
+  /** Whom to ask for the newest revocation list: ids of data centers. Default: the own realm's address. */
+  readonly revocationSources?: (read: Reader, context: Context<Policy>) => readonly string[]
   /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. `revoked`: the device is lost. */
   readonly deviceKey?: (
     read: Reader,

@@ -78,12 +78,21 @@ export const credentialIdTable = defineTable<{ readonly keyId: Uint8Array }>({
   fields: ['keyId'],
 })
 
+/** The revocation list in force, as the root signed it. Key: `current`. */
+export type RevocationRow = { readonly version: number; readonly list: Uint8Array; readonly receivedAtMs: number }
+export const revocationTable = defineTable<RevocationRow>({
+  name: '~revocations',
+  version: 1,
+  fields: ['version', 'list', 'receivedAtMs'],
+})
+
 /** One event and everything it did. Key: seq, from 1 without gaps. `prevHash`: H of the bytes of the row before. */
 export type JournalRow = {
   readonly seq: number
   readonly atMs: number
   readonly prevHash: Uint8Array
-  /** What came: `message`, `deadline`, `control`, `job`, `refused`, `receipted`, `started`, `policy`, and its name. */
+  /** What came: `message`, `deadline`, `control`, `job`, `refused`, `receipted`, `started`, `policy`,
+   * `revoked`, and its name. */
   readonly trigger: string
   readonly name: string
   /** What happened, as the node recorded it. */

@@ -64,6 +64,13 @@ export type SimHost = {
   readonly jumpClock: (ms: number) => void
   /** Starts again on what the crash, or a stop in order, left behind. */
   readonly restart: () => Promise<void>
+  /** Another credential for its next start, by whoever certifies it now. Default: of the same keys, valid as before. */
+  readonly reissue: (changes?: Reissue) => void
+}
+export type Reissue = {
+  /** 32 bytes that its new message and sealing keys are made of. */
+  readonly seed?: Uint8Array
+  readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
 }
 export type SimIdentity = {
   readonly id: string
@@ -99,10 +106,12 @@ export const createSimNetwork = (
     serial: 1,
   }
 
-  const identify = (spec: SimSpec): SimIdentity => {
+  let serial = validity.serial
+  const identify = (spec: SimSpec, changes: Reissue = {}): SimIdentity => {
     const { id, role } = spec
-    const signing = signingKeyFromSeed(engine, spec.signingSeed ?? hash(utf8(`${seed} ${id} signing`)))
-    const secretKey = hash(utf8(`${seed} ${id} sealing`))
+    const signingSeed = spec.signingSeed ?? hash(utf8(`${seed} ${id} signing`))
+    const signing = signingKeyFromSeed(engine, changes.seed ?? signingSeed)
+    const secretKey = hash(changes.seed ?? utf8(`${seed} ${id} sealing`))
     const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
     const common = {
       networkId,
@@ -111,6 +120,8 @@ export const createSimNetwork = (
       signingKey: signing.publicKey,
       sealingKey: sealing.publicKey,
       ...validity,
+      ...changes.validity,
+      serial: serial++,
     }
     if ('certifiedBy' in spec) {
       const chains = spec.certifiedBy.map((by) => {
@@ -132,7 +143,7 @@ export const createSimNetwork = (
 
   /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
   const add = async (spec: SimSpec): Promise<SimHost> => {
-    const identity = identify(spec)
+    let identity = identify(spec)
     const { id, role } = spec
     const realm = realmOf(id)
     // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
@@ -183,7 +194,9 @@ export const createSimNetwork = (
     let closing = async (): Promise<void> => {}
     const sim: SimHost = {
       id,
-      identity,
+      get identity() {
+        return identity
+      },
       host: () => running as Host,
       store: () => store,
       fatal: () => fatal,
@@ -196,6 +209,9 @@ export const createSimNetwork = (
         wrongByMs += ms
       },
       restart: launch,
+      reissue: (changes) => {
+        identity = identify(spec, changes)
+      },
     }
     hosts.set(id, sim)
     await launch()

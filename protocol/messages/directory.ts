@@ -1,5 +1,6 @@
 /** Bodies of the realm's directory, kept by its data centers (design §4 "The DC", §7 "Chain"). */
-import { Chain, Count, Fields, Id, List, NodeId, Optional, Sequence, Type, Word, type Static } from '../fields.ts'
+import { Chain, Count, Fields, Id, List, NodeId, Optional, Sequence, SequenceHeld, Type, Word, type Static } from '../fields.ts'
+import { LIMITS } from '../limits.ts'
 
 const BodyVersions = List(Fields({ kind: Count, versions: List(Count, 16) }), 128)
 
@@ -23,9 +24,10 @@ export const PayeeRecord = Fields({ payee: NodeId, mpp: NodeId, host: NodeId, ve
  */
 export const CredentialQuery = Fields({ id: NodeId, keyId: Optional(Id), chain: Chain })
 export const CredentialRecord = Fields({ chain: Chain })
-export const RevocationQuery = Fields({ haveVersion: Count })
-/** The revocation list is a statement signed by the root. */
-export const RevocationRecord = Fields({ list: Type.Uint8Array({ minByteLength: 1, maxByteLength: 32_768 }) })
+/** `haveVersion` of the list that the asker holds, 0 for none. Like every asker it shows its own chain. */
+export const RevocationQuery = Fields({ haveVersion: SequenceHeld, chain: Chain })
+/** The revocation list is a statement signed by the root: who passes it on adds nothing to it. */
+export const RevocationRecord = Fields({ list: Type.Uint8Array({ minByteLength: 1, maxByteLength: LIMITS.maxRevocationListBytes }) })
 /** A new replica copies a sibling's rows, page by page. */
 export const DirectoryQuery = Fields({ after: Optional(NodeId) })
 export const DirectoryPage = Fields({ registrations: List(Type.Uint8Array({ minByteLength: 1, maxByteLength: 8_192 }), 32), next: Optional(NodeId) })

@@ -372,6 +372,33 @@ const credentialVectors = ({
         ),
       },
       {
+        name: 'the root’s, newer: it replaces the first, never the other way round',
+        code: 'ok',
+        list: issueRevocationList(
+          engine,
+          { networkId, version: 2, revoked: [merchant.signing.keyId, mpp.signing.keyId], issuedAtMs: NOW + 1_000 },
+          root,
+        ),
+      },
+      {
+        name: 'another root’s',
+        code: 'BROKEN_CHAIN',
+        list: issueRevocationList(
+          engine,
+          { networkId, version: 3, revoked: [merchant.signing.keyId], issuedAtMs: NOW },
+          other.root,
+        ),
+      },
+      {
+        name: 'the root’s, for another network',
+        code: 'WRONG_NETWORK',
+        list: issueRevocationList(
+          engine,
+          { networkId: other.networkId, version: 3, revoked: [merchant.signing.keyId], issuedAtMs: NOW },
+          root,
+        ),
+      },
+      {
         name: 'an MPP’s',
         code: 'BROKEN_CHAIN',
         list: issueRevocationList(

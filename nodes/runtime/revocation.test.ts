@@ -1,0 +1,174 @@
+/** Revocation among the real nodes of every role: how fast a list is everywhere, and how what was under way ends. */
+import { describe, expect, it } from 'vitest'
+import { LOST } from '../../bus/simulated-bus.ts'
+import { utf8 } from '../../protocol/bytes.ts'
+import { hash } from '../../protocol/hash.ts'
+import { networkIdOf } from '../../protocol/keys.ts'
+import type { KindName } from '../../protocol/kinds.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { issueRevocationList } from '../../protocol/statements.ts'
+import { parseSubject } from '../../protocol/subjects.ts'
+import type { Answer } from './host-types.ts'
+import type { PaymentLine, PaymentsPage } from './reports.ts'
+import type { SimNetwork } from './sim-network.ts'
+import { buildWholeNetwork, oneTruth, unrest, type WholeNetwork } from './whole-network.ts'
+
+const listOf = (sim: SimNetwork, version: number, ...hosts: readonly string[]): Uint8Array =>
+  issueRevocationList(
+    sim.engine,
+    {
+      networkId: networkIdOf(sim.root.publicKey),
+      version,
+      revoked: hosts.map((id) => sim.host(id).identity.signing.keyId),
+      issuedAtMs: sim.now(),
+    },
+    sim.root,
+  )
+/** As the operator of `at` gives it over the control socket. */
+const give = async (sim: SimNetwork, at: string, list: Uint8Array): Promise<Answer> => {
+  const answer = sim.host(at).host().revocations(list)
+  await sim.run()
+  return await answer
+}
+const versionAt = (sim: SimNetwork, id: string): number => sim.host(id).host().revocationStatus().revocationListVersion
+
+/** Loses every message of these kinds, from those hosts alone if given. */
+const lose = (sim: SimNetwork, kinds: readonly KindName[], from?: string): void =>
+  sim.setOnSend(({ subject }) => {
+    const parsed = parseSubject(subject)
+    const hit = parsed !== undefined && kinds.includes(parsed.kind) && (from === undefined || parsed.fromHost === from)
+    return hit ? LOST : { delaysMs: [0] }
+  })
+const start = ({ sim }: WholeNetwork, amountMinor = '300', payee = 'hu-bakery'): Promise<Answer> =>
+  sim.host('hu-wallet-1').host().command('pay', { customer: 'hu-alice', payee, amountMinor, currency: 'EUR' })
+const lines = ({ sim }: WholeNetwork, id: string): readonly PaymentLine[] => {
+  const answer = sim.host(id).host().ask('payments', {})
+  if (!answer.ok) throw new Error(answer.error.code)
+  return (answer.value as PaymentsPage).payments
+}
+const statesAt = (network: WholeNetwork, id: string): readonly string[] => lines(network, id).map(({ state }) => state)
+/** Down, and up again under other keys of the same id: certified by whoever certifies it now. */
+const renew = async (sim: SimNetwork, ...ids: readonly string[]): Promise<void> => {
+  for (const id of ids) await sim.host(id).crash()
+  for (const id of ids) sim.host(id).reissue({ seed: hash(utf8(`renewed ${id}`)) })
+  for (const id of ids) await sim.host(id).restart()
+}
+
+describe('a revocation list', { timeout: 60_000 }, () => {
+  it('is pushed to every processor, bank, sibling and peer at once, and asked for by the others', async () => {
+    const { sim } = await buildWholeNetwork()
+    expect(await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-shop-1'))).toMatchObject({ ok: true, value: { version: 1 } })
+    const told = sim.hosts().filter(({ id }) => versionAt(sim, id) === 1)
+    expect(new Set(told.map(({ identity }) => identity.role))).toEqual(new Set(['dc', 'bank', 'cpp', 'mpp']))
+    expect(told).toHaveLength(2 + 3 + 2 + 2)
+    await sim.advance(LIMITS.revocationPollMs)
+    for (const { id } of sim.hosts()) expect([id, versionAt(sim, id)]).toEqual([id, 1])
+  })
+
+  it('is everywhere within one poll and a round trip of its data centers having it, though every push is lost', async () => {
+    const { sim } = await buildWholeNetwork()
+    const oneWayMs = 100
+    const stepMs = 50
+    let pushing = false
+    sim.setOnSend(({ subject }) =>
+      pushing && parseSubject(subject)?.kind === 'revocation-record' ? LOST : { delaysMs: [oneWayMs] },
+    )
+    pushing = true
+    await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-shop-1'))
+    pushing = false
+    expect(sim.hosts().filter(({ id }) => versionAt(sim, id) === 1)).toHaveLength(1)
+    const from = sim.now()
+    const arrivedMs = new Map<string, number>([['hu-dc-1', 0]])
+    while (arrivedMs.size < sim.hosts().length && sim.now() < from + 60_000) {
+      // The peer's data center sends on what it learns from its own poll: that push is lost as well.
+      pushing = !arrivedMs.has('ro-dc-1')
+      await sim.advance(stepMs, stepMs)
+      for (const { id } of sim.hosts()) if (versionAt(sim, id) === 1 && !arrivedMs.has(id)) arrivedMs.set(id, sim.now() - from)
+    }
+    const bound = LIMITS.revocationPollMs + 2 * oneWayMs + stepMs
+    console.log(arrivedMs)
+  })
+})
+
+describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
+  it("an MPP's: its countersignature is never taken, the payment expires, and its books are whole when it comes back", async () => {
+    const network = await buildWholeNetwork()
+    const { sim, report } = network
+    lose(sim, ['countersigned-decision'])
+    const paying = start(network)
+    await sim.advance(2_000)
+    expect(statesAt(network, 'hu-cpp')).toEqual(['notified'])
+    await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-mpp'))
+    sim.setOnSend(undefined)
+    await sim.advance(20_000)
+    expect(await paying).toMatchObject({ ok: true, value: { outcome: 'expired' } })
+    expect(statesAt(network, 'hu-cpp')).toEqual(['expired'])
+    expect(report.cpp('hu-cpp').totals).toMatchObject([{ outstandingMinor: 0n, pendingMinor: 0n }])
+    expect(statesAt(network, 'hu-mpp')).toEqual(['countersigned'])
+    await renew(sim, 'hu-mpp', 'hu-shop-1')
+    await sim.advance(60_000)
+    expect([...oneTruth(network).values()]).toEqual(['expired'])
+    expect(statesAt(network, 'hu-shop-1')).toEqual(['expired'])
+    expect(unrest(network)).toEqual([])
+  })
+
+  it.each(['300', '5000'])(
+    "a CPP's, before its confirmation of %s arrived: refused in silence, and taken once it is sealed anew",
+    async (amountMinor) => {
+      const network = await buildWholeNetwork()
+      const { sim } = network
+      lose(sim, [
+        'transfer-confirmation',
+        'delayed-transfer-confirmation',
+        'customer-transfer-confirmation',
+        'customer-delayed-transfer-confirmation',
+      ])
+      void start(network, amountMinor)
+      await sim.advance(5_000)
+      expect(statesAt(network, 'hu-cpp')).toEqual(['confirmed'])
+      await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-cpp'))
+      await sim.advance(LIMITS.revocationPollMs)
+      sim.setOnSend(undefined)
+      await sim.advance(40_000)
+      expect(statesAt(network, 'hu-mpp')).toEqual(['countersigned'])
+      expect(statesAt(network, 'hu-shop-1').concat(statesAt(network, 'hu-wallet-1'))).not.toContain('confirmed')
+      expect(sim.host('hu-cpp').host().metrics.value('ownKeyRevoked')).toBe(1)
+      await renew(sim, 'hu-cpp', 'hu-wallet-1')
+      await sim.advance(90_000)
+      expect([...oneTruth(network).values()]).toEqual(['confirmed'])
+      for (const id of ['hu-wallet-1', 'hu-cpp', 'hu-mpp', 'hu-shop-1'])
+        expect([id, statesAt(network, id)]).toEqual([id, ['confirmed']])
+      expect(unrest(network)).toEqual([])
+    },
+  )
+
+  it("a wallet host's: its payment requests are refused, and nothing is charged", async () => {
+    const network = await buildWholeNetwork()
+    const { sim, report } = network
+    await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-wallet-1'))
+    void start(network)
+    await sim.advance(60_000)
+    expect(lines(network, 'hu-cpp')).toEqual([])
+    expect(report.cpp('hu-cpp').totals.map(({ outstandingMinor }) => outstandingMinor)).not.toContain(300n)
+    console.log(statesAt(network, 'hu-wallet-1'), report.cpp('hu-cpp').totals)
+  })
+
+  it("a merchant host's: its invoices are not paid, and its decision on a notice that is out is not taken", async () => {
+    const network = await buildWholeNetwork()
+    const { sim } = network
+    lose(sim, ['payment-decision'])
+    const paying = start(network)
+    await sim.advance(2_000)
+    expect(statesAt(network, 'hu-mpp')).toEqual(['notified'])
+    await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-shop-1'))
+    await sim.advance(LIMITS.revocationPollMs)
+    sim.setOnSend(undefined)
+    await sim.advance(20_000)
+    expect(await paying).toMatchObject({ ok: true, value: { outcome: 'expired' } })
+    expect(statesAt(network, 'hu-mpp')).toEqual(['expired'])
+    const next = start(network)
+    await sim.advance(60_000)
+    console.log(await Promise.race([next, 'pending']))
+    expect(lines(network, 'hu-cpp')).toHaveLength(1)
+  })
+})
