@@ -16,6 +16,7 @@ import {
   writeHostLogin,
   type HostLogin,
 } from './logins.ts'
+import { serverTls } from './tls-authority.ts'
 
 const state = createAuthority('test')
 const servers = ['nats://127.0.0.1:4222']
@@ -90,7 +91,10 @@ describe('files', () => {
   afterEach(() => rm(dir, { recursive: true, force: true }))
 
   test('a host login and an authority come back as they were, readable by their owner only', async () => {
-    const login = { ...(await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers })), caFile: 'ca.pem' }
+    const { ca } = await serverTls(join(dir, 'tls'), { name: 'test', nowMs: Date.now() })
+    await rm(join(dir, 'tls'), { recursive: true })
+    const login = await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers, ca })
+    expect(login.ca).toBe(ca)
     await writeHostLogin(join(dir, 'login.json'), login)
     await writeAuthority(join(dir, 'authority.json'), state)
     expect(await readHostLogin(join(dir, 'login.json'))).toEqual(login)
@@ -120,7 +124,10 @@ describe('files', () => {
     ['no JWT', (login: HostLogin) => ({ ...login, jwt: 'x' })],
     ['half a service login', (login: HostLogin) => ({ ...login, service: { jwt: login.jwt } })],
     ['a signer that is none', (login: HostLogin) => ({ ...login, guestSigner: { seed: 'x', accountPublicKey: 'A' } })],
-    ['a certificate that is no path', (login: HostLogin) => ({ ...login, caFile: 1 })],
+    ['an authority that is no text', (login: HostLogin) => ({ ...login, ca: 1 })],
+    ['an authority that is no certificate', (login: HostLogin) => ({ ...login, ca: 'ca.pem' })],
+    // Node would trust the machine's own authorities instead.
+    ['an authority that is empty', (login: HostLogin) => ({ ...login, ca: '' })],
   ])('%s is no host login', async (_, change) => {
     const login = await issueHostLogin(state, { role: 'customer', host: 'hu-w', servers })
     expect(parseHostLogin(login)).toEqual(login)

@@ -18,6 +18,7 @@ import {
   TOOL_INBOX_PREFIX,
   type LoginRole,
 } from './permissions.ts'
+import type { ServerAddress } from './tls-client.ts'
 
 export const ACCOUNT_NAME = 'SEMOPS'
 const SYSTEM_ACCOUNT_NAME = 'SYS'
@@ -109,9 +110,10 @@ export const issueLogin = async (
 /** All that one host needs: its login, one for `$SRV`, and for a wallet host the guests' signing key. */
 export const issueHostLogin = async (
   state: AuthorityState,
-  { role, host, servers }: { readonly role: Role; readonly host: string; readonly servers: readonly string[] },
+  { role, host, servers, ca }: ServerAddress & { readonly role: Role; readonly host: string },
 ): Promise<HostLogin> => ({
   servers,
+  ...(ca === undefined ? {} : { ca }),
   ...(await issueLogin(state, { role, host })),
   service: await issueLogin(state, { role: 'service', host, serves: role }),
   ...(role === 'customer' ? { guestSigner: guestSignerOf(state) } : {}),

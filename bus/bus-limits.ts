@@ -24,6 +24,8 @@ export const BUS_LIMITS = {
   pingEveryMs: 10 * SECOND,
   maxMissedPings: 2,
   // Broker
+  /** A client that has not ended its handshake by then is dropped. In seconds, as the server's setting is. */
+  tlsHandshakeSeconds: 5,
   maxSubscriptionsPerHost: 256,
   maxSubscriptionsPerGuest: 4,
   /** Account updates and service answers are larger than a frame. */

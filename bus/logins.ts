@@ -8,6 +8,7 @@ import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { LIMITS } from '../protocol/limits.ts'
 import { publicKeyOf, readLoginJwt, scopedUserJwt } from './jwt.ts'
 import { seedOf } from './nkeys.ts'
+import { checkCa } from './tls-client.ts'
 
 /** One entry to the broker: an encoded nkey seed and the JWT that names its public key. */
 export type Login = { readonly jwt: string; readonly seed: string }
@@ -17,14 +18,14 @@ export type GuestSigner = { readonly seed: string; readonly accountPublicKey: st
 
 /** A host's identity at the broker, in a file that its owner alone can read. */
 export type HostLogin = Login & {
-  /** `nats://127.0.0.1:4222` or `tls://…`; any of one cluster. */
+  /** `tls://127.0.0.1:4222`, or `nats://…` for one in the clear on loopback; any of one cluster. */
   readonly servers: readonly string[]
   /** For `$SRV`, on a connection of its own. */
   readonly service?: Login
   /** Wallet hosts only. */
   readonly guestSigner?: GuestSigner
-  /** A certificate authority's file, where the broker listens with TLS. */
-  readonly caFile?: string
+  /** PEM of the certificate authority that the broker is known by. With it nothing is ever sent in the clear. */
+  readonly ca?: string
 }
 
 /** The name that the broker knows a login by. @throws Error when its JWT is none. */
@@ -62,10 +63,13 @@ const parseLogin = (value: unknown, where: string): Login => {
 /** @throws TypeError that says which part of `value` is not a host login. */
 export const parseHostLogin = (value: unknown): HostLogin => {
   const login = parseLogin(value, 'login')
-  const { servers, service, guestSigner, caFile } = value as Readonly<Record<string, unknown>>
+  const { servers, service, guestSigner, ca } = value as Readonly<Record<string, unknown>>
   if (!Array.isArray(servers) || servers.length === 0 || !servers.every((server) => typeof server === 'string'))
     throw new TypeError('login: expected servers, a list of URLs')
-  if (caFile !== undefined && typeof caFile !== 'string') throw new TypeError('login: caFile is not a path')
+  if (ca !== undefined) {
+    if (typeof ca !== 'string') throw new TypeError('login: ca is not text in PEM')
+    checkCa(ca)
+  }
   let signer: GuestSigner | undefined
   if (guestSigner !== undefined) {
     if (
@@ -82,7 +86,7 @@ export const parseHostLogin = (value: unknown): HostLogin => {
     servers,
     ...(service === undefined ? {} : { service: parseLogin(service, 'service') }),
     ...(signer === undefined ? {} : { guestSigner: signer }),
-    ...(caFile === undefined ? {} : { caFile }),
+    ...(ca === undefined ? {} : { ca }),
   }
 }
 

@@ -4,7 +4,7 @@ import { inboxSubject } from '../protocol/subjects.ts'
 import { createAuthority, issueLogin, trustOf } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
 import type { Bus, BusEvent } from './bus.ts'
-import { busCompliance } from './compliance.ts'
+import { busCompliance, type BusHarness } from './compliance.ts'
 import { accountUserJwt, publicKeyOf, scopedUserJwt } from './jwt.ts'
 import { newSeed } from './nkeys.ts'
 import { loginPublicKey, mintGuest, type Login } from './logins.ts'
@@ -15,8 +15,8 @@ import { startTestBroker, until, type TestBroker } from './test-broker.ts'
 
 const noJitter = (): number => 0
 
-busCompliance('NATS bus', async () => {
-  const broker = await startTestBroker()
+const natsHarness = async (tls: boolean): Promise<BusHarness> => {
+  const broker = await startTestBroker({ tls })
   const open = new Set<Bus>()
   const track = async (opening: Promise<Bus>): Promise<Bus> => {
     const bus = await opening
@@ -49,7 +49,10 @@ busCompliance('NATS bus', async () => {
     },
     [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
   }
-})
+}
+
+busCompliance('NATS bus', () => natsHarness(false))
+busCompliance('NATS bus over TLS', () => natsHarness(true))
 
 describe('NATS bus on a real server', () => {
   let broker: TestBroker

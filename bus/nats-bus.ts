@@ -15,6 +15,7 @@ import {
   type ConnectionOptions,
   type NatsConnection,
 } from 'nats'
+import { NodeTransport } from 'nats/lib/src/node_transport.js'
 import { BUS_LIMITS } from './bus-limits.ts'
 import {
   BusError,
@@ -32,16 +33,16 @@ import { loadKey } from './nkeys.ts'
 import { TOOL_INBOX_PREFIX } from './permissions.ts'
 import type { RequestReply } from './request-reply.ts'
 import { checkLiteralSubject, checkPattern } from './subject-match.ts'
+import { clientTls, SPOKE_BEFORE_TLS, tlsProblem, type ServerAddress } from './tls-client.ts'
 
-export type NatsOptions = OpenOptions & {
-  readonly login: Login
-  readonly servers: readonly string[]
-  readonly caFile?: string
-  /** What the server's own tables call the connection. Never given for a guest: it would name the host. */
-  readonly label?: string
-  /** Fractions in [0, 1) for the jitter of reconnects. */
-  readonly random?: () => number
-}
+export type NatsOptions = OpenOptions &
+  ServerAddress & {
+    readonly login: Login
+    /** What the server's own tables call the connection. Never given for a guest: it would name the host. */
+    readonly label?: string
+    /** Fractions in [0, 1) for the jitter of reconnects. */
+    readonly random?: () => number
+  }
 
 /** Logs in, however long the broker takes to be there, and keeps the connection for ever. */
 export const openNatsBus = async (options: NatsOptions): Promise<Bus> => {
@@ -55,7 +56,7 @@ export const natsBroker = (login: HostLogin, random?: () => number): Broker => {
   const open = new Set<Bus>()
   const way = {
     servers: login.servers,
-    ...(login.caFile === undefined ? {} : { caFile: login.caFile }),
+    ...(login.ca === undefined ? {} : { ca: login.ca }),
     ...(random === undefined ? {} : { random }),
   }
   const enter = async (options: NatsOptions): Promise<Bus> => {
@@ -112,15 +113,29 @@ const authenticate = ({ jwt, seed }: Login): Authenticator => {
   })
 }
 
+/**
+ * A server says one line before the handshake, and the client reads all that came with it as if it had come under TLS: whoever
+ * sits between could add messages to it, for the subscriptions that stand again after a reconnect.
+ */
+const upgrade = NodeTransport.prototype.startTLS
+NodeTransport.prototype.startTLS = function startTls(this: NodeTransport) {
+  const said = Buffer.concat(this.yields)
+  if (said.indexOf('\r\n') === said.length - 2) return upgrade.call(this)
+  return Promise.reject(new NatsError('more than one line before the handshake', SPOKE_BEFORE_TLS))
+}
+
 const openLink = async (options: NatsOptions, listeners: Listeners): Promise<Link> => {
   const random = options.random ?? Math.random
   let attempt = 0
   let dialsAtOnce = false
+  const tls = clientTls(options)
   const connectionOptions: ConnectionOptions = {
     servers: [...options.servers],
     authenticator: authenticate(options.login),
     ...(options.label === undefined ? {} : { name: options.label }),
-    ...(options.caFile === undefined ? {} : { tls: { caFile: options.caFile } }),
+    ...(tls === undefined ? {} : { tls }),
+    // What a server says before the handshake anybody could have said: it adds no other server.
+    ignoreClusterUpdates: true,
     timeout: BUS_LIMITS.connectTimeoutMs,
     maxReconnectAttempts: -1,
     // A refused login may be renewed at the broker; the default gives up at the second refusal.
@@ -212,10 +227,11 @@ const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted 
 
 const dialUntilThere = async (
   connectionOptions: ConnectionOptions,
-  { signal }: OpenOptions,
+  options: NatsOptions,
   listeners: Listeners,
   random: () => number,
 ): Promise<NatsConnection> => {
+  const { signal } = options
   for (let attempt = 0; ; attempt++) {
     if (isAborted(signal)) throw new BusError('aborted', 'gave up waiting for the broker', signal?.reason)
     try {
@@ -224,7 +240,7 @@ const dialUntilThere = async (
       if (!isAborted(signal)) return nc
       await nc.close()
     } catch (error) {
-      const detail = error instanceof Error ? error.message : String(error)
+      const detail = tlsProblem(error, options) ?? (error instanceof Error ? error.message : String(error))
       listeners.emit({ type: isLoginError(error) ? 'login-refused' : 'unreachable', detail })
       try {
         await delay(backOff(attempt, random), undefined, signal === undefined ? {} : { signal })

@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { BrokerTrust } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
-import { serverConfig, type ServerListen } from './server-config.ts'
+import { checkListen, serverConfig, type ServerListen } from './server-config.ts'
 
 /** Older ones lack scoped templates or a resolver that pushes. */
 export const OLDEST_SERVER = [2, 9, 10] as const
@@ -131,6 +131,7 @@ type ServerState = { readonly pid: number; readonly url: string; readonly versio
 export const startServer = async (options: StartOptions): Promise<NatsServer> => {
   const { dir, trust, detached = false } = options
   const bin = options.bin ?? findServer()
+  await checkListen(options.listen ?? {}, Date.now())
   if (bin === undefined)
     throw new Error('nats-server not found: install it, put it on the PATH, or name it in NATS_SERVER_BIN')
   const version = await serverVersion(bin)

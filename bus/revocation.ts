@@ -5,8 +5,7 @@
 import { currentAccountJwt, systemLogin, withRevoked, type AuthorityState } from './authority.ts'
 import { BusError } from './bus.ts'
 import { openRequestReply } from './nats-bus.ts'
-
-export type BrokerAddress = { readonly servers: readonly string[]; readonly caFile?: string }
+import type { ServerAddress } from './tls-client.ts'
 
 const UPDATE_TIMEOUT_MS = 5_000
 
@@ -16,7 +15,7 @@ type UpdateAnswer = { readonly data?: { readonly code?: number }; readonly error
  * Pushes the account as `state` has it. Every server of a cluster hears it; the first answer is waited for.
  * @throws BusError `refused-by-broker` with the broker's own words, or `timeout`.
  */
-export const pushAccount = async (state: AuthorityState, broker: BrokerAddress): Promise<void> => {
+export const pushAccount = async (state: AuthorityState, broker: ServerAddress): Promise<void> => {
   const login = await systemLogin(state, Date.now())
   await using connection = await openRequestReply({ ...broker, login, signal: AbortSignal.timeout(UPDATE_TIMEOUT_MS) })
   const request = new TextEncoder().encode(await currentAccountJwt(state))
@@ -38,7 +37,7 @@ export const pushAccount = async (state: AuthorityState, broker: BrokerAddress):
 export const revokeLogins = async (
   state: AuthorityState,
   publicKeys: readonly string[],
-  broker: BrokerAddress,
+  broker: ServerAddress,
 ): Promise<AuthorityState> => {
   const revoked = withRevoked(state, publicKeys, Date.now())
   await pushAccount(revoked, broker)

@@ -127,11 +127,11 @@ export const serveDiscovery = async (
 ): Promise<RequestReply> => {
   if (login.service === undefined) throw new BusError('permission', `${loginName(login)} came without a login for $SRV`)
   const id = loginName(login.service)
-  const { servers, caFile } = login
+  const { servers, ca } = login
   const connection = await openRequestReply({
     ...options,
     servers,
-    ...(caFile === undefined ? {} : { caFile }),
+    ...(ca === undefined ? {} : { ca }),
     login: login.service,
     label: `${id} $SRV`,
   })

@@ -8,11 +8,14 @@ import type { Role } from '../protocol/ids.ts'
 import { createAuthority, issueHostLogin, trustOf, type AuthorityState, type BrokerTrust } from './authority.ts'
 import type { HostLogin } from './logins.ts'
 import { startServer, type NatsServer } from './nats-server.ts'
+import { serverTls } from './tls-authority.ts'
 
 export type TestBroker = AsyncDisposable & {
   readonly state: AuthorityState
   readonly dir: string
   readonly servers: readonly string[]
+  /** With TLS only: what its clients know it by. */
+  readonly ca?: string
   /** The process that now runs. */
   server(): NatsServer
   login(role: Role, host: string): Promise<HostLogin>
@@ -20,21 +23,25 @@ export type TestBroker = AsyncDisposable & {
   start(trust?: BrokerTrust): Promise<void>
 }
 
-export const startTestBroker = async (): Promise<TestBroker> => {
+/** `tls`: with an authority of its own, which `login` puts into each login. */
+export const startTestBroker = async ({ tls = false }: { readonly tls?: boolean } = {}): Promise<TestBroker> => {
   const dir = await mkdtemp(join(tmpdir(), 'semops-broker-'))
   const state = createAuthority('test')
   const trust = await trustOf(state)
-  let server = await startServer({ dir, trust })
+  const files = tls ? await serverTls(join(dir, 'tls'), { name: 'test', nowMs: Date.now() }) : undefined
+  const listen = files === undefined ? {} : { tls: files }
+  let server = await startServer({ dir, trust, listen })
   const servers = [server.url]
+  const address = files === undefined ? { servers } : { servers, ca: files.ca }
   return {
     state,
     dir,
-    servers,
+    ...address,
     server: () => server,
-    login: (role, host) => issueHostLogin(state, { role, host, servers }),
+    login: (role, host) => issueHostLogin(state, { role, host, ...address }),
     async start(newTrust = trust) {
       await server.stop()
-      server = await startServer({ dir, trust: newTrust })
+      server = await startServer({ dir, trust: newTrust, listen })
     },
     async [Symbol.asyncDispose]() {
       await server.stop()

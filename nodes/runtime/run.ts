@@ -6,7 +6,7 @@ import { mkdirSync, chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
-import type { Bus } from '../../bus/bus.ts'
+import type { Bus, BusEventListener } from '../../bus/bus.ts'
 import type { Login } from '../../bus/logins.ts'
 import { natsBroker, openRequestReply } from '../../bus/nats-bus.ts'
 import { serviceName } from '../../bus/permissions.ts'
@@ -70,13 +70,7 @@ export const startHost = async (
     const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
     closers.push(store.close)
     const broker = natsBroker(login)
-    const bus: Bus = await broker.openHost({
-      // Until it is in: from then on the host itself hears them.
-      onEvent: (event) => {
-        if (event.type === 'unreachable' || event.type === 'login-refused')
-          log.write('warn', `bus ${event.type}`, { detail: event.detail })
-      },
-    })
+    const bus: Bus = await broker.openHost({ onEvent: createWaitingLog(log) })
     closers.push(() => bus.close())
 
     const engine = loadEngine()
@@ -176,6 +170,16 @@ export const startHost = async (
   }
 }
 
+/** Why the broker is not entered yet, once for each reason: the bus goes on trying. What comes later the host itself logs. */
+const createWaitingLog = (log: Log): BusEventListener => {
+  let said = ''
+  return (event) => {
+    if ((event.type !== 'unreachable' && event.type !== 'login-refused') || event.detail === said) return
+    said = event.detail
+    log.write('warn', 'waiting for the broker', { reason: event.type, detail: event.detail })
+  }
+}
+
 /** What is in the queues is decided and published; what waits for others stays in the outbox for the next start. */
 const untilQuiet = async (host: Host): Promise<void> => {
   const deadline = performance.now() + DRAIN_MS
@@ -195,10 +199,10 @@ const discoverable = async (
   startedAtMs: number,
   log: Log,
 ): Promise<RequestReply> => {
-  const { servers, caFile, service: serviceLogin } = login
+  const { servers, ca, service: serviceLogin } = login
   const connection = await openRequestReply({
     servers,
-    ...(caFile === undefined ? {} : { caFile }),
+    ...(ca === undefined ? {} : { ca }),
     login: serviceLogin,
     label: `${id} $SRV`,
   })

@@ -47,7 +47,7 @@ const COLOURS: Partial<Record<NodeStatus['state'], 'green' | 'red' | 'yellow'>> 
 const shown = (status: FleetStatus, output: Output): readonly string[] => {
   const ready = status.nodes.filter(({ state }) => state === 'ready').length
   return [
-    `${status.network}: ${status.state}, ${ready} of ${status.nodes.length} nodes ready, broker ${status.natsUrl} (pid ${status.natsPid})`,
+    `${status.network}: ${status.state}, ${ready} of ${status.nodes.length} nodes ready, broker ${status.natsUrl} (pid ${status.natsPid})${status.tls ? '' : ', TLS off'}`,
     '',
     ...output.rows(COLUMNS(output), status.hosts),
   ]

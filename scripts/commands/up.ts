@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { contextOf, type CliContext } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
+import { readPlan } from '../fleet/client.ts'
 import { fleetDirectory } from '../fleet/directory.ts'
 import { launch, prepareNetwork, type Launched } from '../fleet/launch.ts'
 import { showSteps } from '../fleet/show-steps.ts'
@@ -37,8 +38,10 @@ const up = async (context: CliContext, file: string | undefined, detach: boolean
   const first = await Promise.race([launched.ready, interrupted])
   if (first === undefined) return stopLaunched(context, launched)
   const readyMs = Math.round(performance.now() - startedAt)
-  output.fact({ state: 'ready', nodes: first.nodes, readyMs }, () => [
+  const { tls } = (await readPlan(directory)).nats
+  output.fact({ state: 'ready', nodes: first.nodes, readyMs, tls }, () => [
     `${first.nodes} nodes ready in ${(readyMs / 1000).toFixed(1)} s`,
+    ...(tls ? [] : ['TLS off: nodes and broker talk in the clear on loopback, as the network file says']),
     detach ? 'end them with `semops down`' : 'Ctrl-C ends them',
   ])
   if (detach) return launched.release()

@@ -76,8 +76,12 @@ export const startAttached = async (order: NodeOrder, onTrouble: (what: string) 
     ...file,
     write: (level, message, fields) => {
       file.write(level, message, fields)
-      if (message === 'bus unreachable') onTrouble(`no broker at ${credentials.login.servers.join(', ')}`)
-      if (message === 'bus login-refused') onTrouble('the broker refuses its login: expired or revoked')
+      if (message === 'waiting for the broker')
+        onTrouble(
+          fields?.['reason'] === 'unreachable'
+            ? `no broker at ${credentials.login.servers.join(', ')}: ${String(fields['detail'])}`
+            : 'the broker refuses its login: expired or revoked',
+        )
     },
   }
   const running = await startHost(credentials, config, DEFINITIONS[role], log).catch((error: unknown) => {

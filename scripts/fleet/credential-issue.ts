@@ -8,7 +8,8 @@
 import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { readAuthority } from '../../bus/authority.ts'
-import { parseHostLogin, readSecretJson, type HostLogin } from '../../bus/logins.ts'
+import { parseHostLogin, readSecretJson } from '../../bus/logins.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { dataCenterAddress, isNodeId, realmOf } from '../../protocol/ids.ts'
 import { CliError } from '../cli/errors.ts'
@@ -94,7 +95,7 @@ export const issueCredential = (
           issuer.hostChain(subject, keys, one, serial, validity),
         )
     const network = await networkOf(directory, plan)
-    const login = { ...(await issuer.login(subject, network.servers)), ...network.ca }
+    const login = await issuer.login(subject, network.address)
     const account = bank === undefined ? undefined : accountAt(bank, subject, plan, secrets)
     if (account !== undefined && bank !== undefined) {
       await writeJson(directory.secretsFile, secrets)
@@ -134,7 +135,7 @@ export const issueCredential = (
       serial,
       keyId: key.keyId,
       notAfterMs: key.notAfterMs,
-      servers: network.servers,
+      servers: network.address.servers,
       account: account?.account,
       told,
     }
@@ -238,16 +239,15 @@ export const networkOf = async (
   directory: FleetDirectory,
   plan: Plan,
 ): Promise<{
-  readonly servers: readonly string[]
-  readonly ca: Pick<HostLogin, 'caFile'>
+  readonly address: ServerAddress
   readonly trusted: readonly (readonly string[])[]
 }> => {
   const [first] = plan.hosts
   const file = first === undefined ? undefined : await readJson<CredentialsFile>(directory.credentials(first.id))
   if (file === undefined)
     throw new CliError('environment', `the network in ${directory.root} has never started; start it with \`semops up\``)
-  const { servers, caFile } = file.login
-  return { servers, ca: caFile === undefined ? {} : { caFile }, trusted: file.trusted }
+  const { servers, ca } = file.login
+  return { address: { servers, ...(ca === undefined ? {} : { ca }) }, trusted: file.trusted }
 }
 
 /** The operator's account: the one it has in the network, else a new one under a fresh holder's key, which `secrets` gets. */

@@ -17,7 +17,8 @@ import {
 } from '../../bus/authority.ts'
 import { BusError } from '../../bus/bus.ts'
 import { writeSecretJson } from '../../bus/logins.ts'
-import { pushAccount, type BrokerAddress } from '../../bus/revocation.ts'
+import { pushAccount } from '../../bus/revocation.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createTrust, verifyRevocationList } from '../../protocol/credentials.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -115,12 +116,13 @@ const sign = async (
   const ids = [...new Set(meant.map(({ id }) => id))]
   const stillIn = new Set(ids.filter((id) => register.ids[id]?.keys.at(-1)?.revokedAtMs === undefined))
   const network = await networkOf(directory, plan)
-  const broker: BrokerAddress = { servers: network.servers, ...network.ca }
   step('telling the broker')
-  const brokerTold = await pushed(revokedNow, broker)
+  const brokerTold = await pushed(revokedNow, network.address)
   const wallets = ids.filter((id) => register.ids[id]?.role === 'customer')
   const walletsWithoutFile =
-    wallets.length === 0 ? [] : await changeGuestSigner(directory, plan, register, revokedNow, broker, brokerTold, step)
+    wallets.length === 0
+      ? []
+      : await changeGuestSigner(directory, plan, register, revokedNow, network.address, brokerTold, step)
   return {
     version,
     keyIds: meant.map(({ key }) => key.keyId),
@@ -175,7 +177,7 @@ const writeList = async (directory: FleetDirectory, list: Uint8Array): Promise<v
 }
 
 /** False when there is no broker: it gets the account at its start. */
-const pushed = async (state: AuthorityState, broker: BrokerAddress): Promise<boolean> => {
+const pushed = async (state: AuthorityState, broker: ServerAddress): Promise<boolean> => {
   try {
     await pushAccount(state, broker)
     return true
@@ -195,7 +197,7 @@ const changeGuestSigner = async (
   plan: Plan,
   register: Register,
   authority: AuthorityState,
-  broker: BrokerAddress,
+  broker: ServerAddress,
   brokerRuns: boolean,
   step: (what: string) => void,
 ): Promise<readonly string[]> => {

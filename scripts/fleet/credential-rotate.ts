@@ -139,7 +139,7 @@ const openRoom = async (directory: FleetDirectory, plan: Plan, hosts: readonly K
               issuer.hostChain(subject, keys, await certifier(hosts, id), serial, validity),
             ),
           )
-    const login = { ...(await issuer.login(subject, network.servers)), ...network.ca }
+    const login = await issuer.login(subject, network.address)
     const old = {
       signingKeyId: issuer.keyId(before),
       sealingSeed: before.sealingSeed,

@@ -26,6 +26,8 @@ export type FleetDirectory = {
   readonly stateFile: string
   readonly supervisorLog: string
   readonly natsDir: string
+  /** The fleet's own authority for TLS, with its key, and the server's certificate: `bus/tls-authority.ts`. */
+  readonly tlsDir: string
   readonly sockets: string
   readonly supervisorSocket: string
   readonly credentials: (host: string) => string
@@ -56,6 +58,7 @@ export const fleetDirectory = (root: string): FleetDirectory => {
     stateFile: join(root, 'fleet.json'),
     supervisorLog: join(root, 'logs', 'supervisor.log'),
     natsDir: join(root, 'nats'),
+    tlsDir: join(root, 'tls'),
     sockets,
     supervisorSocket: join(sockets, 'supervisor.sock'),
     credentials: (host) => join(root, 'hosts', `${host}.creds`),
@@ -67,7 +70,7 @@ export const fleetDirectory = (root: string): FleetDirectory => {
 }
 
 export const makeFleetDirectory = async (directory: FleetDirectory): Promise<void> => {
-  for (const path of ['', 'keys', 'hosts', 'ledgers', 'logs', 'nats'])
+  for (const path of ['', 'keys', 'hosts', 'ledgers', 'logs', 'nats', 'tls'])
     await mkdir(join(directory.root, path), { recursive: true, mode: 0o700 })
   await mkdir(directory.sockets, { recursive: true, mode: 0o700 })
 }

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { issueHostLogin, type AuthorityState } from '../../bus/authority.ts'
 import { loginPublicKey, type HostLogin } from '../../bus/logins.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { grantedTo } from '../../bus/permissions.ts'
 import type { Currency } from '../../protocol/amount.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
@@ -102,7 +103,7 @@ export type Issuer = {
     validity?: Validity,
   ) => Chain
   /** @throws TypeError for a name that no login of this role may bear */
-  readonly login: (subject: Pick<Subject, 'id' | 'role'>, servers: readonly string[]) => Promise<HostLogin>
+  readonly login: (subject: Pick<Subject, 'id' | 'role'>, address: ServerAddress) => Promise<HostLogin>
   /** What the register keeps of a key, from the chains that were issued for it. */
   readonly issuedKey: (chains: readonly Chain[], login: HostLogin) => IssuedKey
   readonly keyId: (keys: Pick<HostKeys, 'signingSeed'>) => string
@@ -154,7 +155,7 @@ export const createIssuer = (rootSeed: string, authority: AuthorityState, nowMs:
       const signer = keyOf(certifier.signingSeed)
       return [certifier.credential, issueHost(engine, { ...common(subject, keys, serial, validity), role }, signer)]
     },
-    login: ({ id, role }, servers) => issueHostLogin(authority, { role, host: id, servers }),
+    login: ({ id, role }, address) => issueHostLogin(authority, { role, host: id, ...address }),
     issuedKey: (chains, login) => {
       const statements = chains.map(statementOfChain)
       const [first] = statements

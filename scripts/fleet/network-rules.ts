@@ -1,7 +1,9 @@
 /** What a schema cannot say of a network file: references, uniqueness, exactly one settlement bank, amounts of the currency. */
 import { parseAmount } from '../../protocol/amount.ts'
 import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.ts'
-import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
+import { isLoopback } from '../../bus/server-config.ts'
+import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
+import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 /** `pointer`: a JSON pointer into the file. */
 export type Complaint = { readonly pointer: string; readonly message: string }
@@ -49,6 +51,7 @@ export const complaints = (file: NetworkFile): readonly Complaint[] => {
       if (!parsed.ok) complain(pointer, `${text} ${file.currency} is ${parsed.problem}`)
     },
   }
+  checkNats(complain, file.nats ?? {})
   checkBanks(rules)
   for (const [realm, section] of Object.entries(file.realms)) checkProcessors(rules, realm, section)
   const cpps = new Set(Object.values(file.realms).flatMap((section) => section.cpps.map((cpp) => cpp.id)))
@@ -61,6 +64,24 @@ export const complaints = (file: NetworkFile): readonly Complaint[] => {
     )
   }
   return found
+}
+
+/** A server that others than this machine can reach has TLS, and a name that its certificate can carry. */
+const checkNats = (complain: Rules['complain'], { host = '127.0.0.1', tls = true, names }: NatsFile): void => {
+  const wildcard = isWildcard(host)
+  if (!wildcard && !isHostName(host)) complain('/nats/host', `${host} is no host name or address`)
+  else if (!tls && !isLoopback(host))
+    complain('/nats/tls', `refusing to listen on ${host || 'every interface'} without TLS: leave tls out, or host`)
+  else if (wildcard && names === undefined)
+    complain(
+      '/nats/host',
+      `${host || 'every interface'} is nothing to connect to: give names:, by which nodes reach it`,
+    )
+  names?.forEach((name, i) => {
+    if (!isHostName(name)) complain(`/nats/names/${i}`, `${name} is no host name or address`)
+    else if (!tls && !isLoopback(name))
+      complain('/nats/tls', `nodes are not to reach ${name} without TLS: leave tls out, or the name`)
+  })
 }
 
 const checkHost = ({ complain, unique }: Rules, id: string, pointer: string): void => {

@@ -99,6 +99,29 @@ const RolePolicies = Type.Object(
   { ...strict, description: "settings of every node of a role; a node's own go before them" },
 )
 
+const Nats = Type.Object(
+  {
+    host: Type.Optional(
+      Type.String({
+        maxLength: 253,
+        description: 'the name or address that the server listens on (default 127.0.0.1)',
+      }),
+    ),
+    port: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 65_535, description: 'a port from 1 to 65535 (default: one that is free)' }),
+    ),
+    tls: Type.Optional(Type.Boolean({ description: 'true or false (default true); false is for loopback only' })),
+    names: Type.Optional(
+      Type.Array(Type.String({ maxLength: 253 }), {
+        minItems: 1,
+        maxItems: 16,
+        description: 'a list of names and addresses by which nodes reach the server; the first goes into their files',
+      }),
+    ),
+  },
+  strict,
+)
+
 export const NetworkFile = Type.Object(
   {
     network: Type.String({ pattern: '^[a-z0-9-]{1,40}$', description: 'the name of the network' }),
@@ -108,6 +131,7 @@ export const NetworkFile = Type.Object(
         { description: `one of ${CURRENCY_CODES.join(', ')}` },
       ),
     ),
+    nats: Type.Optional(Nats),
     policies: Type.Optional(RolePolicies),
     banks: Type.Array(Bank, { minItems: 1 }),
     realms: Type.Record(Type.String({ pattern: REALM_PATTERN }), Realm),
@@ -115,6 +139,7 @@ export const NetworkFile = Type.Object(
   { ...strict, $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'A SEMOPS network' },
 )
 export type NetworkFile = Static<typeof NetworkFile>
+export type NatsFile = Static<typeof Nats>
 export type RealmFile = Static<typeof Realm>
 export type CustomerFile = Static<typeof Customer>
 export type MerchantFile = Static<typeof Merchant>

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { NetworkFileError, parseNetwork } from './network.ts'
 import { NetworkFile } from './network-schema.ts'
-import { planNetwork } from './plan.ts'
+import { natsUrl, planNetwork } from './plan.ts'
 
 const DEFAULT_FILE = new URL('./default-network.yaml', import.meta.url)
 const SCHEMA_FILE = new URL('./network.schema.json', import.meta.url)
@@ -50,6 +50,44 @@ describe('a network file', () => {
 
   const BAD: readonly (readonly [what: string, text: string, line: number, message: RegExp])[] = [
     ['is empty', '', 1, /object/],
+    ...(
+      [
+        [
+          'listens beyond loopback in the clear',
+          '{ host: 10.1.2.3, tls: false }',
+          /^[^ ]+ nats\.tls: refusing to listen on 10\.1\.2\.3 without TLS/,
+        ],
+        [
+          'listens everywhere in the clear',
+          "{ host: '', tls: false }",
+          /refusing to listen on every interface without TLS/,
+        ],
+        [
+          'listens on a name in the clear',
+          '{ host: bus.example.org, tls: false }',
+          /refusing to listen on bus\.example\.org without TLS/,
+        ],
+        [
+          'listens everywhere under no name',
+          '{ host: 0.0.0.0 }',
+          /nats\.host: 0\.0\.0\.0 is nothing to connect to: give names:/,
+        ],
+        [
+          'names another machine in the clear',
+          '{ tls: false, names: [bus.example.org] }',
+          /nats\.tls: nodes are not to reach bus\.example\.org without TLS/,
+        ],
+        ['listens on what is no address', "{ host: 'a b' }", /nats\.host: a b is no host name/],
+        [
+          'names what no certificate can',
+          "{ names: [localhost, '*.example.org'] }",
+          /nats\.names\[2\]: \*\.example\.org is no host name/,
+        ],
+        ['has a port that is none', '{ port: 70000 }', /nats\.port: expected a port/],
+        ['has TLS by another word', '{ tls: maybe }', /nats\.tls: expected true or false/],
+        ['has a setting of NATS that there is not', '{ user: anna }', /nats\.user: no such setting/],
+      ] as const
+    ).map(([what, nats, message]) => [what, withLine(2, 'currency: EUR', `nats: ${nats}`), 3, message] as const),
     ['is no YAML', withLine(3, 'banks: ['), 4, /./],
     ['says a key twice', withLine(2, 'currency: EUR', 'currency: USD'), 3, /unique/],
     ['has an unknown setting', withLine(2, 'currency: EUR', 'colour: red'), 3, /colour: no such setting/],
@@ -149,6 +187,28 @@ describe('a network file', () => {
     expect(error.message).toMatch(message)
     expect(error.message).toMatch(new RegExp(`^network\\.yaml:${line}: `))
     expect(error.message).not.toContain('\n')
+  })
+
+  test.each([
+    ['nothing', '{}', { host: '127.0.0.1', port: undefined, tls: true, names: ['127.0.0.1'] }, 'tls://127.0.0.1:7'],
+    ['no TLS on loopback', '{ tls: false }', { tls: false, names: ['127.0.0.1'] }, 'nats://127.0.0.1:7'],
+    [
+      'a host and a port',
+      '{ host: bus.example.org, port: 4222 }',
+      { port: 4222, tls: true },
+      'tls://bus.example.org:7',
+    ],
+    [
+      'every interface',
+      '{ host: 0.0.0.0, names: [bus.example.org, 10.1.2.3] }',
+      { host: '0.0.0.0' },
+      'tls://bus.example.org:7',
+    ],
+    ['an IPv6 address', "{ host: '::1' }", { host: '::1' }, 'tls://[::1]:7'],
+  ])('that says %s of the broker is taken', (_, nats, plan, url) => {
+    const planned = planNetwork(parseNetwork(withLine(2, 'currency: EUR', `nats: ${nats}`), 'network.yaml')).nats
+    expect(planned).toMatchObject(plan)
+    expect(natsUrl(planned, 7)).toBe(url)
   })
 
   test('with many mistakes tells all of them', () => {

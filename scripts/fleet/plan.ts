@@ -51,8 +51,17 @@ export type CustomerPlan = {
   readonly account: string
   readonly alias: string | undefined
 }
+/** The broker: what it listens on, and the names that nodes reach it by, the first of which goes into their files. */
+export type NatsPlan = {
+  readonly host: string
+  /** Undefined: any that is free, and the same again at the next start. */
+  readonly port: number | undefined
+  readonly tls: boolean
+  readonly names: readonly [string, ...string[]]
+}
 export type Plan = {
   readonly network: string
+  readonly nats: NatsPlan
   readonly currency: Currency
   readonly settlementBank: string
   readonly hosts: readonly HostPlan[]
@@ -109,6 +118,7 @@ export const planNetwork = (file: NetworkFile): Plan => {
   const settlementBank = file.banks.find((bank) => bank.settlement === true) ?? file.banks[0]
   return {
     network: file.network,
+    nats: planNats(file),
     currency: file.currency,
     settlementBank: (settlementBank as { id: string }).id,
     hosts: [
@@ -121,6 +131,15 @@ export const planNetwork = (file: NetworkFile): Plan => {
     realms: Object.keys(file.realms),
   }
 }
+
+const planNats = ({ nats: { host = '127.0.0.1', port, tls = true, names = [] } = {} }: NetworkFile): NatsPlan => {
+  const [first = host, ...others] = names
+  return { host, port, tls, names: [first, ...others] }
+}
+
+/** The server's URL, as nodes are given it. */
+export const natsUrl = ({ tls, names: [name] }: NatsPlan, port: number): string =>
+  `${tls ? 'tls' : 'nats'}://${name.includes(':') ? `[${name}]` : name}:${port}`
 
 type Policy = Readonly<Record<string, unknown>>
 type HostOptions = {

@@ -7,6 +7,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { createAuthority, readAuthority, writeAuthority, type AuthorityState } from '../../bus/authority.ts'
 import type { HostLogin } from '../../bus/logins.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
 import { readJson, writeJson, type FleetDirectory } from './directory.ts'
@@ -53,13 +54,13 @@ const exists = (path: string): Promise<boolean> =>
 
 /**
  * Called with the key room locked.
- * @param servers the broker's URLs; rewritten into every host's file, since a port may change between two starts
+ * @param address the broker's URLs and authority; rewritten into every host's file, since both may change between two starts
  * @param nowMs issue time of credentials made now
  */
 export const provision = async (
   plan: Plan,
   directory: FleetDirectory,
-  servers: readonly string[],
+  address: ServerAddress,
   authority: AuthorityState,
   nowMs: number,
 ): Promise<Provisioned> => {
@@ -89,7 +90,7 @@ export const provision = async (
   for (const host of plan.hosts) {
     const file = known.get(host.id)
     const { keys, chains } = certified.get(host.id) as Certified
-    const login: HostLogin = file?.login ?? (await issuer.login(host, servers))
+    const login: HostLogin = file?.login ?? (await issuer.login(host, address))
     const { id, role, realm, operatorId, certifiedBy } = host
     await writeJson(directory.credentials(id), {
       // What a rotation left to open old messages with stays.
@@ -101,7 +102,7 @@ export const provision = async (
       role,
       realm,
       operatorId,
-      login: { ...login, servers },
+      login: withAddress(login, address),
       ...keys,
       chains: chains.map(chainToHex),
       // A guest looks a payee up in the payee's realm, so the directories of all realms are known from the start.
@@ -143,6 +144,9 @@ export const provision = async (
     },
   }
 }
+
+/** A login that reaches its servers as they are now. */
+const withAddress = ({ ca: _, ...login }: HostLogin, address: ServerAddress): HostLogin => ({ ...login, ...address })
 
 /** The broker's authority of this fleet, made at the first start. */
 export const fleetAuthority = async (directory: FleetDirectory, network: string): Promise<AuthorityState> => {

@@ -23,6 +23,8 @@ export type FleetState = {
   readonly state: 'starting' | 'ready' | 'stopping'
   readonly supervisorPid: number
   readonly natsUrl: string
+  /** Do nodes and broker talk under TLS? */
+  readonly tls: boolean
   readonly natsPid: number
   readonly startedAtMs: number
   readonly hosts: readonly HostStatus[]

@@ -7,6 +7,8 @@ import { rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { trustOf } from '../../bus/authority.ts'
 import { attachServer, startServer, type NatsServer } from '../../bus/nats-server.ts'
+import { isWildcard, serverTls } from '../../bus/tls-authority.ts'
+import type { ServerAddress } from '../../bus/tls-client.ts'
 import { lockLedger } from '../../nodes/runtime/ledger-lock.ts'
 import { bootstrap, type Bootstrap } from './bootstrap.ts'
 import { bankOf } from '../../protocol/ids.ts'
@@ -15,7 +17,7 @@ import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.
 import { createHostProcess, type HostProcess } from './host-process.ts'
 import { isRevokedId, readRegisterNow, withKeyRoom } from './key-room.ts'
 import { endLeftovers } from './leftovers.ts'
-import { WAVES, type HostRole, type Plan } from './plan.ts'
+import { natsUrl, WAVES, type HostRole, type Plan } from './plan.ts'
 import { fleetAuthority, provision } from './provision.ts'
 import type { FleetState, FleetStatus, HostStatus, Steps } from './state.ts'
 import { statusOf } from './status.ts'
@@ -58,7 +60,8 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     network: plan.network,
     state: phase,
     supervisorPid: process.pid,
-    natsUrl: nats?.url ?? '',
+    natsUrl: nats === undefined ? '' : natsUrl(plan.nats, nats.port),
+    tls: plan.nats.tls,
     natsPid: nats?.pid ?? 0,
     startedAtMs,
     hosts: statuses(),
@@ -85,27 +88,38 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
   const ofRoles = (roles: readonly HostRole[]): readonly HostProcess[] =>
     [...hosts.values()].filter(({ plan: { role } }) => roles.includes(role))
 
-  const startBroker = async (): Promise<NatsServer> => {
+  const startBroker = async (): Promise<{ readonly server: NatsServer; readonly address: ServerAddress }> => {
     const trust = await trustOf(await fleetAuthority(directory, plan.network))
-    try {
-      return await startServer({ dir: directory.natsDir, trust })
-    } catch (error) {
-      // The port of the last run may be somebody else's by now; then any will do.
-      if (!/address already in use/.test((error as Error).message)) throw error
-      return startServer({ dir: directory.natsDir, trust, listen: { port: -1 } })
+    const { host: listenHost, port, names } = plan.nats
+    const named = isWildcard(listenHost) ? names : [listenHost, ...names]
+    const tls = plan.nats.tls
+      ? await serverTls(directory.tlsDir, { name: plan.network, hosts: named, nowMs: Date.now() })
+      : undefined
+    const listen = { host: listenHost, ...(port === undefined ? {} : { port }), ...(tls === undefined ? {} : { tls }) }
+    const started = async (): Promise<NatsServer> => {
+      try {
+        return await startServer({ dir: directory.natsDir, trust, listen })
+      } catch (error) {
+        // The port of the last run may be somebody else's by now; then any will do, unless the network file names it.
+        if (port !== undefined || !/address already in use/.test((error as Error).message)) throw error
+        return startServer({ dir: directory.natsDir, trust, listen: { ...listen, port: -1 } })
+      }
     }
+    const server = await started()
+    const servers = [natsUrl(plan.nats, server.port)]
+    return { server, address: tls === undefined ? { servers } : { servers, ca: tls.ca } }
   }
 
   const start = async (steps: Steps): Promise<void> => {
     await endLeftovers(directory)
     steps.step('broker', 1)
-    nats = await startBroker()
+    const broker = await startBroker()
+    nats = broker.server
     checkNotEnding()
-    const { url } = nats
     const provisioned = await withKeyRoom(directory, async () =>
-      provision(plan, directory, [url], await fleetAuthority(directory, plan.network), startedAtMs),
+      provision(plan, directory, broker.address, await fleetAuthority(directory, plan.network), startedAtMs),
     )
-    steps.advance(nats.url)
+    steps.advance(broker.address.servers.join(', '))
     steps.done()
     const out = revoked()
     enrolment = bootstrap(planWithout(plan, out), directory, provisioned, served)
@@ -138,7 +152,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     checkNotEnding()
     if (kill) await nats?.kill()
     else await nats?.stop()
-    nats = await startBroker()
+    nats = (await startBroker()).server
     await save.now()
   }
 
