@@ -7,14 +7,17 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { BankReport } from '../../nodes/runtime/reports.ts'
+import { readHostCredentials } from '../../nodes/runtime/bundle.ts'
 import { connectControl } from '../../nodes/runtime/control-client.ts'
 import { reportFromJson } from '../../nodes/verify/from-json.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { readAuthority } from '../../bus/authority.ts'
-import { exitCode } from '../exit-codes.ts'
+import { natsBroker } from '../../bus/nats-bus.ts'
+import { issueCredential, type IssueOrder } from '../fleet/credential-issue.ts'
 import type { HostClient } from '../fleet/host-client.ts'
 import { createIssuer, freshSeed } from '../fleet/issuer.ts'
 import { readJson } from '../fleet/directory.ts'
+import type { HostRole } from '../fleet/plan.ts'
 import type { Secrets } from '../fleet/provision.ts'
 import { pay, payRequest } from '../fleet/pay.ts'
 import { semops as run, useTestFleet, type CommandEnd } from '../testing/test-fleet.ts'
@@ -38,10 +41,11 @@ realms:
 const net = useTestFleet(NETWORK)
 const path = (name: string): string => join(net().dir, name)
 const semops = (...words: readonly string[]): Promise<CommandEnd> => run(['--dir', net().dir, ...words])
-const issue = async (role: string, id: string, file: string, ...words: readonly string[]): Promise<string> => {
-  const end = await semops('credential', 'issue', '--role', role, '--id', id, '--out', path(file), '--json', ...words)
-  expect(end).toMatchObject({ code: 0 })
-  return path(file)
+const issue = async (role: HostRole, id: string, file: string, more: Partial<IssueOrder> = {}): Promise<string> => {
+  const { directory, plan } = net().fleet
+  const nothing = { operatorId: undefined, certifiedBy: [], certifierFiles: [], bank: undefined, balanceMinor: 0n }
+  const order = { ...nothing, role, id, days: 1, out: path(file), again: false, ...more }
+  return (await issueCredential(directory, plan, order, () => undefined)).file
 }
 const node = (creds: string): Attached => startScript('scripts/bin/semops.mjs', ['node', '--creds', creds, '--json'])
 const foreign = (...words: readonly string[]): Attached =>
@@ -70,9 +74,12 @@ const balanceOf = async (account: string): Promise<bigint> => {
 describe('one more MPP, with a merchant host under it', () => {
   test('joins a running network with a file each, and is paid and settled', async () => {
     const before = await net().fleet.supervisor('status')
-    const acme = await issue('mpp', 'hu-acme', 'acme.creds', '--bank', 'hu-kh')
+    const acme = path('acme.creds')
+    const words = ['--role', 'mpp', '--id', 'hu-acme', '--bank', 'hu-kh', '--out', acme, '--json']
+    const issued = await semops('credential', 'issue', ...words)
+    expect(JSON.parse(issued.out)).toMatchObject({ account: 'hu-kh:hu-acme', told: ['hu-otp'], serial: 1 })
     expect((await stat(acme)).mode & 0o777).toBe(0o600)
-    const shop = await issue('merchant', 'hu-acme-shop', 'shop.creds', '--certifier-creds', acme)
+    const shop = await issue('merchant', 'hu-acme-shop', 'shop.creds', { certifierFiles: [acme] })
     await using mpp = node(acme)
     await using merchant = node(shop)
     await mpp.line(({ state }) => state === 'ready')
@@ -107,7 +114,7 @@ describe('one more MPP, with a merchant host under it', () => {
 
 describe('a processor that shares no code with the project', () => {
   test('registers, certifies a payee of its own, gets a notice for it and takes the payment', async () => {
-    const creds = await issue('mpp', 'hu-foreign', 'foreign.creds', '--bank', 'hu-kh')
+    const creds = await issue('mpp', 'hu-foreign', 'foreign.creds', { bank: 'hu-kh' })
     await using process = foreign('--creds', creds, '--alias', 'hu-alice-pays', '--amount', '250')
     expect(await process.line(event('registered'))).toMatchObject({ host: 'hu-foreign', at: 'hu-dc-1' })
     const { requestId } = await process.line(event('request-receipted'))
@@ -124,7 +131,7 @@ describe('a processor that shares no code with the project', () => {
   })
 
   test("with another role's file it is refused by the broker, with another's key by the data center", async () => {
-    const mallory = await issue('customer', 'hu-mallory', 'mallory.creds', '--certified-by', 'hu-otp')
+    const mallory = await issue('customer', 'hu-mallory', 'mallory.creds', { certifiedBy: ['hu-otp'] })
     await using asWallet = foreign('--creds', mallory)
     expect(await asWallet.line(event('broker-refused'))).toMatchObject({
       operation: 'publish',
@@ -141,14 +148,35 @@ describe('a processor that shares no code with the project', () => {
   })
 })
 
-describe('a file', () => {
-  test('is never written over, and a name that is taken is refused', async () => {
-    const words = ['credential', 'issue', '--role', 'mpp', '--id', 'hu-acme', '--out']
-    const again = await semops(...words, path('acme.creds'), '--again')
-    expect(again).toMatchObject({ code: exitCode('usage') })
-    expect(again.error).toMatch(/acme\.creds is there already/)
-    const taken = await semops(...words, path('new.creds'))
-    expect(taken).toMatchObject({ code: exitCode('usage') })
-    expect(taken.error).toMatch(/hu-acme was issued already.*--again/)
+describe('a revoked processor', () => {
+  test('loses its connection, cannot come back, and its payees are paid by nobody', async () => {
+    const creds = path('foreign.creds')
+    const { login } = await readHostCredentials(creds)
+    const events: string[] = []
+    let tell = (): void => undefined
+    const heard = new Promise<void>((resolve) => (tell = resolve))
+    await using bus = await natsBroker(login).openHost({
+      onEvent: ({ type }) => {
+        events.push(type)
+        if (type === 'login-refused') tell()
+      },
+    })
+    const end = await semops('credential', 'revoke', 'hu-foreign', '--json')
+    expect(end.code).toBe(0)
+    const { plan } = net().fleet
+    expect(JSON.parse(end.out)).toMatchObject({
+      version: 1,
+      ids: ['hu-foreign'],
+      logins: 2,
+      brokerTold: true,
+      hosts: plan.hosts.length,
+      late: [],
+    })
+    await heard
+    expect(bus.connected).toBe(false)
+    const order = { customer: 'hu-bob', payee: 'hu-foreign-fruit', amountMinor: 100n, currency: 'EUR' } as const
+    expect(await pay(await wallet(), order, 30_000)).toMatchObject({ outcome: 'refused', code: 'NOT_FOUND' })
+    const list = JSON.parse((await semops('credential', 'list', '--json')).out) as { credentials: { id: string }[] }
+    expect(list.credentials.find(({ id }) => id === 'hu-foreign')).toMatchObject({ revoked: true, state: 'revoked' })
   })
 })
