@@ -99,7 +99,7 @@ export const withChangedKeys = (
 })
 
 const PATIENCE_MS = 20_000
-const POLL_MS = 25
+const POLL_MS = 50
 
 /**
  * Runs `act` while no other process changes the key files. Waits for the one that does.
