@@ -1,5 +1,6 @@
 /** Each thing that doctor finds, made and seen; on the files of a fleet that does not run, with stand-ins for what does. */
 import { spawn } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { mkdirSync } from 'node:fs'
@@ -12,6 +13,7 @@ import { headTable } from '../../nodes/runtime/runtime-tables.ts'
 import { createStaged } from '../../nodes/runtime/staged.ts'
 import { keyOf } from '../../nodes/runtime/table.ts'
 import { serverConfig } from '../../bus/server-config.ts'
+import { serverTls, tlsFiles } from '../../bus/tls-authority.ts'
 import { trustOf } from '../../bus/authority.ts'
 import { provisionedFleet, type ProvisionedFleet } from '../testing/provisioned-fleet.ts'
 import { diagnose, type Finding, type Machine } from './doctor.ts'
@@ -112,6 +114,17 @@ describe('listen', () => {
     await configure((conf) => ({ ...conf, resolver: { type: 'memory' } }))
     expect(await one()).toMatchObject({ check: 'listen', level: 'error', what: expect.stringMatching(/revocation/) })
   })
+})
+
+test("the broker's certificate, near its end and past it", async () => {
+  await serverTls(fleet.directory.tlsDir, { name: 'files', nowMs: Date.now() - 300 * DAY_MS })
+  const text = await readFile(tlsFiles(fleet.directory.tlsDir).serverCert, 'utf8')
+  const endMs = Date.parse(new X509Certificate(text).validTo)
+  const listen = async (nowMs: number) =>
+    (await findings({ nowMs: () => nowMs })).filter(({ check }) => check === 'listen')
+  expect(await listen(endMs - 40 * DAY_MS)).toEqual([])
+  expect(await listen(endMs - 10 * DAY_MS)).toMatchObject([{ level: 'warning', todo: 'semops restart nats' }])
+  expect(await listen(endMs + 1)).toMatchObject([{ level: 'error' }])
 })
 
 describe('server', () => {

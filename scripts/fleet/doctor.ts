@@ -2,10 +2,12 @@
  * `semops doctor`: what would let somebody in, or stop the network, looked for on a running or a stopped fleet. Each finding is one
  * line of what is wrong and one of what to do. It only looks: nothing is changed, started or ended.
  */
-import { readdir, stat, statfs } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { readdir, readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { attachServer, findServer, OLDEST_SERVER, parseVersion, type ServerVersion } from '../../bus/nats-server.ts'
 import { isLoopback } from '../../bus/server-config.ts'
+import { tlsFiles } from '../../bus/tls-authority.ts'
 import { LedgerLocked, lockLedger } from '../../nodes/runtime/ledger-lock.ts'
 import { lmdbStore } from '../../nodes/runtime/lmdb-store.ts'
 import { headTable } from '../../nodes/runtime/runtime-tables.ts'
@@ -41,6 +43,10 @@ export type Finding = {
   readonly todo: string
 }
 
+/** From then on an expiry is near. */
+const WARN_DAYS = 30
+const DAY_MS = 86_400_000
+
 /** What a diagnosis knows of the machine: given, so that a test can be another one. */
 export type Machine = {
   readonly nowMs: () => number
@@ -72,7 +78,10 @@ export const diagnose = async (
   await look('server', () => serverProblems(machine))
   if (plan !== undefined) {
     await look('modes', () => modeProblems(directory, hosts))
-    await look('listen', () => listenProblems(directory))
+    await look('listen', async () => [
+      ...(await listenProblems(directory)),
+      ...(await certificateProblems(directory, machine)),
+    ])
     await look('clocks', async () => {
       const clocks = await clocksOf(hosts, machine)
       running = clocks.length
@@ -148,7 +157,7 @@ const inFolder = async (folder: string): Promise<readonly string[]> => {
  * its mode when it is moved.
  */
 const modeProblems = async (directory: FleetDirectory, hosts: readonly KnownHost[]): Promise<readonly Problem[]> => {
-  const { root, keysDir, sockets, natsDir } = directory
+  const { root, keysDir, sockets, natsDir, tlsDir } = directory
   const ledgers = join(root, 'ledgers')
   const folders = [
     root,
@@ -157,6 +166,7 @@ const modeProblems = async (directory: FleetDirectory, hosts: readonly KnownHost
     ledgers,
     join(root, 'logs'),
     natsDir,
+    tlsDir,
     sockets,
     ...(await inFolder(ledgers)),
   ]
@@ -164,7 +174,7 @@ const modeProblems = async (directory: FleetDirectory, hosts: readonly KnownHost
     ...(await inFolder(keysDir)),
     ...(await inFolder(join(root, 'hosts'))),
     ...(await inFolder(sockets)),
-    ...(await inFolder(join(root, 'tls'))),
+    ...(await inFolder(tlsDir)),
     join(natsDir, 'nats-server.conf'),
     directory.stateFile,
     ...hosts.filter(({ planned }) => !planned).map(({ file }) => file),
@@ -176,7 +186,7 @@ const modeProblems = async (directory: FleetDirectory, hosts: readonly KnownHost
   ] as const)
     for (const path of paths) {
       const mode = await modeOf(path)
-      if (mode !== undefined && isLoose(mode) && !path.endsWith('.pem'))
+      if (mode !== undefined && isLoose(mode))
         problems.push([
           'error',
           `${path} is open to others than its owner (mode ${mode.toString(8)})`,
@@ -217,6 +227,16 @@ const listenProblems = async ({ natsDir }: FleetDirectory): Promise<readonly Pro
       'start the network again',
     ])
   return problems
+}
+
+/** A start renews it, so it matters to a network that has run for long. */
+const certificateProblems = async ({ tlsDir }: FleetDirectory, { nowMs }: Machine): Promise<readonly Problem[]> => {
+  const text = await readFile(tlsFiles(tlsDir).serverCert, 'utf8').catch(() => undefined)
+  if (text === undefined) return []
+  const daysLeft = Math.floor((Date.parse(new X509Certificate(text).validTo) - nowMs()) / DAY_MS)
+  const todo = 'semops restart nats'
+  if (daysLeft < 0) return [['error', "the broker's certificate has expired: nobody can log in", todo]]
+  return daysLeft < WARN_DAYS ? [['warning', `the broker's certificate expires in ${daysLeft} days`, todo]] : []
 }
 
 /** How far a host's time is ahead of this machine's; the question's own way is the error. */
@@ -315,9 +335,6 @@ const highestOf = async (ledgerDir: string): Promise<number | undefined> => {
     lock.release()
   }
 }
-
-/** From then on an expiry is near. */
-const WARN_DAYS = 30
 
 const expiryProblems = async (directory: FleetDirectory, { nowMs }: Machine): Promise<readonly Problem[]> => {
   const lines = await listCredentials(directory, nowMs())
