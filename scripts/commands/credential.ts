@@ -232,10 +232,9 @@ const rotatedLines = (rotated: readonly Rotated[], revokeOld: boolean): readonly
       : [`the files of ${without.join(', ')} are not here: issue them again with --again, and hand them over`]),
     ...(revokeOld
       ? []
-      : rotated.map(
-          ({ oldKeyId, overlapsUntilMs }) =>
-            `after ${clock(overlapsUntilMs)}: semops credential revoke --key ${oldKeyId}`,
-        )),
+      : [
+          `after ${clock(Math.max(...rotated.map(({ overlapsUntilMs }) => overlapsUntilMs)))}: semops credential revoke --key ${rotated.map(({ oldKeyId }) => oldKeyId).join(' ')}`,
+        ]),
   ]
 }
 
@@ -253,10 +252,10 @@ const registerRevoke = (parent: Command): void => {
     .command('revoke')
     .description('refuse a key everywhere, and drop its logins; for a wallet host also every guest it minted')
     .argument('[id]', 'whose keys, all of them')
-    .option('--key <key id>', 'one key, in hex; `credential list --all` shows them')
-    .action(async (id: string | undefined, { key }: { readonly key?: string }, self: Command) => {
-      if ((id === undefined) === (key === undefined)) throw new CliError('usage', 'name one id, or one key with --key')
-      await revoke(self, id === undefined ? { keyIds: [key ?? ''] } : { id })
+    .option('--key <key id...>', 'single keys, in hex; `credential list --all` shows them')
+    .action(async (id: string | undefined, { key }: { readonly key?: readonly string[] }, self: Command) => {
+      if ((id === undefined) === (key === undefined)) throw new CliError('usage', 'name one id, or keys with --key')
+      await revoke(self, id === undefined ? { keyIds: key ?? [] } : { id })
     })
   addExamples(command, [
     ['credential revoke hu-acme', 'whoever runs it is out'],

@@ -2,6 +2,7 @@
  * Credentials of a running network, with real processes: one more MPP and a merchant host under it join with a file each, a
  * processor that shares no code with the project attaches, and what another role's file is good for.
  */
+import { randomBytes } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -21,7 +22,7 @@ import type { HostRole } from '../fleet/plan.ts'
 import type { Secrets } from '../fleet/provision.ts'
 import { pay, payRequest } from '../fleet/pay.ts'
 import { semops as run, useTestFleet, type CommandEnd } from '../testing/test-fleet.ts'
-import { startScript, type Attached } from './attached.ts'
+import { startScript, type Attached, type Line } from './attached.ts'
 
 const NETWORK = `network: credentials
 currency: EUR
@@ -148,6 +149,64 @@ describe('a processor that shares no code with the project', () => {
   })
 })
 
+describe('rotation', () => {
+  /** Payments one after another until told to stop; what became of each. */
+  const paying = (customer: string, payee: string) => {
+    const outcomes: string[] = []
+    let stop = false
+    const order = { customer, payee, amountMinor: 10n, currency: 'EUR' } as const
+    const all = (async () => {
+      while (!stop) outcomes.push((await pay(await wallet(), order, 30_000)).outcome)
+    })()
+    return async (): Promise<readonly string[]> => {
+      stop = true
+      await all
+      return outcomes
+    }
+  }
+
+  test('of a CPP and of an MPP while payments flow loses none, and the old keys are revoked', async () => {
+    const ended = [paying('hu-alice', 'bakery@hu'), paying('hu-bob', 'bakery@hu')]
+    const keysOf = (id: string) => readHostCredentials(net().fleet.directory.credentials(id))
+    const rotate = async (id: string, certified: string, ...words: readonly string[]): Promise<readonly Line[]> => {
+      const before = await keysOf(id)
+      const end = await semops('credential', 'rotate', id, '--json', ...words)
+      expect(end, end.error).toMatchObject({ code: 0 })
+      const lines = end.out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Line)
+      const rotated = { id, serial: 2, reloaded: true, certified: expect.arrayContaining([certified]) as unknown }
+      expect(lines[0]).toMatchObject({ rotated: [rotated] })
+      const after = await keysOf(id)
+      expect(after.localKey).toBe(before.localKey)
+      expect(after.signingSeed).not.toBe(before.signingSeed)
+      expect(after.login.seed).not.toBe(before.login.seed)
+      return lines
+    }
+    await rotate('hu-cosmo', 'hu-shops-1')
+    const [, revoked] = await rotate('hu-otp', 'hu-wallets-1', '--overlap', '1', '--revoke-old')
+    expect(revoked).toMatchObject({ ids: ['hu-otp'], logins: 2, late: [] })
+    const outcomes = (await Promise.all(ended.map((end) => end()))).flat()
+    expect(outcomes.length).toBeGreaterThan(10)
+    expect(new Set(outcomes)).toEqual(new Set(['confirmed']))
+  })
+
+  test('of every host', async () => {
+    const end = await semops('credential', 'rotate', '--all', '--json')
+    expect(end, end.error).toMatchObject({ code: 0 })
+    const { rotated } = JSON.parse(end.out) as { rotated: readonly { id: string; reloaded: boolean }[] }
+    expect(rotated.map(({ id }) => id).toSorted()).toEqual(
+      net()
+        .fleet.plan.hosts.map(({ id }) => id)
+        .toSorted(),
+    )
+    expect(rotated.filter(({ reloaded }) => !reloaded)).toEqual([])
+    const order = { customer: 'hu-bob', payee: 'bakery@hu', amountMinor: 1_200n, currency: 'EUR' } as const
+    expect(await pay(await wallet(), order, 30_000)).toMatchObject({ outcome: 'confirmed', confirmation: 'T' })
+  })
+})
+
 describe('a revoked processor', () => {
   test('loses its connection, cannot come back, and its payees are paid by nobody', async () => {
     const creds = path('foreign.creds')
@@ -165,7 +224,6 @@ describe('a revoked processor', () => {
     expect(end.code).toBe(0)
     const { plan } = net().fleet
     expect(JSON.parse(end.out)).toMatchObject({
-      version: 1,
       ids: ['hu-foreign'],
       logins: 2,
       brokerTold: true,
@@ -178,5 +236,31 @@ describe('a revoked processor', () => {
     expect(await pay(await wallet(), order, 30_000)).toMatchObject({ outcome: 'refused', code: 'NOT_FOUND' })
     const list = JSON.parse((await semops('credential', 'list', '--json')).out) as { credentials: { id: string }[] }
     expect(list.credentials.find(({ id }) => id === 'hu-foreign')).toMatchObject({ revoked: true, state: 'revoked' })
+  })
+})
+
+describe('a revoked wallet host', () => {
+  test('takes the key with it that mints guests, and every guest it minted; the others have another', async () => {
+    const mallory = await readHostCredentials(path('mallory.creds'))
+    let tell = (): void => undefined
+    const heard = new Promise<void>((resolve) => (tell = resolve))
+    await using guest = await natsBroker(mallory.login).openGuest(randomBytes(32), {
+      onEvent: ({ type }) => {
+        if (type === 'login-refused') tell()
+      },
+    })
+    const signer = async () => {
+      const { login } = await readHostCredentials(net().fleet.directory.credentials('hu-wallets-1'))
+      return login.guestSigner?.seed
+    }
+    expect(await signer()).toBe(mallory.login.guestSigner?.seed)
+    const end = await semops('credential', 'revoke', 'hu-mallory', '--json')
+    expect(end).toMatchObject({ code: 0 })
+    expect(JSON.parse(end.out)).toMatchObject({ ids: ['hu-mallory'], walletsWithoutFile: [], late: [] })
+    await heard
+    expect(guest.connected).toBe(false)
+    expect(await signer()).not.toBe(mallory.login.guestSigner?.seed)
+    const order = { customer: 'hu-bob', payee: 'bakery@hu', amountMinor: 100n, currency: 'EUR' } as const
+    expect(await pay(await wallet(), order, 30_000)).toMatchObject({ outcome: 'confirmed' })
   })
 })

@@ -27,6 +27,7 @@ import { CliError } from '../cli/errors.ts'
 import { mapBounded } from './concurrency.ts'
 import { networkOf, readCredentialsFile, readSecrets } from './credential-issue.ts'
 import type { FleetDirectory } from './directory.ts'
+import { HostRefusal } from './host-client.ts'
 import { createIssuer } from './issuer.ts'
 import { readRegister, withChangedKeys, withKeyRoom, writeRegister, type IssuedKey, type Register } from './key-room.ts'
 import { knownHosts, type KnownHost } from './known-hosts.ts'
@@ -225,12 +226,15 @@ const changeGuestSigner = async (
 
 export type Reloaded = { readonly signingKeyId: string; readonly serial: number; readonly changed: readonly string[] }
 
-/** Tells a running host to read its file again; undefined when it does not run. @throws HostRefusal with nothing changed */
+/** Tells a running host to read its file again; undefined when it does not run. @throws CliError when it keeps what it had */
 export const reloadHost = async (host: KnownHost): Promise<Reloaded | undefined> => {
   const client = await host.connect()
   if (client === undefined) return undefined
   try {
     return await client.builtin<Reloaded>('reload')
+  } catch (error) {
+    if (!(error instanceof HostRefusal)) throw error
+    throw new CliError('environment', `${host.id} keeps the keys it had: ${error.detail}`, { cause: error })
   } finally {
     client.close()
   }

@@ -83,9 +83,16 @@ export const rotateCredential = async (
       const trusted = [...fresh.chains, ...before.chains]
       withoutFile.push(...(await room.trust(id, trusted, step)))
     }
+    const register = await readRegister(directory)
     await room.save(host, fresh, oldKeyId, options)
     step(`${id} takes them on`)
-    const reloaded = (await reloadHost(host)) !== undefined
+    const reloaded =
+      (await reloadHost(host).catch(async (error: unknown) => {
+        // The new keys were nowhere but in the file that was not taken.
+        await writeSecretJson(host.file, before)
+        await writeRegister(directory, register)
+        throw error
+      })) !== undefined
     const certified: string[] = []
     for (const one of hosts.filter(({ certifiedBy }) => certifiedBy.includes(id))) {
       step(`${one.id} is certified anew`)
@@ -129,7 +136,7 @@ const openRoom = async (directory: FleetDirectory, plan: Plan, hosts: readonly K
   ): Promise<CredentialsFile> => {
     const serial = nextSerial(await readRegister(directory), host.id)
     const keys: HostKeys = { signingSeed: freshSeed(), sealingSeed: freshSeed(), localKey: before.localKey }
-    const validity = issuer.validity(days)
+    const validity = { ...issuer.validity(days), notBeforeMs: beginOf(before) }
     const subject = { id: host.id, role: host.role, realm: before.realm, operatorId: before.operatorId }
     const chains =
       host.certifiedBy.length === 0
@@ -177,7 +184,7 @@ const openRoom = async (directory: FleetDirectory, plan: Plan, hosts: readonly K
     const register = await readRegister(directory)
     const subject = { id: host.id, role: host.role, realm: file.realm, operatorId: file.operatorId }
     const notAfterMs = currentKey(register.ids[host.id] ?? never(host.id)).notAfterMs
-    const validity = { notBeforeMs: issuer.validity().notBeforeMs, notAfterMs }
+    const validity = { notBeforeMs: beginOf(file), notAfterMs }
     const chain = issuer.hostChain(subject, file, certifierOf(processor), nextSerial(register, host.id), validity)
     const chains = file.chains.map((one) =>
       statementOfChain(one.slice(0, 1).map(fromHex)).id === processor.host ? chainToHex(chain) : one,
@@ -212,6 +219,10 @@ const openRoom = async (directory: FleetDirectory, plan: Plan, hosts: readonly K
   }
   return { issuer, nowMs, renew, save, certifyAnew, trust }
 }
+
+/** What waits in an outbox since before the rotation is sealed with the new key, so that begins no later than the old one. */
+const beginOf = ({ chains }: CredentialsFile): number =>
+  Math.min(...chains.map((chain) => statementOfChain(chain.map(fromHex)).notBeforeMs))
 
 const certifier = async (hosts: readonly KnownHost[], id: string) => {
   const host = hosts.find((one) => one.id === id)
