@@ -59,7 +59,7 @@ describe('a bus over TLS', { timeout: 60_000 }, () => {
     const servers = [`${scheme}://127.0.0.1:${port}`]
     const [cpp, wallet] = await Promise.all([of.login('cpp', 'hu-otp'), of.login('customer', 'hu-alice')])
     await using cppBus = await natsBroker({ ...cpp, servers }).openHost()
-    await using _discovery = await serveDiscovery(
+    await using discovery = await serveDiscovery(
       { ...cpp, servers },
       { role: 'cpp', version: '1.0.0', description: '', metadata: () => ({}), stats: () => ({}), startedAtMs: 0 },
     )
@@ -73,18 +73,18 @@ describe('a bus over TLS', { timeout: 60_000 }, () => {
     await walletBus.flush()
     await cppBus.flush()
     await revokeLogins(of.state, [], { servers, ...(of.ca === undefined ? {} : { ca: of.ca }) })
-    return { heard, logins: [cpp, wallet, cpp.service as Login], guest: guest.name }
+    return { heard, logins: [cpp, wallet, cpp.service as Login], names: [discovery.name, guest.name] }
   }
 
   test('shows a listener no login, no name, no subject and no frame; without TLS he sees them all', async () => {
     const judged: { found: readonly boolean[]; logins: readonly boolean[] }[] = []
     for (const of of [plain, broker]) {
       await using wire = await tapWire(of.server().port)
-      const { heard, logins, guest } = await traffic(of, wire.port)
+      const { heard, logins, names } = await traffic(of, wire.port)
       expect(heard).toEqual([PAYLOAD])
       const seen = wire.seen()
       expect(seen.length).toBeGreaterThan(1_000)
-      const secrets = [PAYLOAD, 'semops.v1.', 'hu-otp', 'hu-alice', 'CONNECT', '$SYS', '$SRV', guest]
+      const secrets = [PAYLOAD, 'semops.v1.', 'hu-otp', 'hu-alice', 'CONNECT', '$SYS', '$SRV', ...names]
       judged.push({
         found: secrets.map((secret) => seen.includes(secret)),
         logins: logins.map(({ jwt }) => seen.includes(jwt)),

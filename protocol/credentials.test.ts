@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { concat, utf8 } from './bytes.ts'
+import { concat, equalBytes, utf8 } from './bytes.ts'
 import {
+  chainKeyIds,
   checkValidity,
   createTrust,
   deviceKeyRecord,
+  isRecordRevoked,
   verifyChain,
+  verifyChainAsIssued,
   verifyMandate,
   verifyMerchantChain,
   verifyPayeeCredential,
@@ -306,4 +309,56 @@ describe('a revocation list', () => {
 
 test('a root key that anybody could sign for is not trusted', () => {
   expect(() => createTrust(engine, concat(Uint8Array.of(1), new Uint8Array(31)))).toThrow(TypeError)
+})
+
+describe('a key that is revoked', () => {
+  const without = (...revoked: readonly Uint8Array[]) => ({
+    ...trust,
+    isRevoked: (keyId: Uint8Array) => revoked.some((one) => equalBytes(one, keyId)),
+  })
+  test.each([
+    ['the MPP’s', mpp.signing.keyId],
+    ['the host’s', merchant.signing.keyId],
+  ])('%s voids the chain and the host’s key, whether or not the chain was verified before', (_, keyId) => {
+    const judge = without(keyId)
+    expect(code(verifyMerchantChain(trust, merchantChain, 'hu-bakery', NOW))).toBe('ok')
+    expect(code(verifyMerchantChain(judge, merchantChain, 'hu-bakery', NOW))).toBe('CREDENTIAL_REVOKED')
+    expect(code(verifyChain(judge, merchant.chain, NOW))).toBe('CREDENTIAL_REVOKED')
+    expect([isRecordRevoked(judge, merchant.record), isRecordRevoked(trust, merchant.record)]).toEqual([true, false])
+    // Who keeps the chain asks again at each use.
+    expect(code(verifyChainAsIssued(judge, merchant.chain, NOW))).toBe('ok')
+    expect(code(verifyChainAsIssued(judge, merchant.chain, VALID_TO + 1))).toBe('CREDENTIAL_EXPIRED')
+  })
+  test('leaves other chains as they are', () => {
+    const judge = without(cpp.signing.keyId)
+    expect(code(verifyMerchantChain(judge, merchantChain, 'hu-bakery', NOW))).toBe('ok')
+    expect([isRecordRevoked(judge, merchant.record), isRecordRevoked(judge, wallet.record)]).toEqual([false, true])
+  })
+  test('is named by the chain that shows it', () => {
+    expect(chainKeyIds(trust, merchantChain)).toEqual([mpp.signing.keyId, merchant.signing.keyId])
+    expect(chainKeyIds(trust, mpp.chain)).toEqual([mpp.signing.keyId])
+    expect(chainKeyIds(trust, other.mpp.chain)).toEqual([])
+  })
+  test('voids what it signed: payee credentials and mandates', () => {
+    const chain = verifyMerchantChain(trust, merchantChain, 'hu-bakery', NOW)
+    if (!chain.ok) throw new Error(chain.failure.code)
+    expect(code(verifyPayeeCredential(trust, chain.value.mpp, payeeCredential))).toBe('ok')
+    expect(code(verifyPayeeCredential(without(mpp.signing.keyId), chain.value.mpp, payeeCredential))).toBe(
+      'CREDENTIAL_REVOKED',
+    )
+    const holderKey = { algorithm: 'ed25519', publicKey: holder.publicKey } as const
+    expect(code(verifyMandate(trust, mandate, holderKey, NOW))).toBe('ok')
+    expect(code(verifyMandate(without(holder.keyId), mandate, holderKey, NOW))).toBe('MANDATE_INVALID')
+  })
+  test('leaves the device key of a customer to the CPP’s own record', () => {
+    const device = deviceKeyRecord({ customer: 'hu-alice', host: 'hu-wallet-1', deviceKey: mallory.publicKey })
+    expect(isRecordRevoked(without(cpp.signing.keyId), device)).toBe(false)
+    expect(isRecordRevoked(without(mallory.keyId), device)).toBe(true)
+  })
+})
+
+test('a chain that ended past the grace of the judge’s own clock is expired whatever time is stated', () => {
+  const judge = { ...trust, isPast: (notAfterMs: number) => notAfterMs === VALID_TO }
+  expect(code(verifyChain(judge, mpp.chain, NOW))).toBe('CREDENTIAL_EXPIRED')
+  expect(code(verifyChain(trust, mpp.chain, NOW))).toBe('ok')
 })

@@ -66,6 +66,11 @@ export type Trust = {
   /** Keys of hosts whose chain was verified here, so that a decision nested in another frame finds the merchant of its TRANS. */
   readonly hostKeys: Lru<KeyRecord>
   isRevoked(keyId: Uint8Array): boolean
+  /**
+   * Did this end of validity pass longer than expiredKeyGraceMs ago by the node's own clock? A sender says itself when it sealed:
+   * an old key in a thief's hands would seal for its past for ever. Never for an auditor, who judges the past.
+   */
+  isPast(notAfterMs: number): boolean
 }
 
 /** @throws TypeError when the root key is not a sound Ed25519 key. */
@@ -73,6 +78,7 @@ export const createTrust = (
   engine: Engine,
   rootKey: Uint8Array,
   isRevoked: (keyId: Uint8Array) => boolean = () => false,
+  isPast: (notAfterMs: number) => boolean = () => false,
 ): Trust => {
   if (!engine.ed25519.checkPublicKey(rootKey)) throw new TypeError('the root key is not a sound Ed25519 key')
   return {
@@ -84,6 +90,7 @@ export const createTrust = (
     rootCache: createRootCache(),
     hostKeys: createLru(LIMITS.credentialCacheSize),
     isRevoked,
+    isPast,
   }
 }
 
@@ -132,7 +139,9 @@ export const verifyChain = (trust: Trust, chain: readonly Uint8Array[], atMs: nu
   const verified = verifiedChain(trust, chain)
   if (!verified.ok) return verified
   const revoked = keysOf(verified.value).find((record) => trust.isRevoked(record.keyId))
-  return revoked === undefined ? checkedAt(verified.value, atMs) : fail('CREDENTIAL_REVOKED', revoked.owner)
+  if (revoked !== undefined) return fail('CREDENTIAL_REVOKED', revoked.owner)
+  const past = keysOf(verified.value).find((record) => trust.isPast(record.notAfterMs))
+  return past === undefined ? checkedAt(verified.value, atMs) : fail('CREDENTIAL_EXPIRED', past.owner)
 }
 
 /**

@@ -36,6 +36,8 @@ export const LIMITS = {
   defaultNoticeLifetimeMs: 20 * SECOND,
   /** A hold outlives its notice by this much: 2 × clock skew + the retry window. */
   postGraceMs: 5 * MINUTE,
+  /** A key whose credential ended longer ago seals nothing more, whatever time a frame states; no revocation list needs it. */
+  expiredKeyGraceMs: 7 * DAY,
   transportIdRetentionMs: 1 * DAY,
   // Outbox
   firstResendMs: 500,

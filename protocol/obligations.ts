@@ -168,6 +168,23 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST, when nothing is found after transExpiresAtMs, write a refused tombstone: a delayed request can not be admitted later.',
     ],
   },
+  'notice-query': {
+    purpose:
+      'Asks for the end of a payment under a key that is in force: what was to be forwarded is sealed with one that has been revoked since.',
+    sender: ['MUST NOT forward a frame whose key is revoked: its reader would not believe it. MUST ask instead.'],
+    receiver: [
+      'MUST refuse a notice that is not of the sender with NOT_FOUND, one that is not decided yet with UNDECIDED.',
+      'MUST answer a decided one with its T, DT or outcome, sealed with the key in force.',
+    ],
+  },
+  'notice-record': {
+    purpose: 'How a payment ended, sealed anew by its CPP.',
+    sender: ['MUST say what was said before: the same end, sum and time.'],
+    receiver: [
+      'MUST verify the nested frame as if it had come by itself, that it is of the CPP of the notice, and that it is the end already known.',
+      'MUST forward the nested frame to the merchant host, and change nothing else.',
+    ],
+  },
   'host-registration': {
     purpose: 'A wallet or merchant host shows its credential to the processor that certified it.',
     sender: ['MUST send it at each start, and resend it until a receipt.'],

@@ -275,7 +275,9 @@ const authenticate = (
   const sealed = verifySeal(parsed, record, trust)
   if (!sealed.ok) return sealed
   if (isRecordRevoked(trust, record)) return fail('CREDENTIAL_REVOKED', record.owner)
-  const valid = checkValidity(record, header.sentAtMs)
+  const valid = trust.isPast(record.notAfterMs)
+    ? fail('CREDENTIAL_EXPIRED', record.owner)
+    : checkValidity(record, header.sentAtMs)
   if (!valid.ok) {
     // The seal did verify: its owner may be told that the credential is out of date.
     if (state !== undefined) state.authenticated = true

@@ -3,19 +3,22 @@
  * opened with lets another's operator debit it.
  */
 import type { Currency } from '../../protocol/amount.ts'
-import { equalBytes } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, type FailureCode, type Result } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
+import { keyIdOf } from '../../protocol/keys.ts'
 import {
   combine,
   decision,
   on,
   put,
+  remove,
   type Context,
   type ControlEvent,
   type Decision,
   type Incoming,
   type Reader,
+  type Revoked,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { isInRange, nostroAccount, reserveAccount } from './accounts.ts'
@@ -121,6 +124,32 @@ export const mandateRegistration = (readMandate: ReadMandate, verify: VerifyMand
       held: claimed === undefined ? undefined : read.get(MANDATES, claimed.account, claimed.operatorId),
     }
   }, decideMandate(verify))
+
+/** The mandates of accounts whose holder's key is revoked: nobody knows who signed them. */
+export const holdersRevoked = on(
+  (read: Reader, { keyIds }: Revoked): readonly MandateRow[] => {
+    if (keyIds.length === 0) return []
+    const revoked = new Set(keyIds.map(toHex))
+    return [...read.scan(MANDATES, [])]
+      .map(([, mandate]) => mandate)
+      .filter(({ account }) => {
+        const holderKey = read.get(ACCOUNTS, account)?.holderKey
+        return holderKey !== undefined && revoked.has(toHex(keyIdOf('ed25519', holderKey)))
+      })
+  },
+  (mandates): Decision =>
+    mandates.length === 0
+      ? decision()
+      : decision({
+          writes: mandates.map(({ account, operatorId }) => remove(MANDATES, keyOf(account, operatorId))),
+          record: {
+            event: 'mandates-revoked',
+            ids: [],
+            level: 'warn',
+            fields: { accounts: mandates.map(({ account }) => account) },
+          },
+        }),
+)
 
 type BooksOnly = { readonly books: BooksSlice }
 const fundingLegs = (account: string, currency: Currency, amountMinor: bigint) => [

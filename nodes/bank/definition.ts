@@ -7,6 +7,7 @@ import {
   closeWindowNow,
   deposit,
   fundReserveControl,
+  holdersRevoked,
   mandateRegistration,
   openAccount,
   resolveCredit,
@@ -78,6 +79,7 @@ export const bankDefinition = ({
   finished: {},
   started: started(chain),
   refused: refused(chain),
+  revoked: holdersRevoked,
   receipted,
   ready: (read, { policy }) => isRegistered(loadRegistrations(read), policy),
 })

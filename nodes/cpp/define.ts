@@ -14,6 +14,7 @@ export const defineCpp = ({
   localKey,
   chains,
   framesOf,
+  seal,
 }: NodeServices): NodeDefinition<'cpp', CppPolicy> => {
   const chain = chains.at(-1)
   if (chain === undefined) throw new Error('a CPP needs the chain of its own credential')
@@ -32,5 +33,6 @@ export const defineCpp = ({
     issueEnrolment: async (input) => issue(input),
     authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, signing),
     framesOf,
+    seal,
   })
 }

@@ -54,6 +54,7 @@ import {
   transferAnswer,
   type FramesOf,
 } from './decide-settlement.ts'
+import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
@@ -70,6 +71,7 @@ export type CppDependencies = {
   readonly authorizeDevice: (input: AuthorizeInput) => Promise<AuthorizeResult>
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
+  readonly seal: Seal
 }
 
 export const cppDefinition = ({
@@ -78,6 +80,7 @@ export const cppDefinition = ({
   issueEnrolment,
   authorizeDevice: signAuthorization,
   framesOf,
+  seal,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: CPP_TABLES,
@@ -94,6 +97,7 @@ export const cppDefinition = ({
     'post-answer': postAnswer,
     'void-answer': voidAnswer,
     'payment-query': paymentQuery,
+    'notice-query': noticeQuery,
     'transfer-answer': transferAnswer,
     'account-notice': accountNotice,
     'settlement-acceptance': settlementAcceptance,
@@ -132,11 +136,13 @@ export const cppDefinition = ({
     [REPLACE_JOB]: (input) => issueEnrolment(input as IssueInput),
     [AUTHORIZE_JOB]: (input) => signAuthorization(input as AuthorizeInput),
     [GATHER_JOB]: gatherEntries(framesOf),
+    [SEAL_END_JOB]: sealEnd(seal),
   },
   finished: {
     [ISSUE_JOB]: enrolmentIssued,
     [REPLACE_JOB]: deviceReplaced,
     [AUTHORIZE_JOB]: deviceAuthorized,
+    [SEAL_END_JOB]: endSealed,
     [GATHER_JOB]: entriesGathered,
   },
   started: (read, _event, context) =>

@@ -14,6 +14,7 @@ import {
   type PayeeTerms,
 } from './decide-enrolment.ts'
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
+import { onNoticeRecord, onStale } from './decide-notice-record.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
@@ -57,6 +58,7 @@ export const mppDefinition = ({
     'transfer-confirmation': onTransferConfirmation,
     'delayed-transfer-confirmation': onDelayedTransferConfirmation,
     'payment-outcome': onPaymentOutcome,
+    'notice-record': onNoticeRecord,
     'request-to-pay': onRequestToPay,
     'settlement-batch': onSettlementBatch,
     'missing-entries': onMissingEntries,
@@ -82,6 +84,7 @@ export const mppDefinition = ({
   started: onStarted(chain),
   refused: onRefused,
   receipted: onReceipted,
+  stale: onStale,
   policySchema: MppPolicySchema,
   policyDefaults: { ...MPP_POLICY_DEFAULTS, dataCenters },
   ready: (read, { self, policy }) => isListed(1, loadListings(read, self.id), policy.dataCenters),

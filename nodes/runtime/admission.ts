@@ -20,6 +20,7 @@ const STEPS: ReadonlySet<KindName> = new Set<KindName>(['request-to-pay', 'payme
 const QUESTIONS: ReadonlySet<KindName> = new Set<KindName>([
   'order-query',
   'payment-query',
+  'notice-query',
   'payee-lookup',
   'credential-query',
   'revocation-query',

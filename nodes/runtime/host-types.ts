@@ -13,7 +13,7 @@ import type { Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import type { AnyNodeDefinition, Delivery, Reader, Self } from './node.ts'
+import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
 import type { RevocationStatus } from './revocation.ts'
 import type { Store } from './store.ts'
@@ -38,6 +38,8 @@ export type NodeServices = {
    * what is not there, is confidential or was not sealed by the host's own key.
    */
   readonly framesOf: (sent: readonly Delivery[]) => Promise<readonly (Uint8Array | undefined)[]>
+  /** A message of this host's own as a frame under its message key, to be nested in another: nothing is sent or kept. */
+  readonly seal: (message: Message) => Promise<Uint8Array>
 }
 
 export type HostDeps = {

@@ -11,11 +11,12 @@ import type { BusMessage, Subscription } from '../../bus/bus.ts'
 import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
-import type { Trust } from '../../protocol/credentials.ts'
+import { isRecordRevoked, type Trust } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import { isAdmission, type Gate } from './admission.ts'
 import { createApplier, emptyBatch, type Batch, type Passing } from './apply.ts'
@@ -28,7 +29,7 @@ import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createInbox, type Frame } from './inbox.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
-import { put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
+import { put, type AnyNodeDefinition, type Context, type Decision, type Job, type Stale } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
 import { createPublisher } from './publisher.ts'
@@ -36,7 +37,7 @@ import { createQueue } from './queue.ts'
 import { randomBelow } from './random.ts'
 import { createRevocations, ownKeys, revocationFacts } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
-import { framesOf } from './sent-frames.ts'
+import { framesOf, sealedNow } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import { createSweeper } from './sweeper.ts'
@@ -55,6 +56,7 @@ type StepEvent =
   | { readonly type: 'job'; readonly job: Job; readonly result: unknown }
   | { readonly type: 'policy'; readonly policy: PolicyState; readonly answer: (answer: Answer) => void }
   | { readonly type: 'gone'; readonly key: string }
+  | { readonly type: 'stale'; readonly stale: Stale }
   | { readonly type: 'revocations'; readonly list: Uint8Array; readonly answer: (answer: Answer) => void }
   | { readonly type: 'started' }
 
@@ -93,6 +95,7 @@ export const createHost = (deps: HostDeps): Host => {
   const trust: Trust = {
     ...deps.trust,
     isRevoked: (keyId) => revocations.isRevoked(keyId) || deps.trust.isRevoked(keyId),
+    isPast: (notAfterMs) => clock.now() > notAfterMs + LIMITS.expiredKeyGraceMs,
   }
 
   const completions = createQueue<StepEvent>(LIMITS.maxCompletionQueue)
@@ -132,6 +135,7 @@ export const createHost = (deps: HostDeps): Host => {
     dataCenters: deps.dataCenters,
     peerRealms: deps.peerRealms,
     framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
+    seal: async (message) => sealedNow(composer, message, deps.signing, clock.now()),
   }
   const definition: AnyNodeDefinition = deps.define(services)
   const chain = { current: { seq: head.seq, hash: head.hash } }
@@ -212,6 +216,16 @@ export const createHost = (deps: HostDeps): Host => {
     onUnsendable: (kind, to) => log.write('warn', 'message not made: its guest login is gone', { kind, to }),
   })
 
+  /** Revoked, or too long expired, since the frame was taken. */
+  const isSealStale = (frame: Uint8Array): boolean => {
+    const parsed = parseFrame(frame)
+    if (!parsed.ok) return false
+    const { keyId } = parsed.value.seal
+    const record = credentials.byKeyId(keyId)
+    return record === undefined
+      ? trust.isRevoked(keyId)
+      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  }
   const publisher = createPublisher({
     self,
     chain: deps.chains[0] ?? [],
@@ -222,6 +236,11 @@ export const createHost = (deps: HostDeps): Host => {
     dispatcher,
     metrics,
     onGone: (key) => void completions.push({ type: 'gone', key }),
+    isStale: (frame) => definition.stale !== undefined && isSealStale(frame),
+    onStale: (stale) => {
+      completions.push({ type: 'stale', stale })
+      deps.onWork()
+    },
   })
   const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
@@ -299,6 +318,12 @@ export const createHost = (deps: HostDeps): Host => {
         })
         batch.after.push(() => event.answer(OK(null)))
         return
+      case 'stale': {
+        const decided = definition.stale?.(staged, event.stale, contextAt(nowMs))
+        const trigger = { trigger: 'stale', name: event.stale.kind, ids: [] }
+        if (decided !== undefined) applier.apply(batch, decided, trigger, nowMs)
+        return
+      }
       case 'revocations': {
         const trigger = { trigger: 'control', name: 'revocations', ids: [] }
         const adopted = inbox.adopt(batch, event.list, trigger, nowMs)

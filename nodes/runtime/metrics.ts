@@ -59,6 +59,7 @@ export const COUNTERS = [
   'revocationQueries',
   'revocationLists',
   'ownKeyRevoked',
+  'staleRelays',
   'relayed',
   'undeliverable',
   'sealed',

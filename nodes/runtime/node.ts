@@ -213,6 +213,9 @@ export type Refused = {
 /** A newer revocation list is in force: its version, and every key on it. */
 export type Revoked = { readonly version: number; readonly keyIds: readonly Uint8Array[] }
 
+/** Another's frame that was to be forwarded, and whose key has been revoked since: it is not sent. */
+export type Stale = { readonly kind: KindName; readonly frame: Uint8Array }
+
 type Handler<Event, Policy> = (read: Reader, event: Event, context: Context<Policy>) => Decision
 
 /** Joins a load and a decide into one handler: the only place where a slice is made and used. */
@@ -265,6 +268,8 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly receipted: Handler<{ readonly kind: KindName; readonly key: Uint8Array }, Policy>
   /** A newer revocation list is in force; not told again after a restart. Default: nothing. */
   readonly revoked?: Handler<Revoked, Policy>
+  /** A relay whose key is revoked was due: the node may ask its originator for it under another. Default: it is sent, in vain. */
+  readonly stale?: Handler<Stale, Policy>
   /** Whom to ask for the newest revocation list: ids of data centers. Default: the own realm's address. */
   readonly revocationSources?: (read: Reader, context: Context<Policy>) => readonly string[]
   /** Public signing keys that are rows of this ledger: a customer's device key at its CPP. `revoked`: the device is lost. */

@@ -10,7 +10,7 @@ import type { Batch, Out } from './apply.ts'
 import { createCredentialQueries, type Missing } from './credential-store.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { Metrics } from './metrics.ts'
-import { remove, type Self } from './node.ts'
+import { remove, type Self, type Stale } from './node.ts'
 import type { Outbox } from './outbox.ts'
 import { compose, type Composer } from './outgoing.ts'
 import { outboxTable, type StoredSend } from './runtime-tables.ts'
@@ -29,6 +29,9 @@ export type PublisherDeps = {
   readonly metrics: Metrics
   /** The key that an outbox entry is sealed with is no more: the entry is to be dropped in the next step. */
   readonly onGone: (outboxKey: string) => void
+  /** Has the key of another's frame been revoked since it was taken? Then it is not forwarded. */
+  readonly isStale: (frame: Uint8Array) => boolean
+  readonly onStale: (stale: Stale) => void
 }
 
 export type Publisher = {
@@ -59,7 +62,16 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
     return compose(composer, { kind: 'credential-query', to, body, delivery: { once: true } }, nowMs)
   }
 
-  const publish = (outs: readonly Out[], nowMs: number): void => {
+  const isStale = ({ send, outboxKey }: Out, nowMs: number): boolean => {
+    if (!send.relay || !deps.isStale(send.body)) return false
+    metrics.count('staleRelays')
+    if (outboxKey !== undefined) outbox.postpone(outboxKey, toHex(send.digest), nowMs)
+    deps.onStale({ kind: send.kind, frame: send.body })
+    return true
+  }
+
+  const publish = (all: readonly Out[], nowMs: number): void => {
+    const outs = all.filter((out) => !isStale(out, nowMs))
     if (outs.length === 0) return
     const sends = outs.map(({ send }) => send)
     const results = dispatcher.dispatch(sends, nowMs)

@@ -92,7 +92,7 @@ export type JournalRow = {
   readonly atMs: number
   readonly prevHash: Uint8Array
   /** What came: `message`, `deadline`, `control`, `job`, `refused`, `receipted`, `started`, `policy`,
-   * `revoked`, and its name. */
+   * `revoked`, `stale`, and its name. */
   readonly trigger: string
   readonly name: string
   /** What happened, as the node recorded it. */

@@ -2,11 +2,19 @@
 import { restoreContent, type Content } from '../../protocol/envelope.ts'
 import { KINDS } from '../../protocol/kinds.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { sealBatch } from '../../protocol/seals.ts'
-import { audienceOf } from './outgoing.ts'
-import type { Delivery, Reader } from './node.ts'
+import { sealBatch, sealOne } from '../../protocol/seals.ts'
+import { audienceOf, compose, type Composer } from './outgoing.ts'
+import type { Delivery, Message, Reader } from './node.ts'
 import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
 import { keyOf } from './table.ts'
+
+/** @throws InvariantBroken for a kind that this role may not send, Error for one that is not the host's own to seal */
+export const sealedNow = (composer: Composer, message: Message, key: SigningKey, nowMs: number): Uint8Array => {
+  const made = compose(composer, message, nowMs)
+  if (made === undefined || made.signer !== undefined || KINDS[made.kind].confidential)
+    throw new Error(`${message.kind} is not this host's to nest`)
+  return sealOne(restoreContent(made.header, made.body), key)
+}
 
 const storedOf = (read: Reader, delivery: Delivery): StoredSend | undefined => {
   if ('until' in delivery) return read.get(outboxTable, keyOf(...delivery.until))

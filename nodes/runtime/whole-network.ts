@@ -20,7 +20,10 @@ import { createSimNetwork, SIM_START_MS } from './sim-network.ts'
 export const REALMS = ['hu', 'ro'] as const
 const other = (realm: string) => (realm === 'hu' ? 'ro' : 'hu')
 
-export const buildWholeNetwork = async (seed = 'whole') => {
+export const buildWholeNetwork = async (
+  seed = 'whole',
+  { approval = { rule: 'approve' } }: { readonly approval?: object } = {},
+) => {
   const sim = createSimNetwork({ seed })
   const holder = (account: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${account}`)))
   const mandate = (account: string, operatorId: string) =>
@@ -130,7 +133,7 @@ export const buildWholeNetwork = async (seed = 'whole') => {
       currency: 'EUR',
       mandate: mandate(`${realm}-bank:shop`, `${realm}-mpp`),
       catalogue: [],
-      approval: { rule: 'approve' },
+      approval,
     })
     await ok(`${realm}-wallet-1`, 'enrol', {
       customer: `${realm}-alice`,

@@ -81,6 +81,10 @@ export const PaymentOutcome = Fields({
 })
 /** What became of a payment request; after `transExpiresAtMs` a query that finds nothing withdraws it for ever. */
 export const PaymentQuery = Fields({ prId: Id, transExpiresAtMs: TimeMs })
+/** From an MPP that holds the end of a payment under a key that was revoked before the merchant host had it. */
+export const NoticeQuery = Fields({ pnId: Id })
+/** `end`: the payment's T, DT or outcome. */
+export const NoticeRecord = Fields({ pnId: Id, end: FrameBytes })
 
 export type Outcome = (typeof OUTCOMES)[number]
 export type PaymentRequest = Static<typeof PaymentRequest>
@@ -94,3 +98,5 @@ export type TransferConfirmation = Static<typeof TransferConfirmation>
 export type DelayedTransferConfirmation = Static<typeof DelayedTransferConfirmation>
 export type PaymentOutcome = Static<typeof PaymentOutcome>
 export type PaymentQuery = Static<typeof PaymentQuery>
+export type NoticeQuery = Static<typeof NoticeQuery>
+export type NoticeRecord = Static<typeof NoticeRecord>

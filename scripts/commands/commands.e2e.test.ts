@@ -70,6 +70,20 @@ describe('without a network', () => {
   })
 })
 
+describe('a network that others could listen to', () => {
+  const rest = 'banks: [{ id: hu-kh }]\nrealms: { hu: { cpps: [], mpps: [], merchants: [], customers: [] } }\n'
+  test.each([
+    ['{ host: 10.1.2.3, tls: false }', 'nats.tls: refusing to listen on 10.1.2.3 without TLS: leave tls out, or host'],
+    ['{ host: 0.0.0.0 }', 'nats.host: 0.0.0.0 is nothing to connect to: give names:, by which nodes reach it'],
+  ])('up refuses nats: %s, says why, and starts nothing', async (nats, message) => {
+    const file = join(dir, 'open.yaml')
+    await writeFile(file, `network: open\ncurrency: EUR\nnats: ${nats}\n${rest}`)
+    const end = await semops('up', file)
+    expect(end).toMatchObject({ code: exitCode('usage'), out: '' })
+    expect(end.error).toBe(`semops: ${file}:3: ${message}\n`)
+  })
+})
+
 describe('a network in the background', () => {
   test('up prints exactly one fact', async () => {
     const end = await semops('up', '--detach', '--json')
@@ -94,7 +108,7 @@ describe('a network in the background', () => {
     expect(wallets?.customers).toHaveLength(20)
     expect(hosts.find(({ id }) => id === 'hu-shops-1')?.merchants).toContain('bakery@hu')
     expect(nodes.find(({ id }) => id === 'bakery@hu')?.host).toBe('hu-shops-1')
-    expect((await semops('status')).out).toMatch(/60 of 60 nodes ready/)
+    expect((await semops('status')).out).toMatch(/60 of 60 nodes ready, broker tls:\/\/127\.0\.0\.1:\d+ \(pid \d+\)$/m)
   })
 
   test('pay prints what became of the payment; its exit code is the outcome', async () => {

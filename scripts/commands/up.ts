@@ -39,7 +39,7 @@ const up = async (context: CliContext, file: string | undefined, detach: boolean
   if (first === undefined) return stopLaunched(context, launched)
   const readyMs = Math.round(performance.now() - startedAt)
   const { tls } = (await readPlan(directory)).nats
-  output.fact({ state: 'ready', nodes: first.nodes, readyMs, tls }, () => [
+  output.fact({ state: 'ready', nodes: first.nodes, readyMs, ...(tls ? {} : { tls }) }, () => [
     `${first.nodes} nodes ready in ${(readyMs / 1000).toFixed(1)} s`,
     ...(tls ? [] : ['TLS off: nodes and broker talk in the clear on loopback, as the network file says']),
     detach ? 'end them with `semops down`' : 'Ctrl-C ends them',

@@ -98,5 +98,6 @@ const servicesOf = (credentials: HostCredentials): NodeServices => {
     dataCenters: credentials.dataCenters,
     peerRealms: credentials.peerRealms,
     framesOf: never,
+    seal: never,
   }
 }

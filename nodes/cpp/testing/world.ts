@@ -114,6 +114,7 @@ export const createWorld = (options: WorldOptions = {}) => {
       equalBytes(deviceKey, UNSOUND_KEY) ? undefined : testBytes(`record ${customer}`),
     authorizeDevice: async ({ authorizationId }) => testBytes(`authorization ${authorizationId.join('.')}`),
     framesOf: options.framesOf ?? (async (sent) => sent.map(() => testBytes('frame'))),
+    seal: async ({ kind }) => testBytes(`sealed ${kind}`),
   })
   const policy = testPolicy(options.policy)
   const world = { nowMs: TEST_NOW_MS, policy }

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest'
+import { fail } from '../../protocol/failures.ts'
+import type { Incoming } from '../runtime/node.ts'
+import { incoming, testBytes, testId } from '../runtime/testing.ts'
+import { NOTICES } from './state.ts'
+import {
+  CPP,
+  definition,
+  delayed,
+  HOST,
+  notice,
+  outcome,
+  paymentDecision,
+  refusalOf,
+  transfer,
+  world,
+} from './testing/fixture.ts'
+
+const record = (end: unknown, from = CPP) =>
+  incoming('notice-record', { pnId: testId('pn') }, { from, nested: { end: end as never } })
+/** The same end as the MPP has it already, in another frame. */
+const anew = <K extends 'transfer-confirmation' | 'delayed-transfer-confirmation' | 'payment-outcome'>({
+  message,
+}: Incoming<K>) => ({ ...(message as object), frame: testBytes('sealed anew'), digest: testBytes('its digest') })
+
+const ended = (mode: 'micro' | 'macro', end: 'confirmed' | 'rejected') => {
+  const on = world()
+  const pn = notice({ amountMinor: mode === 'micro' ? 120n : 5_000n, mode })
+  on.take(pn)
+  const decision = paymentDecision(pn)
+  on.take(decision)
+  const last = end === 'rejected' ? outcome(pn, { outcome: 'rejected' }) : mode === 'micro' ? delayed(pn) : transfer(pn)
+  on.take(last as Incoming)
+  return { on, pn, decision, last }
+}
+
+describe('an end sealed anew', () => {
+  test.each([
+    ['DT', 'micro', 'confirmed'],
+    ['T', 'macro', 'confirmed'],
+    ['outcome', 'micro', 'rejected'],
+  ] as const)('that is the %s booked here answers the merchant from now on, and books nothing', (_, mode, end) => {
+    const { on, decision, last } = ended(mode, end)
+    const before = on.ledger.get(NOTICES, testId('pn'))
+    const made = on.take(record(anew(last as Incoming<'payment-outcome'>)))
+    expect(made.postings).toEqual([])
+    expect(made.sends).toEqual([
+      {
+        relay: last.message.kind,
+        frame: testBytes('sealed anew'),
+        digest: testBytes('its digest'),
+        nextHop: { role: 'merchant', host: HOST },
+        delivery: { answers: decision.ref },
+      },
+    ])
+    const kept =
+      end === 'rejected' ? { outcomeFrame: testBytes('sealed anew'), outcomeDigest: testBytes('its digest') } : {}
+    expect(on.ledger.get(NOTICES, testId('pn'))).toEqual({ ...before, ...kept })
+  })
+
+  test('is refused unless it is the end that is booked here, of the notice’s CPP, and holds', () => {
+    const { on, pn } = ended('micro', 'confirmed')
+    const dt = anew(delayed(pn))
+    for (const [code, message] of [
+      ['NOT_FOUND', record(dt, 'hu-liar')],
+      ['SCHEMA_VIOLATION', record(fail('CREDENTIAL_REVOKED'))],
+      ['ID_REUSED', record(anew(delayed(pn, { amountMinor: 121n })))],
+      ['ID_REUSED', record(anew(delayed(pn, { cpp: 'hu-liar' })))],
+      ['ID_REUSED', record(anew(transfer(pn)))],
+      ['ID_REUSED', record(anew(outcome(pn)))],
+      ['ID_REUSED', record(anew(outcome(pn, { txId: testId('other') })))],
+    ] as const) {
+      const made = on.take(message)
+      expect([refusalOf(made), made.writes, made.sends]).toEqual([code, [], []])
+    }
+  })
+
+  test('is asked for when the one to be forwarded is sealed with a revoked key; of a frame that is no end, nothing is', () => {
+    const { on } = ended('micro', 'confirmed')
+    // Whether a frame names a notice is read from the frame: what is none names none.
+    expect(
+      definition.stale?.(on.ledger, { kind: 'payment-notice', frame: testBytes('x') }, on.context()).sends,
+    ).toEqual([])
+    expect(
+      definition.stale?.(on.ledger, { kind: 'transfer-confirmation', frame: testBytes('x') }, on.context()).sends,
+    ).toEqual([])
+  })
+})
