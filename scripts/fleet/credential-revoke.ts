@@ -16,6 +16,7 @@ import {
   type AuthorityState,
 } from '../../bus/authority.ts'
 import { BusError } from '../../bus/bus.ts'
+import { attachServer } from '../../bus/nats-server.ts'
 import { writeSecretJson } from '../../bus/logins.ts'
 import { pushAccount } from '../../bus/revocation.ts'
 import type { ServerAddress } from '../../bus/tls-client.ts'
@@ -97,8 +98,12 @@ const sign = async (
   const { rootSeed } = await readSecrets(directory)
   const issuer = createIssuer(rootSeed, authority, nowMs)
   const held = await readRevocations(directory, issuer.rootKey)
-  const keyIds = [...new Set([...held.revoked, ...meant.map(({ key }) => key.keyId)])]
-  const isNew = keyIds.length > held.revoked.length
+  const isNew = meant.some(({ key }) => !held.revoked.includes(key.keyId))
+  const keyIds = [...new Set([...held.revoked, ...meant.map(({ key }) => key.keyId)])].filter(
+    (keyId) => !isLongOver(before, keyId, nowMs),
+  )
+  if (keyIds.length > LIMITS.maxRevokedKeys)
+    throw new CliError('usage', `a revocation list holds at most ${LIMITS.maxRevokedKeys} keys: change the root key`)
   const version = isNew || held.version === 0 ? held.version + 1 : held.version
   const list = version === held.version ? held.list : issuer.revocationList(version, keyIds)
   const logins = meant.flatMap(({ key }) => key.logins)
@@ -118,7 +123,8 @@ const sign = async (
   const stillIn = new Set(ids.filter((id) => register.ids[id]?.keys.at(-1)?.revokedAtMs === undefined))
   const network = await networkOf(directory, plan)
   step('telling the broker')
-  const brokerTold = await pushed(revokedNow, network.address)
+  const brokerRuns = (await attachServer(directory.natsDir)) !== undefined
+  const brokerTold = brokerRuns && (await pushed(revokedNow, network.address))
   const wallets = ids.filter((id) => register.ids[id]?.role === 'customer')
   const walletsWithoutFile =
     wallets.length === 0
@@ -155,6 +161,12 @@ const keysOf = (
     throw new CliError('usage', `no key ${keyId}; \`semops credential list --all\` shows every key`)
   })
 }
+
+/** Everybody refuses it by their own clock, whatever time a message states: the list need not name it any more. */
+const isLongOver = ({ ids }: Register, keyId: string, nowMs: number): boolean =>
+  Object.values(ids).some(({ keys }) =>
+    keys.some((key) => key.keyId === keyId && key.notAfterMs + LIMITS.expiredKeyGraceMs < nowMs),
+  )
 
 type Held = { readonly version: number; readonly revoked: readonly string[]; readonly list: Uint8Array }
 
