@@ -36,6 +36,8 @@ export const register = (program: Command): void => {
 
 const versionOf = async (bin: string): Promise<string> => (await promisify(execFile)(bin, ['--version'])).stdout
 
+const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`
+
 const linesOf = (
   { findings, running, hosts }: Diagnosis,
   dir: string | undefined,
@@ -48,6 +50,6 @@ const linesOf = (
       const shown = style(level === 'error' ? 'red' : 'yellow', level.padEnd(7))
       return `${shown}  ${check}: ${what}; ${todo}`
     }),
-    `${errors} errors, ${findings.length - errors} warnings; ${where}`,
+    `${counted(errors, 'error')}, ${counted(findings.length - errors, 'warning')}; ${where}`,
   ]
 }
