@@ -137,7 +137,7 @@ export const withFreshSigner = (state: AuthorityState, role: LoginRole): Authori
   signerSeeds: { ...state.signerSeeds, [role]: newSeed('A') },
   retiring: [...(state.retiring ?? []), { role, seed: state.signerSeeds[role] }],
 })
-export const withoutRetired = ({ retiring: _, ...state }: AuthorityState): AuthorityState => state
+export const withoutRetired = ({ retiring: _retired, ...state }: AuthorityState): AuthorityState => state
 
 /** What a wallet host mints guests with. */
 export const guestSignerOf = (state: AuthorityState): GuestSigner => ({

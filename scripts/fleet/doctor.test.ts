@@ -105,7 +105,7 @@ describe('listen', () => {
     expect(await findings()).toEqual([])
   })
   test('users outside every account, and revocations that cannot be pushed', async () => {
-    await configure(({ operator: _, ...conf }) => conf)
+    await configure(({ operator: _operator, ...conf }) => conf)
     expect(await one()).toMatchObject({
       check: 'listen',
       level: 'error',
@@ -160,7 +160,8 @@ describe('clocks', () => {
   test('two hosts that are off each other', async () => {
     await using _ = await host('hu-otp', 20_000)
     expect(await findings()).toEqual([])
-    await using __ = await host('hu-cosmo', -20_000)
+    await using cosmo = await host('hu-cosmo', -20_000)
+    expect(cosmo.path).toBe(fleet.directory.socket('hu-cosmo'))
     expect(await one()).toMatchObject({
       check: 'clocks',
       what: expect.stringMatching(/hu-otp is 40\.\d s ahead of hu-cosmo/),

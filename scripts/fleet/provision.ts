@@ -146,7 +146,10 @@ export const provision = async (
 }
 
 /** A login that reaches its servers as they are now. */
-const withAddress = ({ ca: _, ...login }: HostLogin, address: ServerAddress): HostLogin => ({ ...login, ...address })
+const withAddress = ({ ca: _former, ...login }: HostLogin, address: ServerAddress): HostLogin => ({
+  ...login,
+  ...address,
+})
 
 /** The broker's authority of this fleet, made at the first start. */
 export const fleetAuthority = async (directory: FleetDirectory, network: string): Promise<AuthorityState> => {

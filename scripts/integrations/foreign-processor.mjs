@@ -245,8 +245,8 @@ const openFrame = (data) => {
   if (version !== 1 || bodyVersion !== 1 || !same(network, networkId)) return undefined
   const sender = known.get(hex(seal[1]))
   if (sender === undefined) {
-    const body = { id: from, keyId: seal[1], chain: ownChain }
-    publish('credential-query', realmAddress, make('credential-query', realmAddress, body))
+    const query = { id: from, keyId: seal[1], chain: ownChain }
+    publish('credential-query', realmAddress, make('credential-query', realmAddress, query))
     return undefined
   }
   const content = contentOf(header, body)
