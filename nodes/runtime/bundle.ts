@@ -5,10 +5,11 @@
 import { readFile } from 'node:fs/promises'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { parseHostLogin, readSecretJson, type HostLogin } from '../../bus/logins.ts'
+import { CURRENCY_CODES } from '../../protocol/amount.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
 import { Word } from '../../protocol/fields.ts'
-import { NODE_ID_PATTERN, REALM_PATTERN } from '../../protocol/ids.ts'
+import { ACCOUNT_ID_PATTERN, NODE_ID_PATTERN, REALM_PATTERN } from '../../protocol/ids.ts'
 import { signingKeyFromSeed } from '../../protocol/keys.ts'
 import type { FormerKeys, Identity } from './identity.ts'
 import { fromJson } from './json.ts'
@@ -18,6 +19,8 @@ const strict = { additionalProperties: false }
 const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
 const key32 = Type.String({ pattern: '^[0-9a-f]{64}$' })
 const chain = Type.Array(Type.String({ pattern: '^([0-9a-f]{2})+$' }), { minItems: 1, maxItems: 4 })
+const subject = Type.String({ minLength: 1, maxLength: 255 })
+const accountId = Type.String({ pattern: ACCOUNT_ID_PATTERN, maxLength: 120 })
 const HOST_ROLES = ['customer', 'merchant', 'cpp', 'mpp', 'bank', 'dc'] as const
 
 const FormerKeysFile = Type.Object(
@@ -56,6 +59,20 @@ export const HostCredentialsFile = Type.Object(
     dataCenters: Type.Array(nodeId, { maxItems: 64 }),
     realmAddress: nodeId,
     peerRealms: Type.Array(Type.String({ pattern: REALM_PATTERN }), { maxItems: 1_024 }),
+    /** What its login may publish and subscribe, for whoever attaches with other code than this. */
+    subjects: Type.Optional(Type.Object({ publish: Type.Array(subject), subscribe: Type.Array(subject) }, strict)),
+    /** The operator's account at its bank, with the key of its holder, and where its counterparties are settled. */
+    account: Type.Optional(
+      Type.Object(
+        {
+          account: accountId,
+          currency: Word(...CURRENCY_CODES),
+          holderSeed: Type.Optional(key32),
+          settlementAccounts: Type.Record(Type.String({ pattern: NODE_ID_PATTERN }), accountId, strict),
+        },
+        strict,
+      ),
+    ),
   },
   strict,
 )
