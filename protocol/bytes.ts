@@ -41,12 +41,36 @@ export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => {
 }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// A byte order mark is a character like any other: a reader that drops it reads another text.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export const utf8 = (text: string): Uint8Array => encoder.encode(text)
 
 /** @throws TypeError when `bytes` are not well-formed UTF-8. */
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes)
+
+/** Whether UTF-8 can hold this text (no half of a pair) in at most `maxBytes`. */
+export const isUtf8Text = (text: string, maxBytes: number): boolean => {
+  let bytes = 0
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit >= 0xd800 && unit <= 0xdfff) {
+      const code = text.codePointAt(at) as number
+      // A pair is read as one code point beyond 16 bits; a half of one as itself.
+      if (code <= 0xffff) return false
+      at += 1
+      bytes += 4
+    } else bytes += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3
+  }
+  return bytes <= maxBytes
+}
+
+/** The first `length` characters (UTF-16 units) at most, never half of a pair: what is left is still text that UTF-8 can hold. */
+export const clip = (text: string, length: number): string => {
+  if (text.length <= length) return text
+  const last = text.charCodeAt(length - 1)
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)
+}
 
 /** `value` as 4 bytes, big-endian. */
 export const u32be = (value: number): Uint8Array => {

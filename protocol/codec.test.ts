@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { Packr, Unpackr } from 'msgpackr'
 import { describe, expect, test } from 'vitest'
 import { MAX_PAYMENT_MINOR, MAX_TOTAL_MINOR } from './amount.ts'
-import { concat, fromHex, toHex, utf8 } from './bytes.ts'
+import { concat, fromHex, fromUtf8, toHex, utf8 } from './bytes.ts'
 import { codecOf, decodeBeside, decodeBody, encodeBeside, encodeBody } from './codec.ts'
 import type { FailureCode } from './failures.ts'
 import { AmountMinor, Fields, List, Optional, SignedMinor, Text, TimeMs } from './fields.ts'
@@ -74,6 +74,30 @@ describe('a body', () => {
     ['a short id', { ...hold, holdId: new Uint8Array(15) }],
   ])('with %s is not encoded', (_name, body) => {
     expect(() => encodeBody('hold-order', body as unknown as Body<'hold-order'>)).toThrow(TypeError)
+  })
+  // Found by the fuzz suite: both were encoded, and no receiver could read them.
+  test.each([
+    ['text that UTF-8 can not hold', 'half a \ud83d pair'],
+    ['text of more bytes than maxTextBytes', '€'.repeat(LIMITS.maxTextBytes / 2)],
+  ])('with %s is not encoded', (_name, goods) => {
+    const body = { txId: sampleId('tx'), payee: 'hu-bakery', goods }
+    expect(() => encodeBody('goods-release', body)).toThrow(TypeError)
+  })
+  test('with text of exactly maxTextBytes comes back', () => {
+    const body = { txId: sampleId('tx'), payee: 'hu-bakery', goods: `${'€'.repeat(341)}a` }
+    expect(decodeBody('goods-release', 1, encodeBody('goods-release', body))).toEqual({ ok: true, value: body })
+  })
+  // Found by the fuzz suite: a byte order mark at the beginning was dropped.
+  test('text is read as it stands', () => {
+    expect(fromUtf8(utf8('\ufeffa'))).toBe('\ufeffa')
+  })
+  // Found by the fuzz suite: a refusal with half a pair could be sent, and not be read.
+  test.each([0, 1])('gets a detail that is text, wherever an unknown key of many pairs is cut (%i)', (shift) => {
+    const decoded = decodeBody('hold-order', 1, pack({ ...wire, [`${'x'.repeat(shift)}${'😀'.repeat(80)}`]: 1 }))
+    const detail = decoded.ok ? '' : decoded.failure.detail
+    expect(detail.length).toBeGreaterThan(100)
+    const refusal = { digest: new Uint8Array(32), code: 1006, detail }
+    expect(decodeBody('refusal', 1, encodeBody('refusal', refusal))).toEqual({ ok: true, value: refusal })
   })
   test('of an unknown version', () => {
     expect(() => encodeBody('hold-order', hold, 2)).toThrow(TypeError)

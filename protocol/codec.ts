@@ -4,6 +4,7 @@
  */
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Packr, Unpackr } from 'msgpackr'
+import { clip } from './bytes.ts'
 import { fail, ok, type Result } from './failures.ts'
 import { WIRE, type Static, type TSchema, type WireForm } from './fields.ts'
 import { KINDS, kindRow, type Beside, type Body, type KindName } from './kinds.ts'
@@ -31,7 +32,7 @@ export const codecOf = <S extends TSchema>(schema: S): Codec<Static<S>> => {
   const fromWire = wireReader(schema)
   const problemOf = (value: unknown): string => {
     const first = check.Errors(value).First()
-    return first === undefined ? '' : `${first.path} ${first.message}`.slice(0, MAX_DETAIL)
+    return first === undefined ? '' : clip(`${first.path} ${first.message}`, MAX_DETAIL)
   }
   return {
     encode(value) {

@@ -44,6 +44,8 @@ type Agreement = { readonly key: Uint8Array; readonly prefix: Uint8Array; used: 
 
 /** The sending side. */
 export type Sealer = {
+  /** Can anything be encrypted to this key? Not to one of small order, which whoever names his own key may send. */
+  agreesWith(recipientKey: Uint8Array): boolean
   /** Encrypts to `recipientKey`. @throws TypeError for a recipient key that agrees on nothing (all-zero secret). */
   encrypt(recipientKey: Uint8Array, associated: Uint8Array, plaintext: Uint8Array): Uint8Array
 }
@@ -55,10 +57,10 @@ export const createSealer = (
   maxMessages: number = LIMITS.maxMessagesPerAgreement,
 ): Sealer => {
   const agreements: Lru<Agreement> = createLru(LIMITS.agreementCacheSize)
-  const agree = (recipientKey: Uint8Array): Agreement => {
+  const agree = (recipientKey: Uint8Array): Agreement | undefined => {
     const secret = random(KEY_BYTES).slice()
     const shared = engine.sealing.agree(secret, recipientKey)
-    if (shared === undefined) throw new TypeError('the recipient key agrees on an all-zero secret')
+    if (shared === undefined) return undefined
     const ephemeral = engine.sealing.publicKeyOf(secret)
     secret.fill(0)
     return {
@@ -67,14 +69,19 @@ export const createSealer = (
       used: 0,
     }
   }
+  const agreementWith = (recipientKey: Uint8Array): Agreement | undefined => {
+    const name = keyOfBytes(recipientKey)
+    const known = agreements.get(name)
+    if (known !== undefined && known.used < maxMessages) return known
+    const made = agree(recipientKey)
+    if (made !== undefined) agreements.set(name, made)
+    return made
+  }
   return {
+    agreesWith: (recipientKey) => agreementWith(recipientKey) !== undefined,
     encrypt(recipientKey, associated, plaintext) {
-      const name = keyOfBytes(recipientKey)
-      let agreement = agreements.get(name)
-      if (agreement === undefined || agreement.used >= maxMessages) {
-        agreement = agree(recipientKey)
-        agreements.set(name, agreement)
-      }
+      const agreement = agreementWith(recipientKey)
+      if (agreement === undefined) throw new TypeError('the recipient key agrees on an all-zero secret')
       agreement.used += 1
       const nonce = random(AEAD_NONCE_BYTES).slice()
       return concat(agreement.prefix, nonce, engine.sealing.encrypt(agreement.key, nonce, plaintext, associated))

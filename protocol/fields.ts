@@ -3,7 +3,8 @@
  * source) marked with its wire form: an integer travels as msgpack uint/int of any width and is read as `bigint` for money
  * and as `number` for everything else.
  */
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { FormatRegistry, Type, type Static, type TSchema } from '@sinclair/typebox'
+import { isUtf8Text } from './bytes.ts'
 import { CURRENCY_CODES, MAX_PAYMENT_MINOR, MAX_TOTAL_MINOR, type Currency } from './amount.ts'
 import { ACCOUNT_ID_PATTERN, GUEST_TOKEN_PATTERN, NODE_ID_PATTERN, REALM_PATTERN } from './ids.ts'
 import { LIMITS } from './limits.ts'
@@ -46,7 +47,11 @@ export const Sequence = integer(1, Number.MAX_SAFE_INTEGER)
 export const SequenceHeld = integer(0, Number.MAX_SAFE_INTEGER)
 export const Count = integer(0, 0xffff_ffff)
 export const Code = integer(1, 9_999)
-export const Text = (maxLength: number = LIMITS.maxTextBytes) => Type.String({ maxLength })
+/** UTF-8 can hold it, in maxTextBytes: what is packed is what any receiver reads. */
+export const TEXT_FORMAT = 'bounded-utf8'
+FormatRegistry.Set(TEXT_FORMAT, (text) => isUtf8Text(text, LIMITS.maxTextBytes))
+/** At most `maxLength` characters (UTF-16 units), and never more than maxTextBytes bytes. */
+export const Text = (maxLength: number = LIMITS.maxTextBytes) => Type.String({ maxLength, format: TEXT_FORMAT })
 /** A complete frame of another message, nested byte for byte. */
 export const FrameBytes = Type.Uint8Array({ minByteLength: 1, maxByteLength: LIMITS.maxBodyBytes })
 export const CredentialBytes = Type.Uint8Array({ minByteLength: 1, maxByteLength: LIMITS.maxCredentialBytes })

@@ -270,7 +270,8 @@ export const decidePayeeRecord = (
 }
 
 /**
- * The invoice. Checks, in order: it answers a purchase that waits for one (else dropped), its txId is new (TRANS_INVALID), the
+ * The invoice. Checks, in order: it answers a purchase that waits for one, and comes from the host that was asked (else dropped:
+ * who overheard an offer must not end the purchase), its txId is new (TRANS_INVALID), the
  * codes of `agreementProblem` and `invoiceProblem`, the wallet still unlocked (WRONG_PIN). Then the payment request.
  */
 export const decideInvoice = (
@@ -284,7 +285,8 @@ export const decideInvoice = (
     beside === undefined ||
     payment === undefined ||
     payment.state !== 'offering' ||
-    payment.merchantHost === undefined
+    payment.merchantHost === undefined ||
+    message.sender.host !== payment.merchantHost
   )
     return decision()
   const agreed = {

@@ -37,7 +37,7 @@ export const loadRequestToPay = (read: Reader, { message }: Incoming<'request-to
 
 /**
  * Checks, in order: the alias is a customer's here (NOT_FOUND), its CPP brings it (WRONG_PATH), the id is new (ID_REUSED), the
- * invoice opens (its code), the host that asks made it (TRANS_INVALID), the codes of `invoiceProblem`. Then a row and a receipt.
+ * invoice opens (TRANS_INVALID), the host that asks made it (TRANS_INVALID), the codes of `invoiceProblem`. Then a row and a receipt.
  */
 export const decideRequestToPay = (
   { owner, known }: { readonly owner: EnrolmentPointer | undefined; readonly known: PayRequest | undefined },
@@ -48,7 +48,8 @@ export const decideRequestToPay = (
   if (owner === undefined) return refuse('NOT_FOUND')
   if (previousHop !== owner.cpp) return refuse('WRONG_PATH')
   if (known !== undefined) return refuse('ID_REUSED')
-  if (!nested.trans.ok) return refuse(nested.trans.failure.code, nested.trans.failure.detail)
+  // Not its own code: some of those are never answered.
+  if (!nested.trans.ok) return refuse('TRANS_INVALID', nested.trans.failure.code)
   const trans = nested.trans.value
   if (trans.sender.host !== sender.host) return refuse('TRANS_INVALID', 'made by another host than the one that asks')
   const problem = invoiceProblem(trans, body, context.nowMs, LIMITS.maxRequestToPayLifetimeMs)

@@ -74,6 +74,22 @@ describe('a payment notice: checks in their order', () => {
     expect(host.order().pnId).toBeUndefined()
   })
 
+  // Found by the fuzz suite: it took the first one's row over, whose confirmation was then refused and the goods kept.
+  test.each([
+    ['of the same invoice', (trans: Trans) => asSealed(trans)],
+    ['of an invoice that does not open', () => fail('BAD_SIGNATURE')],
+    ['of another amount', (trans: Trans) => asSealed(trans, { amountMinor: 119n })],
+  ] as const)("by another CPP under the id of the first one's, %s, changes nothing", (_, forge) => {
+    const { host, trans } = shop()
+    host.deliver(noticeOf(asSealed(trans)))
+    const before = [host.payment(), host.order()]
+    const decision = host.deliver(noticeOf(forge(trans), { from: 'hu-erste' }))
+    expect(decision).toMatchObject({ refuse: { code: 'ID_REUSED' }, writes: [], sends: [] })
+    expect([host.payment(), host.order()]).toEqual(before)
+    expect(host.deliver(confirmationOf(host.order(), 'DT')).refuse).toBeUndefined()
+    expect(host.payment()).toMatchObject({ state: 'confirmed', cpp: CPP })
+  })
+
   test("for a second payee's order under the first's name is rejected", () => {
     const { host, trans } = shop()
     host.enrol({ payee: 'hu-butcher', account: 'hu-kh:butcher' })

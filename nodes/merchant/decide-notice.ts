@@ -67,7 +67,7 @@ const noticeProblem = (
 
 /**
  * Refused, nothing kept: the payee is served here (NOT_FOUND), by the MPP that brings it (WRONG_PATH). Dropped: an outcome came
- * first. Rejected, in order: TRANS_INVALID (the invoice does not open; other payee), ORDER_UNKNOWN, AMOUNT_INVALID,
+ * first. Refused: another CPP's notice has this id (ID_REUSED). Rejected, in order: TRANS_INVALID (the invoice does not open; other payee), ORDER_UNKNOWN, AMOUNT_INVALID,
  * TRANS_INVALID (not this order's invoice), MODE_MISMATCH, TRANS_ALREADY_PAID, TRANS_LOCKED, then the payee's rule
  * (REJECTED_BY_PAYEE). Expiry is the CPP's to judge.
  */
@@ -80,6 +80,8 @@ export const decideNotice = (
   if (payee === undefined) return refuse('NOT_FOUND', 'no such payee here')
   if (message.previousHop !== payee.mpp) return refuse('WRONG_PATH')
   if (payment !== undefined && isFinalState(payment.state)) return decision()
+  // The same notice again is met by its stored answer: this is another, by whoever learned the id of the first.
+  if (payment !== undefined) return refuse('ID_REUSED', 'another notice has this id')
   if (!message.nested.trans.ok) return refuseInvoice(message, payee)
   const trans = message.nested.trans.value
   const base: Omit<Payment, 'state'> = {

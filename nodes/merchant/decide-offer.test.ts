@@ -129,7 +129,7 @@ describe('order-query', () => {
     incoming(
       'order-query',
       { txId, payee: BAKERY, nonce, sealingKey: testBytes('later') },
-      { previousHop: 'b'.repeat(26) },
+      { previousHop: `U${'B'.repeat(55)}` },
     )
 
   test('NOT_FOUND without the nonce, UNDECIDED until released, then the goods under the login that asks', () => {
@@ -146,7 +146,7 @@ describe('order-query', () => {
     const asked = query(txId, nonce)
     expect(oneSent(host.deliver(asked), 'goods-release')).toEqual({
       kind: 'goods-release',
-      to: 'b'.repeat(26),
+      to: `U${'B'.repeat(55)}`,
       body: { txId, payee: BAKERY, goods: 'a loaf' },
       sealingKey: testBytes('later'),
       delivery: { answers: asked.ref },
@@ -176,6 +176,8 @@ describe('request-payment', () => {
     ['zero', { amountMinor: '0' }, 'AMOUNT_INVALID'],
     ['a payee who is not here', { payee: 'hu-butcher' }, 'NOT_FOUND'],
     ['an item that is not sold', { item: 'caviar' }, 'NOT_FOUND'],
+    // Its receipt would be over maxTextBytes, and the host that has to send it would stop.
+    ['a text that fits and whose receipt does not', { text: '€'.repeat(341) }, 'SCHEMA_VIOLATION'],
   ] as const)('%s', (_, changes, code) => {
     const host = merchant()
     host.enrol()

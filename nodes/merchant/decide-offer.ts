@@ -2,6 +2,7 @@
  * Invoices: answered to an anonymous guest, or sent as a request to pay. Invariant: one invoice per txId, and its order row is
  * there before the invoice leaves.
  */
+import { isUtf8Text } from '../../protocol/bytes.ts'
 import { formatAmount, type Currency } from '../../protocol/amount.ts'
 import { fail, ok, type FailureCode, type Result } from '../../protocol/failures.ts'
 import { Fields, NodeId, Optional, Text, Type } from '../../protocol/fields.ts'
@@ -68,8 +69,9 @@ const saleOf = (payee: Payee, wanted: Wanted, item: Item | undefined): Result<Sa
   if (amountMinor === undefined) return fail('AMOUNT_INVALID', 'neither item nor amount')
   const description =
     wanted.text ?? `${formatAmount(amountMinor, payee.currency)} ${payee.currency}, ${payee.displayName}`
-  return ok({ amountMinor, description, goods: `Receipt: ${description}` })
+  return ok({ amountMinor, description, goods: receiptOf(description) })
 }
+const receiptOf = (description: string): string => `Receipt: ${description}`
 
 type Invoice = { readonly order: Order; readonly trans: Body<'transaction-details'>; readonly salt: Uint8Array }
 
@@ -207,6 +209,9 @@ const requestArguments = (args: unknown): Result<RequestArguments> => {
   const shape = readArguments(RequestShape, args)
   if (!shape.ok) return shape
   const { amountMinor, ...rest } = shape.value
+  // What is released for it must fit a message as well: a host with goods that it can not send would stop.
+  if (rest.text !== undefined && !isUtf8Text(receiptOf(rest.text), LIMITS.maxTextBytes))
+    return fail('SCHEMA_VIOLATION', '/text is too long for its receipt')
   const payee = payeeOf(rest.payee)
   if (!payee.ok) return payee
   if (amountMinor === undefined) return ok({ ...rest, payee: payee.value })

@@ -265,7 +265,7 @@ const network = async () => {
         bodyVersion: 1,
         messageId: testId(`trans ${name}`),
         from: 'hu-shops',
-        to: 'abcdefghijklmnopqrstuvwxyz',
+        to: `U${'A'.repeat(55)}`,
         sentAtMs: sim.now(),
         expiresAtMs: sim.now() + 600_000,
         correlationId: undefined,

@@ -2,7 +2,7 @@
  * What a decision does: its writes, outbox entries, answers, deadlines and journal entry, staged together, so that one commit
  * holds all of it or nothing.
  */
-import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { clip, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { bearsPinKey, kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
@@ -126,7 +126,7 @@ export const createApplier = (deps: ApplyDeps) => {
       body: {
         digest: message.digest,
         code: failureNumber(refuse.code),
-        detail: refuse.detail.slice(0, LIMITS.maxDetailLength),
+        detail: clip(refuse.detail, LIMITS.maxDetailLength),
       },
     }
   }

@@ -108,14 +108,18 @@ export const createCredentialStore = (
       // A host that several processors certify may be known by the chain of one whose key is revoked by now.
       const known = byKeyId(record.keyId)
       if (known !== undefined && !isRecordRevoked(trust, known)) return []
-      cache.set(name, record)
       const newest = byId(record.owner)
+      // Names of hosts are given by CPPs and MPPs, who may lie: a name that is known does not change its role, unless to that of
+      // a processor, whose name the root has signed.
+      const changesRole = newest !== undefined && newest.role !== record.role
+      if (changesRole && record.operatorId === undefined) return []
+      cache.set(name, record)
       const rows: Write[] = [
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
       const gone = newest === undefined || isRecordRevoked(trust, newest)
-      if (gone || (isOwn && !wasOwn) || newest.notBeforeMs <= record.notBeforeMs) {
+      if (gone || (isOwn && !wasOwn) || changesRole || newest.notBeforeMs <= record.notBeforeMs) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }

@@ -88,6 +88,8 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
     if (KINDS[send.kind].confidential) {
       recipientKey = send.sealingKey ?? credential?.sealingKey ?? undefined
       if (recipientKey === undefined) return { result: 'waits', needs: send.toHost }
+      // A guest names its own key, a host's stands in a credential that a CPP or MPP has signed: neither may stop this host.
+      if (!sealer.agreesWith(recipientKey)) return GONE
     }
     return { send, toRole, content: restoreContent(send.header, send.body), recipientKey, guest, key, frame: undefined }
   }

@@ -3,7 +3,7 @@
  * is design §4.2: a message that was seen gets its stored answer whatever the time is now; only the unseen meets expiry, clock
  * and admission. What fails before it is authenticated gets no answer.
  */
-import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { clip, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { deviceKeyRecord, type KeyRecord, type Trust } from '../../protocol/credentials.ts'
 import type { Opener, SecretOf } from '../../protocol/confidential.ts'
 import {
@@ -166,7 +166,7 @@ export const createInbox = (deps: InboxDeps) => {
     // A refusal is never answered by a refusal: two nodes would go on for ever.
     if (to === undefined || subject.kind === 'refusal') return
     metrics.count('refusalsSent')
-    const body = { digest: about.digest, code: failureNumber(code), detail: detail.slice(0, 240) }
+    const body = { digest: about.digest, code: failureNumber(code), detail: clip(detail, LIMITS.maxDetailLength) }
     send(batch, compose(deps.composer, { kind: 'refusal', to, body, delivery: { once: true } }, nowMs))
   }
 

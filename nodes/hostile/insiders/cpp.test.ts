@@ -10,7 +10,7 @@ import { ENTRIES, NOTICES, PAYEES } from '../../mpp/state.ts'
 import { bodyOf, flipped, kindOf, parsed } from '../testing/forge.ts'
 import { codesAt, CREDENTIALS, noMoneyMoved, nothingChanged, STORED_ANSWER } from '../testing/nothing-changed.ts'
 import { account, HOSTS, OTHER_CPP } from '../testing/world.ts'
-import { insiders, kindsFrom, LIARS, moneyHolds, refusedBy, type Insiders } from './testing/insiders.ts'
+import { insiders, kindsFrom, LIARS, discord, refusedBy, type Insiders } from './testing/insiders.ts'
 
 const ASKED = [...CREDENTIALS, ...STORED_ANSWER]
 const LIAR = LIARS.cpp
@@ -138,14 +138,14 @@ describe('a CPP that helps itself at the bank', () => {
       expect(await bankAnswer(() => on.say(LIAR, HOSTS.bank, 'hold-order', order))).toBe('HOLD_MISMATCH')
     })
     test("a CPP that asks for the answer to another's order learns nothing: NOT_FOUND", async () => {
-      const void_ = { orderId: on.forge.id(), holdId: on.forge.id() }
-      on.say(LIAR, HOSTS.bank, 'void-order', void_)
-      const { orderId } = void_
+      const order = { orderId: on.forge.id(), holdId: on.forge.id() }
+      on.say(LIAR, HOSTS.bank, 'void-order', order)
+      const { orderId } = order
       expect(await bankAnswer(() => on.say(OTHER_CPP, HOSTS.bank, 'bank-order-query', { orderId }))).toBe('NOT_FOUND')
     })
     test('and the payment whose hold it is ends as it should, and every ledger agrees', async () => {
       await on.sim.advance(20_000, 1_000)
-      await moneyHolds(on.world)
+      expect(await discord(on.world)).toEqual([])
     })
   })
 })
@@ -431,8 +431,9 @@ describe("a CPP that reaches for another CPP's customers", () => {
 test('after all of this every honest ledger agrees with every other', async () => {
   await on.sim.advance(30_000, 1_000)
   // What `verify` shows of the T that no bank booked: the payee has not been paid, and has kept its goods.
-  await moneyHolds(on.world, [
+  const seen = [
     'macro payments confirmed are booked at the bank: hu-bakery EUR',
     'confirmed payments that a party to them does not hold',
-  ])
+  ]
+  expect(await discord(on.world, seen)).toEqual([])
 })

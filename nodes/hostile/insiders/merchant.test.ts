@@ -11,7 +11,7 @@ import { PAYEES } from '../../mpp/state.ts'
 import { bodyOf, kindOf, parsed, type MadeRequest } from '../testing/forge.ts'
 import { codesAt, CREDENTIALS, nothingChanged, REFUSED_PAYMENT, STORED_ANSWER } from '../testing/nothing-changed.ts'
 import { account, HOSTS, NOTICE_LIFETIME_MS, type Customer } from '../testing/world.ts'
-import { FENCE, insiders, LIARS, moneyHolds, refusedBy, type Insiders } from './testing/insiders.ts'
+import { FENCE, insiders, LIARS, discord, refusedBy, type Insiders } from './testing/insiders.ts'
 
 const ASKED = [...CREDENTIALS, ...STORED_ANSWER]
 const LIAR = LIARS.merchant
@@ -282,12 +282,14 @@ describe('a merchant host that says what it may not', () => {
     const token = offer.subject.split('.').at(-1) as string
     const inner = on.forge.frame('goods-release', LIAR, token, { txId: on.forge.id(), payee: FENCE, goods: 'a loaf' })
     const carrier = on.forge.carry('goods-release', LIAR, token, inner, sealingKey)
-    await nothingChanged(on.world, () => on.forge.put(token, 'goods-release', LIAR, carrier), ASKED)
+    const caused = await nothingChanged(on.world, () => on.forge.put(token, 'goods-release', LIAR, carrier), ASKED)
+    expect(caused.sent.filter(({ from }) => from === HOSTS.cpp)).toEqual([])
   })
 })
 
 test('after all of this every honest ledger agrees with every other', async () => {
   for (const cpp of ['hu-otp', 'hu-erste']) await on.world.must(cpp, 'settle-now')
   await on.sim.advance(60_000, 1_000)
-  await moneyHolds(on.world, ['confirmed payments that a party to them does not hold'])
+  const seen = ['confirmed payments that a party to them does not hold']
+  expect(await discord(on.world, seen)).toEqual([])
 })

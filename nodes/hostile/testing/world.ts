@@ -198,10 +198,10 @@ export const hostileWorld = async () => {
   await enrolPayee('hu-quiet', HOSTS.merchant, HOSTS.mpp, HOSTS.bank, { rule: 'silent' })
   await enrolPayee('hu-cheap', HOSTS.merchant, HOSTS.mpp, HOSTS.bank, { rule: 'reject-over', limitMinor: '100' })
   await enrolPayee('at-pub', 'at-shop-1', 'at-mpp', 'at-bank', { rule: 'approve' })
-  for (const [customer, cpp] of Object.entries(CUSTOMERS)) {
+  const enrolCustomer = async (customer: string, host: string, cpp: string) => {
     const of = account(customer.slice(3))
     await open(of)
-    await must(HOSTS.customer, 'enrol', {
+    await must(host, 'enrol', {
       customer,
       cpp,
       account: of,
@@ -211,6 +211,7 @@ export const hostileWorld = async () => {
       alias: `${customer}-pays`,
     })
   }
+  for (const [customer, cpp] of Object.entries(CUSTOMERS)) await enrolCustomer(customer, HOSTS.customer, cpp)
   await sim.advance(2_000)
 
   return {
@@ -222,6 +223,8 @@ export const hostileWorld = async () => {
     mandate,
     /** Opens an account at its bank, with a balance. */
     open,
+    enrolPayee,
+    enrolCustomer,
     /** Everything that was sent, in order, whoever sent it. */
     sent: sent as readonly Sent[],
     /** Every log line with a failure code. */

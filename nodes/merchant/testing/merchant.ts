@@ -16,7 +16,7 @@ export const MPP2 = 'hu-other-mpp'
 export const CPP = 'hu-otp'
 export const BANK = 'hu-kh'
 export const BAKERY = 'hu-bakery'
-export const TOKEN = 'a'.repeat(26)
+export const TOKEN = `U${'A'.repeat(55)}`
 export const SELF: Self<'merchant'> = { id: HOST, role: 'merchant', realm: 'hu', operatorId: HOST }
 
 const credentials = new Map<string, { payee: string; host: string; account: string; currency: string }>()
