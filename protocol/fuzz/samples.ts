@@ -89,6 +89,7 @@ export const createSamples = (engine: Engine) => {
     trans: messages.trans,
     merchantDecision: messages.decision,
     entries: messages.delayedConfirmation,
+    end: messages.delayedConfirmation,
   }
   /** Contents nested in sample bodies, which the network's own hosts sealed. */
   const nested: readonly Uint8Array[] = Object.values(frames)
