@@ -60,7 +60,7 @@ export const fuzzNode = async (options: {
 }): Promise<NodeRun> => {
   const { target, seed, frames, every = frames, batch: batchSize = BATCH, onFrames, onEnd } = options
   const network = await fuzzNetwork()
-  const { world, sim } = network
+  const { sim } = network
   const run = createRun(network, target, `${seed} ${target}`)
   const { problems } = run
   await run.warmUp()
@@ -341,7 +341,7 @@ const createRun = (network: FuzzNetwork, target: Target, seed: string) => {
       digest()
       for (let round = 0; round < 3; round++) pay('hu-alice', 'hu-bakery', '120')
       await sim.advance(6_000)
-      for (const host of sim.hosts()) if (host.fatal() !== undefined) throw host.fatal()
+      for (const one of sim.hosts()) if (one.fatal() !== undefined) throw one.fatal()
       digest()
       await paid()
     },
@@ -402,7 +402,7 @@ const createRun = (network: FuzzNetwork, target: Target, seed: string) => {
         if (ok && value?.outcome === 'confirmed') return
         // Not paid, and not charged: that is what the books have to show below.
         if (ok && TAKEN.includes(value?.code ?? '')) taken += 1
-        else problem(at, 'end', `payment ${at} of ${answers.length}: ${toJson(answer as object)}`)
+        else problem(at, 'end', `payment ${at} of ${answers.length}: ${toJson(answer)}`)
       })
       if (taken > 3 + answers.length / 20)
         problem(0, 'end', `${taken} of ${answers.length} payments were kept from being paid`)
