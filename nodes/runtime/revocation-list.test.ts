@@ -235,10 +235,10 @@ describe('a revocation list', () => {
     sim.setOnSend(({ subject }) => (subject.includes('.revocation-') ? LOST : { delaysMs: [0] }))
     await sim.advance(60_000)
     expect(ageMs()).toBeGreaterThanOrEqual(60_000 - LIMITS.revocationPollMs)
-    const before = ageMs()
-    await net.put('revocation-record', 'hu-dc-1', 'hu-otp', answers[0] as Uint8Array)
-    expect(ageMs()).toBe(before)
+    const [before, heard] = [ageMs(), cpp.host().metrics.value('received')]
     sim.setOnSend(undefined)
+    await net.put('revocation-record', 'hu-dc-1', 'hu-otp', answers[0] as Uint8Array)
+    expect([ageMs(), cpp.host().metrics.value('received')]).toEqual([before, heard + 1])
     await sim.advance(LIMITS.revocationPollMs)
     expect(ageMs()).toBeLessThanOrEqual(LIMITS.revocationPollMs)
   })
