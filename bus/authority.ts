@@ -8,7 +8,7 @@
 import { realmOf, type Role } from '../protocol/ids.ts'
 import { accountJwt, accountUserJwt, operatorJwt, publicKeyOf, scopedUserJwt, type ScopedSigner } from './jwt.ts'
 import { newSeed } from './nkeys.ts'
-import { readSecretJson, writeSecretJson, type HostLogin, type Login } from './logins.ts'
+import { readSecretJson, writeSecretJson, type GuestSigner, type HostLogin, type Login } from './logins.ts'
 import {
   addressOf,
   isLoginName,
@@ -31,6 +31,8 @@ export type AuthorityState = {
   readonly systemAccountSeed: string
   readonly accountSeed: string
   readonly signerSeeds: Readonly<Record<LoginRole, string>>
+  /** Signers on their way out: what they signed is let in until they are gone from here. */
+  readonly retiring?: readonly { readonly role: LoginRole; readonly seed: string }[]
   /** User public key → seconds since 1970: what was issued to it up to then is void. */
   readonly revocations: Readonly<Record<string, number>>
 }
@@ -54,7 +56,12 @@ export const createAuthority = (name: string): AuthorityState => ({
 })
 
 const signersOf = (state: AuthorityState): readonly ScopedSigner[] =>
-  LOGIN_ROLES.map((role) => ({ role, seed: state.signerSeeds[role], permissions: permissionsOf(role) }))
+  [...LOGIN_ROLES.map((role) => ({ role, seed: state.signerSeeds[role] })), ...(state.retiring ?? [])].map(
+    (signer) => ({
+      ...signer,
+      permissions: permissionsOf(signer.role),
+    }),
+  )
 
 /** The SEMOPS account as it now is: roles, permissions, revocations. Signed anew, so the broker takes it for the newest. */
 export const currentAccountJwt = (state: AuthorityState): Promise<string> =>
@@ -109,9 +116,7 @@ export const issueHostLogin = async (
   ...(ca === undefined ? {} : { ca }),
   ...(await issueLogin(state, { role, host })),
   service: await issueLogin(state, { role: 'service', host, serves: role }),
-  ...(role === 'customer'
-    ? { guestSigner: { seed: state.signerSeeds.guest, accountPublicKey: publicKeyOf(state.accountSeed) } }
-    : {}),
+  ...(role === 'customer' ? { guestSigner: guestSignerOf(state) } : {}),
 })
 
 /** The state in which everything issued to these public keys until `nowMs` is void. Tell the broker: `pushAccount`. */
@@ -121,6 +126,23 @@ export const withRevoked = (state: AuthorityState, publicKeys: readonly string[]
     ...state.revocations,
     ...Object.fromEntries(publicKeys.map((key) => [key, Math.floor(nowMs / 1_000)])),
   },
+})
+
+/**
+ * The state with a fresh signer of this role, the former one retiring. `withoutRetired` ends it: once the broker is told, every
+ * login that it signed is out.
+ */
+export const withFreshSigner = (state: AuthorityState, role: LoginRole): AuthorityState => ({
+  ...state,
+  signerSeeds: { ...state.signerSeeds, [role]: newSeed('A') },
+  retiring: [...(state.retiring ?? []), { role, seed: state.signerSeeds[role] }],
+})
+export const withoutRetired = ({ retiring: _retired, ...state }: AuthorityState): AuthorityState => state
+
+/** What a wallet host mints guests with. */
+export const guestSignerOf = (state: AuthorityState): GuestSigner => ({
+  seed: state.signerSeeds.guest,
+  accountPublicKey: publicKeyOf(state.accountSeed),
 })
 
 /** A short-lived login of the system account that may update accounts and read the answer, nothing else. */

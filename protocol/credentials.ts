@@ -42,7 +42,18 @@ export type KeyRecord = {
   readonly notAfterMs: number
   /** The processor's key that certified this one; undefined where the root or a ledger's own row did. It falls with it. */
   readonly issuerKeyId: Uint8Array | undefined
+  /** Of its credential: of two keys that begin together the higher is the newer. */
+  readonly serial: number
 }
+
+/**
+ * Does `a` replace `b`? A credential begins no later than the one it replaces, or what was made before could not be sealed with
+ * its key, so as a rule the serial decides.
+ */
+export const isNewer = (
+  a: Pick<KeyRecord, 'notBeforeMs' | 'serial'>,
+  b: Pick<KeyRecord, 'notBeforeMs' | 'serial'>,
+): boolean => (a.serial === b.serial ? a.notBeforeMs > b.notBeforeMs : a.serial > b.serial)
 
 /** A chain whose signatures lead to the root. */
 export type VerifiedChain = {
@@ -106,6 +117,7 @@ const recordOf = (statement: ProcessorStatement | HostStatement, issuerKeyId?: U
   notBeforeMs: statement.notBeforeMs,
   notAfterMs: statement.notAfterMs,
   issuerKeyId,
+  serial: statement.serial,
 })
 
 /** The device key of an enrolled customer; it lives until the enrolment is replaced. */
@@ -122,6 +134,7 @@ export const deviceKeyRecord = (enrolment: Pick<EnrolmentStatement, 'customer' |
   notAfterMs: Number.MAX_SAFE_INTEGER,
   // An enrolment is the CPP's own record: it outlives the key that the CPP once signed it with.
   issuerKeyId: undefined,
+  serial: 0,
 })
 
 /** CREDENTIAL_NOT_YET_VALID or CREDENTIAL_EXPIRED, judged against the `sentAtMs` of what the key sealed. */

@@ -302,7 +302,10 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   'credential-record': {
     purpose: 'The chain of a credential.',
     sender: ['MUST answer from the directory only.'],
-    receiver: ['MUST verify the chain to the root before it uses the key.'],
+    receiver: [
+      'MUST verify the chain to the root before it uses the key.',
+      'MUST take a record that is sealed with the very key its chain certifies, though the key is unknown: it answers who asks for the new key of a data center.',
+    ],
   },
   'revocation-query': {
     purpose: 'Asks for the newest revocation list, and with that whether the one held is still the newest.',

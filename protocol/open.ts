@@ -293,6 +293,8 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
     return shownKey(parsed, header.kind, context)
   if (header.kind === 'request-to-pay' && header.bodyForm === 'plain') return requesterKey(parsed, context)
   const record = context.lookupKey(seal.keyId, header.from)
+  if (record === undefined && header.kind === 'credential-record' && header.bodyForm === 'plain')
+    return answeredKey(parsed, context)
   if (record === undefined) return fail('UNKNOWN_KEY')
   return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
 }
@@ -314,6 +316,7 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
       notBeforeMs: 0,
       notAfterMs: Number.MAX_SAFE_INTEGER,
       issuerKeyId: undefined,
+      serial: 0,
     },
     chain: undefined,
   })
@@ -332,7 +335,7 @@ const shownKey = (parsed: ParsedFrame, kind: KindName, { trust }: NestedContext)
 }
 
 /** A wallet host knows no merchant host and no directory knows a wallet host: the invoice inside shows the asker's chain. */
-const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+const requesterKey = (parsed: ParsedFrame, { trust, lookupKey }: NestedContext): Result<Authenticated> => {
   const versions = checkKind(parsed)
   if (!versions.ok) return versions
   const body = decodeBody('request-to-pay', parsed.header.bodyVersion, parsed.bodyBytes)
@@ -342,9 +345,30 @@ const requesterKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Aut
   if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
   const found = invoiceKey(invoice.value, trust)
   if (!found.ok) return found
-  return equalBytes(found.value.record.keyId, parsed.seal.keyId)
-    ? ok({ record: found.value.record, chain: undefined })
-    : fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+  if (equalBytes(found.value.record.keyId, parsed.seal.keyId))
+    return ok({ record: found.value.record, chain: undefined })
+  // The invoice is as it was made; the request around it is sealed anew at each send, after a rotation with another key.
+  const record = lookupKey(parsed.seal.keyId, String(parsed.header.from))
+  if (record === 'revoked') return fail('CREDENTIAL_REVOKED')
+  if (record !== undefined && record.owner !== found.value.record.owner)
+    return fail('KEY_NOT_OF_SENDER', String(parsed.header.from))
+  return record === undefined ? fail('UNKNOWN_KEY') : ok({ record, chain: undefined })
+}
+
+/**
+ * A data center that has a new key is asked for that key's credential, and its answer is sealed with it: the chain in the body
+ * is as good there as in an introduction. Any other chain leaves the key unknown.
+ */
+const answeredKey = (parsed: ParsedFrame, { trust }: NestedContext): Result<Authenticated> => {
+  const { header, seal, bodyBytes } = parsed
+  const versions = checkKind(parsed)
+  const body = versions.ok ? decodeBody('credential-record', header.bodyVersion, bodyBytes) : versions
+  const chain = body.ok ? verifyChain(trust, body.value.chain, header.sentAtMs) : body
+  if (!chain.ok || chain.value.hostKey !== undefined) return fail('UNKNOWN_KEY')
+  const { processorKey } = chain.value
+  return equalBytes(processorKey.keyId, seal.keyId)
+    ? ok({ record: processorKey, chain: chain.value })
+    : fail('UNKNOWN_KEY')
 }
 
 const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Authenticated> => {

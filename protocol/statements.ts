@@ -7,7 +7,7 @@
  * A payload is a strict map whose `type` is part of what is signed, so no statement can be read as another, and whose
  * `networkId` binds it to one root. The issuer enforces the grammar of ids before it signs.
  */
-import { concat } from './bytes.ts'
+import { concat, equalBytes } from './bytes.ts'
 import { codecOf, type Codec } from './codec.ts'
 import { DOMAINS } from './domains.ts'
 import { ALGORITHMS, signatureEngine, type Algorithm, type Engine } from './engines/engine.ts'
@@ -267,6 +267,12 @@ export const parseCredential = (bytes: Uint8Array): Result<Credential> => {
   )
     return fail('BROKEN_CHAIN', 'not a credential')
   return ok({ payload, keyId, signature })
+}
+
+/** Do two credentials name the same key as their signer's? Their signatures are not looked at. */
+export const haveSameIssuer = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean => {
+  const [one, other] = [a, b].map((bytes) => (bytes === undefined ? undefined : parseCredential(bytes)))
+  return one?.ok === true && other?.ok === true && equalBytes(one.value.keyId, other.value.keyId)
 }
 
 /** Was it signed with this key? The key must have passed its check. */

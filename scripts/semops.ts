@@ -26,7 +26,7 @@ const GROUPS = [
   { title: 'Change a running network:', names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer'] },
   { title: 'Pay and prove:', names: ['pay', 'trace', 'verify', 'evidence', 'audit'] },
   { title: 'Load and faults:', names: ['flood', 'simulate', 'bench'] },
-  { title: 'Attach processors:', names: ['credential', 'rotate', 'revoke', 'conform', 'doctor'] },
+  { title: 'Attach processors:', names: ['credential', 'node', 'conform', 'doctor'] },
 ] as const
 
 const COMMAND_FILE = /^([a-z][a-z0-9-]*)\.(?:js|ts)$/

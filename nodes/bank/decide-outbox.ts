@@ -29,16 +29,24 @@ import {
 
 type StartSlice = RegistrationSlice & { readonly window: WindowRow | undefined }
 /** Registers, and opens the first clearing window. Holds, credits and windows of before are deadlines and outbox. */
-export const started = (chain: readonly Uint8Array[]) =>
+export const started = (chain: () => readonly Uint8Array[]) =>
   on(
     (read: Reader): StartSlice => ({
       ...loadRegistrations(read),
       window: read.get(WINDOW, 'window'),
     }),
     (slice, _event: Record<string, never>, context: Context<BankPolicy>): Decision =>
-      combine(registerAll(slice, chain, context), slice.window === undefined ? openWindow(undefined, context) : {}, {
+      combine(registerAll(slice, chain(), context), slice.window === undefined ? openWindow(undefined, context) : {}, {
         record: { event: 'bank-started', ids: [] },
       }),
+  )
+
+/** Registers its new key, under a higher version than that of the former one. */
+export const rotated = (chain: () => readonly Uint8Array[]) =>
+  on(
+    (read: Reader): RegistrationSlice => loadRegistrations(read),
+    (slice, _event: Record<string, never>, context: Context<BankPolicy>): Decision =>
+      combine(registerAll(slice, chain(), context)),
   )
 
 type Receipted = { readonly kind: KindName; readonly key: Uint8Array }
@@ -65,7 +73,7 @@ type RefusedSlice = RegistrationSlice & {
   readonly clearing: ReturnType<typeof loadRefusedClearing>
 }
 /** A stale registration is repeated under a higher version; a refused notice is lost to its holder, and logged. */
-export const refused = (chain: readonly Uint8Array[]) =>
+export const refused = (chain: () => readonly Uint8Array[]) =>
   on(
     (read: Reader, event: Refused): RefusedSlice => {
       const creditId = creditIdOf(event.key)
@@ -86,7 +94,7 @@ export const refused = (chain: readonly Uint8Array[]) =>
         fields: { kind: event.kind, code: event.code, by: event.by, detail: event.detail },
       } as const
       return registration !== undefined && event.code === 'REGISTRATION_STALE'
-        ? combine(registerAt(registration.host, registration, chain, context), { record })
+        ? combine(registerAt(registration.host, registration, chain(), context), { record })
         : decision({ record })
     },
   )

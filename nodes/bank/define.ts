@@ -4,14 +4,12 @@ import { verifyMandate } from '../../protocol/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import { bankDefinition } from './definition.ts'
+import { ownChain } from '../runtime/identity.ts'
 import type { BankPolicy } from './policy.ts'
 
-/** @throws Error when the host has no chain of its own */
-export const defineBank = ({ trust, chains }: NodeServices): NodeDefinition<'bank', BankPolicy> => {
-  const chain = chains.at(-1)
-  if (chain === undefined) throw new Error('a bank needs the chain of its own credential')
+export const defineBank = ({ trust, identity }: NodeServices): NodeDefinition<'bank', BankPolicy> => {
   return bankDefinition({
-    chain,
+    chain: () => ownChain(identity()),
     readMandate: (bytes) => {
       const credential = parseCredential(bytes)
       if (!credential.ok) return undefined

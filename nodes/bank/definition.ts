@@ -18,7 +18,7 @@ import { CLEARING_WINDOW, clearingAnswer, clearingNotice, clearingWindow } from 
 import { HOLD_EXPIRY, holdExpiry, holdOrder, voidOrder } from './decide-holds.ts'
 import { interbankBooking, interbankCredit, interbankReturn } from './decide-interbank.ts'
 import { orderQuery, postOrder, transferOrder } from './decide-orders.ts'
-import { receipted, refused, started } from './decide-outbox.ts'
+import { receipted, refused, rotated, started } from './decide-outbox.ts'
 import { clearingOrder } from './decide-settlement.ts'
 import { BankPolicy, DEFAULT_BANK_POLICY } from './policy.ts'
 import { readAccount, readJournal, readPayments, readStatement } from './reads.ts'
@@ -28,8 +28,8 @@ import { TABLES } from './state.ts'
 
 /** What a bank needs of the protocol that a pure decision does not import. */
 export type BankDependencies = {
-  /** This bank's credential, for the directory. */
-  readonly chain: readonly Uint8Array[]
+  /** This bank's credential as it is now, for the directory. */
+  readonly chain: () => readonly Uint8Array[]
   readonly readMandate: ReadMandate
   readonly verifyMandate: VerifyMandate
   /** Is it a sound Ed25519 key? Asked once, before an account is opened with it. */
@@ -78,6 +78,7 @@ export const bankDefinition = ({
   jobs: {},
   finished: {},
   started: started(chain),
+  rotated: rotated(chain),
   refused: refused(chain),
   revoked: holdersRevoked,
   receipted,

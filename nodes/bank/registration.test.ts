@@ -12,7 +12,7 @@ import { acceptsOf } from './registration.ts'
 
 const bankWith = (chain: readonly Uint8Array[]) =>
   bankDefinition({
-    chain,
+    chain: () => chain,
     isHolderKey: () => true,
     readMandate: () => undefined,
     verifyMandate: () => fail('MANDATE_INVALID'),

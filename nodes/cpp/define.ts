@@ -1,23 +1,20 @@
 /** A CPP on the runtime's services: what its decisions need of keys and of the ledger's own messages, closed over them. */
 import { issueDeviceAuthorization, issueEnrolment } from '../../protocol/statements.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import type { IssueInput, IssueResult } from './decide-enrolment.ts'
 import { cppDefinition } from './definition.ts'
 import { createPinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
 
-/** @throws Error when the host has no chain of its own */
 export const defineCpp = ({
   trust,
-  signing,
+  identity,
   localKey,
-  chains,
   framesOf,
   seal,
 }: NodeServices): NodeDefinition<'cpp', CppPolicy> => {
-  const chain = chains.at(-1)
-  if (chain === undefined) throw new Error('a CPP needs the chain of its own credential')
   const { engine, networkId } = trust
   const vault = createPinVault(engine, localKey)
   const issue = (input: IssueInput): IssueResult => {
@@ -25,13 +22,13 @@ export const defineCpp = ({
     if (!engine.ed25519.checkPublicKey(deviceKey)) return undefined
     const pinKeyFingerprint = vault.fingerprint(customer, sealedPinKey)
     const record = { networkId, customer, host, deviceKey, pinKeyFingerprint, account, currency, serial }
-    return issueEnrolment(engine, record, signing)
+    return issueEnrolment(engine, record, identity().signing)
   }
   return cppDefinition({
     vault,
-    chain: () => chain,
+    chain: () => ownChain(identity()),
     issueEnrolment: async (input) => issue(input),
-    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, signing),
+    authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, identity().signing),
     framesOf,
     seal,
   })

@@ -150,6 +150,7 @@ export const cppDefinition = ({
       registerProcessor(read, chain(), context),
       { jobs: [...interruptedIssuing(read), ...interruptedReplacing(read), ...interruptedGathering(read)] },
     ]),
+  rotated: (read, _event, context) => combineParts([registerProcessor(read, chain(), context)]),
   refused,
   receipted,
   deviceKey: (read, id) => {

@@ -545,7 +545,7 @@ describe('entries that an MPP lacks', () => {
       body: { requestId: testId('request'), currency: 'EUR', entries: [testBytes('frame 0'), testBytes('frame 1')] },
     })
     expect(asked[0]).toEqual({
-      answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId } as never),
+      answers: requestRef('countersigned-decision', { from: MPP } as never, { pnId }),
     })
   })
 

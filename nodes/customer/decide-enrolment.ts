@@ -106,11 +106,11 @@ export const pinJobs = (vault: Vault, derive: (pin: string, customer: string, cp
  * PIN key is derived, then the enrolment sent; answered by the CPP's record.
  */
 export const decideEnrol =
-  (chains: HostChains, publicKeyOf: (seed: Uint8Array) => Uint8Array) =>
+  (chains: () => HostChains, publicKeyOf: (seed: Uint8Array) => Uint8Array) =>
   ({ args, customer, enrolment, aliasOwner }: EnrolSlice, _: unknown, context: Ctx): Decision => {
     if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
     const { customer: id, cpp, account, currency, mandate, pin, alias } = args.value
-    if (!chains.has(cpp)) return replyRefused('ENROLMENT_REFUSED', 'this CPP has not certified this host')
+    if (!chains().has(cpp)) return replyRefused('ENROLMENT_REFUSED', 'this CPP has not certified this host')
     if (enrolment?.state === 'lost')
       return replyRefused('NAME_TAKEN', 'the device of this enrolment is lost: replace it')
     if (enrolment !== undefined && (enrolment.state === 'enrolled' || enrolment.state === 'enrolling')) {

@@ -1,4 +1,5 @@
 /** Goods: taken whenever they come, asked for under a guest login when they do not (design §2 row 8). */
+import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import {
   combine,
   decision,
@@ -8,6 +9,7 @@ import {
   type Decision,
   type DeadlineEvent,
   type Incoming,
+  type Message,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { endLogin, endOwnLogin, isOpen, takeLogin, type OpenSession, type PublicKeyOf } from './guest-session.ts'
@@ -32,9 +34,23 @@ export const orderQuery = (payment: Payment, session: OpenSession): Partial<Deci
         delivery: { until: outbox.goods(prId) },
         signer: { guest: session.token },
       },
+      ...(payment.goodsQueries > 1 ? [keyLookup(payee, session)] : []),
     ],
   }
 }
+
+/**
+ * Goods that still have not come may be sealed with a key that their host has had since the invoice. The payee's record shows it,
+ * and is asked for as a guest: a credential query would name this wallet host together with the shop.
+ */
+const keyLookup = (payee: string, { token }: OpenSession): Message<'payee-lookup'> => ({
+  kind: 'payee-lookup',
+  to: dataCenterAddress(realmOf(payee)),
+  nextHop: { role: 'dc', host: dataCenterAddress(realmOf(payee)) },
+  body: { payee },
+  delivery: { once: true },
+  signer: { guest: token },
+})
 
 /** Goods have not come: asks for them under a login of now, since the one of the purchase may be gone. */
 export const decideGoodsDue = (

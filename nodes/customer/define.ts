@@ -1,13 +1,13 @@
 /** The wallet host's definition from what the runtime gives it. */
 import { derivePinKey } from '../../protocol/pin.ts'
 import type { NodeServices } from '../runtime/host.ts'
-import { chainsByProcessor, statementOf } from './credentials.ts'
+import { chainBook, statementOf } from './credentials.ts'
 import { walletNode } from './definition.ts'
 
-export const defineWallet = ({ trust, guests, chains }: NodeServices) => {
+export const defineWallet = ({ trust, guests, identity }: NodeServices) => {
   const { engine } = trust
   return walletNode({
-    chains: chainsByProcessor(engine, chains),
+    chains: chainBook(engine, identity).newest,
     guests,
     publicKeyOf: (seed) => engine.ed25519.keyPairFromSeed(seed).publicKey,
     derivePinKey,

@@ -102,8 +102,8 @@ import { createVault } from './vault.ts'
 
 /** What a wallet host is given besides its ledger. */
 export type WalletDependencies = {
-  /** The host's credential chain by each CPP that certified it. */
-  readonly chains: HostChains
+  /** The host's credential chain by each CPP that certified it, as they are now. */
+  readonly chains: () => HostChains
   readonly guests: GuestLogins
   /** By the engine: of device keys and of guest logins. */
   readonly publicKeyOf: PublicKeyOf
@@ -158,10 +158,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       unlock: on(loadUnlock, decideUnlock),
       'change-pin': on(loadChangePin, decideChangePin),
       'forget-device': on(loadForgetDevice, decideForgetDevice),
-      'replace-device': on(
-        loadReplaceDevice,
-        decideReplaceDevice(() => chains, publicKeyOf),
-      ),
+      'replace-device': on(loadReplaceDevice, decideReplaceDevice(chains, publicKeyOf)),
       pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
       'pay-request': on(loadPayRequest(vault), decidePayRequest),
       query: on(loadPaymentQuery, decideQuery),
@@ -186,6 +183,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       'lock-wallet': () => decision(),
     },
     started: on(loadStart, decideStart(chains)),
+    rotated: on(loadRegistrations, (known, _, context) => decision(registerHost(chains(), known, context))),
     refused: (read, refused, context) => {
       switch (refused.kind) {
         case 'host-registration':
@@ -214,7 +212,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     admissions: ['pay', 'pay-request'],
     policySchema: WalletPolicy,
     policyDefaults: DEFAULT_WALLET_POLICY,
-    ready: (read) => isHostRegistered(read, chains),
+    ready: (read) => isHostRegistered(read, chains()),
   }
 }
 
@@ -240,11 +238,11 @@ const loadStart = (read: Reader): StartSlice => ({
  * for again under a new login.
  */
 const decideStart =
-  (chains: HostChains) =>
+  (chains: () => HostChains) =>
   ({ known, logins, waiting }: StartSlice, _: unknown, context: Context<WalletPolicy>): Decision =>
     decision(
       combine(
-        registerHost(chains, known, context),
+        registerHost(chains(), known, context),
         ...waiting.map((payment) =>
           isGuestPhase(payment.state)
             ? refusePurchase(

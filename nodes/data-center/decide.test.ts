@@ -18,7 +18,7 @@ const sample = createSampleNetwork(loadEngine())
 const unrevoked = { isRevoked: () => false, isChainRevoked: () => false, siblings: [] }
 const definition = dataCenterDefinition({
   ...unrevoked,
-  chain: sample.dc.chain,
+  chain: () => sample.dc.chain,
   verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(sample.trust, chain, payee, atMs),
   peerRealms: [],
 })
@@ -234,7 +234,7 @@ describe('a payee', () => {
     // Chains as the second MPP would have them: the signature check is of the tests above.
     const two = dataCenterDefinition({
       ...unrevoked,
-      chain: [],
+      chain: () => [],
       peerRealms: [],
       verifyPayeeChain: (_, name) => {
         const chain = verifyMerchantChain(sample.trust, sample.merchantChain, name, SAMPLE_NOW)

@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { FailureCode, Result } from '../../protocol/failures.ts'
+import { isNewer, type KeyRecord } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
 import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
@@ -53,8 +54,13 @@ const receipt = (to: string, digest: Uint8Array, ref: Uint8Array): Message<'rece
 /** The chain of a key: what a query gets, and what the runtime verifies with from now on. */
 const shown = (id: string, keyId: Uint8Array, chain: readonly Uint8Array[], nowMs: number): readonly Write[] => [
   put<CredentialRow>(CREDENTIALS, keyId, { id, chain, shownAtMs: nowMs }),
-  put<CurrentRow>(CURRENT, keyOf(id), { keyId }),
 ]
+type Key = Pick<KeyRecord, 'keyId' | 'notBeforeMs' | 'serial'>
+const asCurrent = (id: string, { keyId, notBeforeMs, serial }: Key): Write =>
+  put<CurrentRow>(CURRENT, keyOf(id), { keyId, notBeforeMs, serial })
+/** A payee may be shown by a chain of former keys after the newer ones were: those stay what they are. */
+const isCurrent = (known: CurrentRow | undefined, key: Key): boolean =>
+  known === undefined || !isNewer({ notBeforeMs: known.notBeforeMs ?? 0, serial: known.serial ?? 0 }, key)
 
 const loadProcessor = (read: Reader, { message }: Incoming<'processor-registration'>): ProcessorRow | undefined =>
   read.get(PROCESSORS, message.sender.id)
@@ -91,6 +97,7 @@ const decideProcessor = (
         registeredAtMs: nowMs,
       }),
       ...shown(id, keyId, body.chain, nowMs),
+      asCurrent(id, chain.processorKey),
     ],
     sends: [receipt(sender.id, digest, ref)],
     record: {
@@ -108,16 +115,23 @@ export type PayeeChain = {
   readonly mpp: ProcessorStatement
   readonly host: HostStatement
   readonly payee: PayeeStatement
-  readonly mppKey: { readonly keyId: Uint8Array }
-  readonly hostKey: { readonly keyId: Uint8Array }
+  readonly mppKey: Key
+  readonly hostKey: Key
 }
 export type VerifyPayeeChain = (chain: readonly Uint8Array[], payee: string, atMs: number) => Result<PayeeChain>
 
 type NameSlice<Row> = { readonly row: Row | undefined; readonly seen: VersionRow | undefined }
 
-const loadPayee = (read: Reader, { message }: Incoming<'payee-registration'>): NameSlice<PayeeRow> => ({
+type PayeeSlice = NameSlice<PayeeRow> & {
+  readonly mppCurrent: CurrentRow | undefined
+  readonly hostCurrent: CurrentRow | undefined
+}
+
+const loadPayee = (read: Reader, { message }: Incoming<'payee-registration'>): PayeeSlice => ({
   row: read.get(PAYEES, message.body.payee),
   seen: read.get(VERSIONS, 'payee', message.body.payee, message.sender.id),
+  mppCurrent: read.get(CURRENT, message.sender.id),
+  hostCurrent: read.get(CURRENT, message.body.host),
 })
 
 /** NAME_TAKEN while another owner's row is active; REGISTRATION_STALE unless the version is higher than all seen of this owner. */
@@ -143,7 +157,7 @@ export const onPayeeRegistration = (verify: VerifyPayeeChain) =>
   on(
     loadPayee,
     (
-      { row, seen }: NameSlice<PayeeRow>,
+      { row, seen, mppCurrent, hostCurrent }: PayeeSlice,
       { message, ref }: Incoming<'payee-registration'>,
       { self, nowMs }: Context_,
     ): Decision => {
@@ -178,9 +192,12 @@ export const onPayeeRegistration = (verify: VerifyPayeeChain) =>
           put<VersionRow>(VERSIONS, keyOf('payee', payee, sender.id), { version }),
           ...shown(mpp.id, mppKey.keyId, chain.slice(0, 1), nowMs),
           ...shown(host, hostKey.keyId, hostChain, nowMs),
+          ...(isCurrent(mppCurrent, mppKey) ? [asCurrent(mpp.id, mppKey)] : []),
           // The runtime verifies requests to pay on their way with this key.
           put(credentialTable, hostKey.keyId, { id: host, chain: hostChain, learnedAtMs: header.sentAtMs }),
-          put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId }),
+          ...(isCurrent(hostCurrent, hostKey)
+            ? [asCurrent(host, hostKey), put(credentialIdTable, keyOf(host), { keyId: hostKey.keyId })]
+            : []),
         ],
         sends: [receipt(sender.id, digest, ref)],
         record: {
@@ -271,7 +288,7 @@ const loadCredential =
  * another data center asks is answered from here alone, or a question could go round.
  */
 const decideCredential =
-  (own: readonly Uint8Array[]) =>
+  (own: () => readonly Uint8Array[]) =>
   (
     found: readonly Uint8Array[] | undefined,
     { message, ref }: Incoming<'credential-query'>,
@@ -292,7 +309,7 @@ const decideCredential =
         {
           kind: 'credential-query',
           to: dataCenterAddress(realm),
-          body: { ...body, chain: [...own] },
+          body: { ...body, chain: [...own()] },
           delivery: { once: true },
         },
       ],
@@ -301,7 +318,7 @@ const decideCredential =
   }
 
 /** @param own this data center's chain, which it shows to a peer that it asks */
-export const onCredentialQuery = (own: readonly Uint8Array[], isRevoked: IsChainRevoked) =>
+export const onCredentialQuery = (own: () => readonly Uint8Array[], isRevoked: IsChainRevoked) =>
   on(loadCredential(isRevoked), decideCredential(own))
 
 const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
@@ -312,38 +329,56 @@ const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) 
 const loadPeers = (read: Reader): ReadonlyMap<string, PeerRow> =>
   new Map([...read.scan(PEERS, [])].map(([, row]) => [row.realm, row]))
 
-const registrationKey = (realm: string) => ['registration', realm] as const
+/** `of`: a peer realm, or a replica of this one. */
+const registrationKey = (of: string) => ['registration', of] as const
+type Peers = ReadonlyMap<string, PeerRow>
+
+/** Shows this data center's credential at `to`, under a version that is at least the clock: newer than what a lost ledger had said. */
+const registerAt = (
+  of: string,
+  to: string,
+  peers: Peers,
+  chain: readonly Uint8Array[],
+  { nowMs, freshId }: Context_,
+): Decision => {
+  const registrationId = freshId()
+  const version = Math.max((peers.get(of)?.version ?? 0) + 1, nowMs)
+  return decision({
+    writes: [put<PeerRow>(PEERS, keyOf(of), { realm: of, version, registrationId })],
+    sends: [
+      {
+        kind: 'processor-registration',
+        to,
+        body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+        delivery: { until: registrationKey(of) },
+      },
+    ],
+  })
+}
+
+const registerAbroad = (chain: readonly Uint8Array[], peers: Peers, context: Context_): Partial<Decision> =>
+  combine(
+    ...context.policy.peerRealms
+      .filter((realm) => realm !== context.self.realm)
+      .map((realm) => registerAt(realm, dataCenterAddress(realm), peers, chain, context)),
+  )
 
 /** Shows this data center's credential to each peer realm, anew after each start. @param chain its own chain */
-export const onStarted = (chain: readonly Uint8Array[]) =>
-  on(
-    loadPeers,
-    (
-      peers: ReadonlyMap<string, PeerRow>,
-      _: Record<string, never>,
-      { policy, nowMs, freshId, self }: Context_,
-    ): Decision =>
-      combine(
-        ...policy.peerRealms
-          .filter((realm) => realm !== self.realm)
-          .map((realm) => {
-            const registrationId = freshId()
-            // At least the clock: newer than what a lost ledger had said.
-            const version = Math.max((peers.get(realm)?.version ?? 0) + 1, nowMs)
-            return decision({
-              writes: [put<PeerRow>(PEERS, keyOf(realm), { realm, version, registrationId })],
-              sends: [
-                {
-                  kind: 'processor-registration',
-                  to: dataCenterAddress(realm),
-                  body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
-                  delivery: { until: registrationKey(realm) },
-                },
-              ],
-            })
-          }),
-        { record: { event: 'started', ids: [] } },
-      ),
+export const onStarted = (chain: () => readonly Uint8Array[]) =>
+  on(loadPeers, (peers: Peers, _: Record<string, never>, context: Context_): Decision =>
+    combine(registerAbroad(chain(), peers, context), { record: { event: 'started', ids: [] } }),
+  )
+
+/**
+ * A new key: the peer realms are told, and the other replicas of this one, any of which may be asked for it by whoever meets it.
+ * Processors and hosts learn it by asking.
+ */
+export const onRotated = (chain: () => readonly Uint8Array[], siblings: readonly string[]) =>
+  on(loadPeers, (peers: Peers, _: Record<string, never>, context: Context_): Decision =>
+    combine(
+      registerAbroad(chain(), peers, context),
+      ...siblings.map((sibling) => registerAt(sibling, sibling, peers, chain(), context)),
+    ),
   )
 
 const peerOf = (read: Reader, { key }: { readonly key: Uint8Array }): PeerRow | undefined => {

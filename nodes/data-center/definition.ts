@@ -1,6 +1,7 @@
 /** The data center as one table of decisions. What is not addressed to it is routed, not decided. */
 import { chainKeyIds, verifyMerchantChain } from '../../protocol/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import {
   onAliasRegistration,
@@ -10,6 +11,7 @@ import {
   onProcessorRegistration,
   onReceipted,
   onRefused,
+  onRotated,
   onStarted,
   type IsChainRevoked,
   type VerifyPayeeChain,
@@ -21,8 +23,8 @@ import { route } from './routing.ts'
 import { DATA_CENTER_TABLES } from './state.ts'
 
 export type DataCenterDependencies = {
-  /** This data center's own credential chain, shown to peer realms. */
-  readonly chain: readonly Uint8Array[]
+  /** This data center's own credential chain as it is now, shown to peer realms. */
+  readonly chain: () => readonly Uint8Array[]
   readonly verifyPayeeChain: VerifyPayeeChain
   readonly isRevoked: (keyId: Uint8Array) => boolean
   readonly isChainRevoked: IsChainRevoked
@@ -54,6 +56,7 @@ export const dataCenterDefinition = ({
   jobs: {},
   finished: {},
   started: onStarted(chain),
+  rotated: onRotated(chain, siblings),
   refused: onRefused,
   receipted: onReceipted,
   route: route(isRevoked),
@@ -68,13 +71,13 @@ export const dataCenterDefinition = ({
 /** The definition from what a host is given at its start. */
 export const dataCenter = ({
   self,
-  chains,
+  identity,
   trust,
   dataCenters,
   peerRealms,
 }: NodeServices): NodeDefinition<'dc', DataCenterPolicy> =>
   dataCenterDefinition({
-    chain: chains[0] ?? [],
+    chain: () => ownChain(identity()),
     verifyPayeeChain: (chain, payee, atMs) => verifyMerchantChain(trust, chain, payee, atMs),
     isRevoked: (keyId) => trust.isRevoked(keyId),
     isChainRevoked: (chain) => chainKeyIds(trust, chain).some((keyId) => trust.isRevoked(keyId)),

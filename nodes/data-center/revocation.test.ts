@@ -15,7 +15,7 @@ const sample = createSampleNetwork(loadEngine())
 const definition = (...revoked: readonly Uint8Array[]) => {
   const isRevoked = (keyId: Uint8Array) => revoked.some((one) => equalBytes(one, keyId))
   return dataCenterDefinition({
-    chain: sample.dc.chain,
+    chain: () => sample.dc.chain,
     verifyPayeeChain: (chain, payee) => verifyMerchantChain(sample.trust, chain, payee, NOW),
     isRevoked,
     isChainRevoked: (chain) => chainKeyIds(sample.trust, chain).some(isRevoked),

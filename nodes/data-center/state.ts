@@ -69,8 +69,17 @@ export const CREDENTIALS = defineTable<CredentialRow>({
   fields: ['id', 'chain', 'shownAtMs'],
 })
 /** The current key of a processor, data center or merchant host. Key [id]. */
-export type CurrentRow = { readonly keyId: Uint8Array }
-export const CURRENT = defineTable<CurrentRow>({ name: 'current', version: 1, fields: ['keyId'] })
+export type CurrentRow = {
+  readonly keyId: Uint8Array
+  /** Of its credential. */
+  readonly notBeforeMs?: number
+  readonly serial?: number
+}
+export const CURRENT = defineTable<CurrentRow>({
+  name: 'current',
+  version: 1,
+  fields: ['keyId', 'notBeforeMs', 'serial'],
+})
 
 /** What a peer realm was told of this data center. Key [realm]. */
 export type PeerRow = {

@@ -16,7 +16,7 @@ import {
   readArguments,
   replyRefused,
 } from '../customer/arguments.ts'
-import type { HostChains } from '../customer/host-registration.ts'
+import type { ChainBook } from '../customer/credentials.ts'
 import {
   combine,
   decision,
@@ -75,9 +75,21 @@ const receiptOf = (description: string): string => `Receipt: ${description}`
 
 type Invoice = { readonly order: Order; readonly trans: Body<'transaction-details'>; readonly salt: Uint8Array }
 
-const invoiceOf = (chains: HostChains, payee: Payee, sale: Sale, lifetimeMs: number, context: Ctx): Invoice => {
-  const hostChain = chains.get(payee.mpp)
-  if (hostChain === undefined || payee.credential === undefined) throw new Error('an enrolled payee without its chain')
+/** The chain that stands in an enrolled payee's invoices; undefined while its credential awaits renewal under its MPP's new key. */
+const chainOf = (beside: ChainBook['beside'], { credential }: Payee): readonly Uint8Array[] | undefined => {
+  if (credential === undefined) throw new Error('an enrolled payee without its credential')
+  const hostChain = beside(credential)
+  return hostChain === undefined ? undefined : [...hostChain, credential]
+}
+const UNCERTIFIED = "the payee's credential is being renewed"
+
+const invoiceOf = (
+  chain: readonly Uint8Array[],
+  payee: Payee,
+  sale: Sale,
+  lifetimeMs: number,
+  context: Ctx,
+): Invoice => {
   const salt = context.freshBytes(16)
   const { payee: id, currency } = payee
   const txId = context.freshId()
@@ -92,7 +104,7 @@ const invoiceOf = (chains: HostChains, payee: Payee, sale: Sale, lifetimeMs: num
       currency,
       descriptionHash,
       nonce,
-      chain: [...hostChain, payee.credential],
+      chain: [...chain],
     },
     order: {
       payee: id,
@@ -133,10 +145,10 @@ export const loadOffer = (read: Reader, { message }: Incoming<'offer-request'>):
 
 /**
  * Checks, in order: payee served here (NOT_FOUND), room for an order (BUSY), its currency (CURRENCY_UNSUPPORTED), the codes of
- * `saleOf`. Then the invoice, encrypted to the offer's one-time key, to the guest's token.
+ * `saleOf`, a chain that fits the payee's credential (BUSY). Then the invoice, encrypted to the offer's one-time key, to the guest's token.
  */
 export const decideOffer =
-  (chains: HostChains) =>
+  (beside: ChainBook['beside']) =>
   ({ payee, item, open }: OfferSlice, { message, ref }: Incoming<'offer-request'>, context: Ctx): Decision => {
     const { purchaseToken, sealingKey, currency, amountMinor, item: name } = message.body
     if (payee?.state !== 'enrolled') return refuse('NOT_FOUND', 'no such payee here')
@@ -148,8 +160,10 @@ export const decideOffer =
       item,
     )
     if (!sale.ok) return refuse(sale.failure.code, sale.failure.detail)
+    const chain = chainOf(beside, payee)
+    if (chain === undefined) return refuse('BUSY', UNCERTIFIED)
     const token = message.previousHop
-    const { order, trans, salt } = invoiceOf(chains, payee, sale.value, context.policy.transLifetimeMs, context)
+    const { order, trans, salt } = invoiceOf(chain, payee, sale.value, context.policy.transLifetimeMs, context)
     return decision(
       combine(openOrder({ ...order, token, sealingKey }, open, context), {
         sends: [
@@ -261,19 +275,21 @@ export const sealJobs = (seal: SealInvoice) => ({
 
 /**
  * `request-payment`. Checks, in order: arguments (SCHEMA_VIOLATION, AMOUNT_INVALID), payee served here (NOT_FOUND), room for an
- * order (BUSY), the codes of `saleOf`. Answered when the MPP has receipted the request; whether it is paid, the order says.
+ * order (BUSY), the codes of `saleOf`, a chain that fits the payee's credential (BUSY). Answered when the MPP has receipted the request; whether it is paid, the order says.
  */
 export const decideRequestPayment =
-  (chains: HostChains) =>
+  (beside: ChainBook['beside']) =>
   ({ args, payee, item, open }: RequestSlice, _: unknown, context: Ctx): Decision => {
     if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
     if (payee?.state !== 'enrolled') return replyRefused('NOT_FOUND', 'no such payee on this merchant host')
     if (open >= context.policy.maxOpenOrders) return replyRefused('BUSY', 'too many open orders')
     const sale = saleOf(payee, args.value, item)
     if (!sale.ok) return replyRefused(sale.failure.code, sale.failure.detail)
+    const chain = chainOf(beside, payee)
+    if (chain === undefined) return replyRefused('BUSY', UNCERTIFIED)
     // Nothing can fail from here on.
     const { order, trans, salt } = invoiceOf(
-      chains,
+      chain,
       payee,
       sale.value,
       args.value.lifetimeMs ?? context.policy.requestLifetimeMs,

@@ -1,8 +1,10 @@
 /** The payees of a merchant host: their enrolment at their MPP, what they sell, and their approval rules. */
 import { MAX_PAYMENT_MINOR, type Currency } from '../../protocol/amount.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
 import { fail, ok, type FailureCode, type Result } from '../../protocol/failures.ts'
 import { AccountId, CurrencyCode, Fields, List, NodeId, Optional, Text, Type, Word } from '../../protocol/fields.ts'
 import { PAYEE_KINDS, type PayeeKind } from '../../protocol/messages/enrolment.ts'
+import type { ChainBook } from '../customer/credentials.ts'
 import {
   bytesOf,
   BytesArgument,
@@ -13,8 +15,8 @@ import {
   readArguments,
   replyRefused,
 } from '../customer/arguments.ts'
-import type { HostChains } from '../customer/host-registration.ts'
 import {
+  combine,
   decision,
   put,
   refuse,
@@ -109,11 +111,11 @@ export const loadEnrolPayee = (read: Reader, { args }: ControlEvent): EnrolPayee
  * already with the same data: answered at once, with the new catalogue and rule. Otherwise answered by the MPP's record.
  */
 export const decideEnrolPayee =
-  (chains: HostChains) =>
+  (chains: ChainBook) =>
   ({ args, payee, accountOf }: EnrolPayeeSlice, _: unknown, context: Ctx): Decision => {
     if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
     const { payee: id, payeeKind, displayName, mpp, account, currency, mandate, items, approval } = args.value
-    if (!chains.has(mpp)) return replyRefused('ENROLMENT_REFUSED', 'this MPP has not certified this host')
+    if (!chains.newest().has(mpp)) return replyRefused('ENROLMENT_REFUSED', 'this MPP has not certified this host')
     const stands = payee !== undefined && payee.state !== 'refused'
     if (stands && (payee.mpp !== mpp || payee.account !== account || payee.currency !== currency))
       return replyRefused('NAME_TAKEN', 'the payee is enrolled here with other data')
@@ -122,10 +124,12 @@ export const decideEnrolPayee =
     // Nothing can fail from here on.
     const itemRows = items.map((item) => put(catalogue, keyOf(id, item.item), item))
     if (stands) {
-      const row: Payee = { ...payee, approval }
+      const row: Payee = { ...payee, approval, mandate }
       const answer: Partial<Decision> =
         row.state === 'enrolled' ? { reply: enrolledReply(row) } : { replyOn: enrolmentTopic(row.enrolmentId) }
-      return decision({ writes: [put(payees, keyOf(id), row), ...itemRows], ...answer })
+      const renewal = isOutdated(row, chains) && row.renewalId === undefined ? renewPayees([row], context) : undefined
+      const writes = [...itemRows, ...(renewal === undefined ? [put(payees, keyOf(id), row)] : [])]
+      return decision(combine({ writes, ...answer }, renewal ?? {}))
     }
     const row: Payee = {
       payee: id,
@@ -138,6 +142,7 @@ export const decideEnrolPayee =
       state: 'enrolling',
       enrolmentId: context.freshId(),
       startedAtMs: context.nowMs,
+      mandate,
     }
     return decision({
       writes: [
@@ -168,6 +173,46 @@ const enrolledReply = ({ payee, mpp, account, currency, enrolmentId }: Payee) =>
   enrolmentId,
 })
 
+/** Enrolled, but its credential was signed by a former key of its MPP: it is good while that key is, and is to be renewed. */
+const isOutdated = ({ state, mpp, credential }: Payee, chains: ChainBook): boolean =>
+  state === 'enrolled' && chains.newest().has(mpp) && !chains.isCurrent(mpp, credential)
+
+export const loadOutdatedPayees = (read: Reader, chains: ChainBook): readonly Payee[] =>
+  [...read.scan(payees, [])].map(([, row]) => row).filter((row) => isOutdated(row, chains))
+
+/**
+ * Enrols these payees once more, with the mandate that is known, so that the MPP signs their credentials with the key it has now.
+ * What was enrolled stands meanwhile. A renewal that waits in the outbox is given up for the new one.
+ */
+export const renewPayees = (outdated: readonly Payee[], context: Ctx): Partial<Decision> =>
+  combine(
+    ...outdated.map((row): Partial<Decision> => {
+      const { payee, payeeKind, displayName, mpp, account, currency, mandate, renewalId } = row
+      if (mandate === undefined)
+        return {
+          record: { event: 'payee-not-renewed', ids: [], level: 'warn', fields: { payee, reason: 'no mandate' } },
+        }
+      const enrolmentId = context.freshId()
+      return {
+        writes: [
+          put(payees, keyOf(payee), { ...row, renewalId: enrolmentId }),
+          put(payeeEnrolments, keyOf(enrolmentId), { payee }),
+          ...(renewalId === undefined ? [] : [remove(payeeEnrolments, keyOf(renewalId))]),
+        ],
+        forget: renewalId === undefined ? [] : [outbox.enrolment(renewalId)],
+        sends: [
+          {
+            kind: 'payee-enrolment',
+            to: mpp,
+            body: { enrolmentId, payee, payeeKind, displayName, account, currency, mandate },
+            delivery: { until: outbox.enrolment(enrolmentId) },
+          },
+        ],
+        record: { event: 'payee-renewal-sent', ids: [enrolmentId], fields: { payee, mpp } },
+      }
+    }),
+  )
+
 /** What a payee credential says, its signature being the frame's sender's to answer for; undefined when it is none. */
 export type ReadPayeeCredential = (
   credential: Uint8Array,
@@ -180,14 +225,15 @@ export const loadPayeeByEnrolment = (read: Reader, enrolmentId: Uint8Array): Enr
 }
 
 /**
- * Checks, in order: the enrolment is this MPP's (NOT_FOUND), it waits (else dropped), the credential names payee, host, account
+ * Checks, in order: the enrolment is this MPP's (NOT_FOUND), it waits or renews (else dropped), the credential names payee, host, account
  * and currency as enrolled (ENROLMENT_REFUSED: it stands in every invoice and says where the money goes).
  */
 export const decidePayeeRecord =
   (readCredential: ReadPayeeCredential) =>
   ({ payee }: EnrolmentSlice, { message }: Incoming<'payee-enrolment-record'>, { self, nowMs }: Ctx): Decision => {
     if (payee === undefined || message.sender.id !== payee.mpp) return refuse('NOT_FOUND')
-    if (payee.state !== 'enrolling') return decision()
+    const renews = payee.renewalId !== undefined && equalBytes(payee.renewalId, message.body.enrolmentId)
+    if (payee.state !== 'enrolling' && !renews) return decision()
     const said = readCredential(message.body.credential)
     const agrees =
       said !== undefined &&
@@ -196,7 +242,14 @@ export const decidePayeeRecord =
       said.account === payee.account &&
       said.currency === payee.currency
     if (!agrees) return refuse('ENROLMENT_REFUSED', 'the credential does not say what was enrolled')
-    const row: Payee = { ...payee, state: 'enrolled', credential: message.body.credential, decidedAtMs: nowMs }
+    const { renewalId, ...kept } = payee
+    const row: Payee = { ...kept, state: 'enrolled', credential: message.body.credential, decidedAtMs: nowMs }
+    if (renewalId !== undefined && renews)
+      return decision({
+        writes: [put(payees, keyOf(row.payee), row)],
+        forget: [outbox.enrolment(renewalId)],
+        record: { event: 'payee-renewed', ids: [renewalId], fields: { payee: row.payee, mpp: row.mpp } },
+      })
     return decision({
       writes: [put(payees, keyOf(row.payee), row)],
       forget: [outbox.enrolment(row.enrolmentId)],
@@ -205,29 +258,49 @@ export const decidePayeeRecord =
     })
   }
 
-export const loadRefusedEnrolment = (read: Reader, { key }: Refused): EnrolmentSlice =>
-  loadPayeeByEnrolment(read, idOfKey(key))
+export type RefusedEnrolmentSlice = EnrolmentSlice & { readonly enrolmentId: Uint8Array }
+export const loadRefusedEnrolment = (read: Reader, { key }: Refused): RefusedEnrolmentSlice => ({
+  ...loadPayeeByEnrolment(read, idOfKey(key)),
+  enrolmentId: idOfKey(key),
+})
 
 export const decideEnrolmentRefused = (
-  { payee }: EnrolmentSlice,
+  { payee, enrolmentId }: RefusedEnrolmentSlice,
   { code, detail, by }: { readonly code: FailureCode; readonly detail: string; readonly by: string },
   { nowMs }: Ctx,
 ): Decision =>
-  payee === undefined || payee.state !== 'enrolling' || by !== payee.mpp
-    ? decision()
-    : decision({
-        writes: [
-          put(payees, keyOf(payee.payee), { ...payee, state: 'refused', code, detail, decidedAtMs: nowMs }),
-          remove(accounts, keyOf(payee.account)),
-        ],
-        announce: [{ topic: enrolmentTopic(payee.enrolmentId), value: { ok: false, code, detail } }],
-        record: {
-          event: 'payee-enrolment-refused',
-          ids: [payee.enrolmentId],
-          level: 'warn',
-          fields: { payee: payee.payee, code },
-        },
-      })
+  payee?.renewalId !== undefined && equalBytes(payee.renewalId, enrolmentId) && by === payee.mpp
+    ? renewalRefused(payee, code)
+    : payee === undefined || payee.state !== 'enrolling' || by !== payee.mpp
+      ? decision()
+      : decision({
+          writes: [
+            put(payees, keyOf(payee.payee), { ...payee, state: 'refused', code, detail, decidedAtMs: nowMs }),
+            remove(accounts, keyOf(payee.account)),
+          ],
+          announce: [{ topic: enrolmentTopic(payee.enrolmentId), value: { ok: false, code, detail } }],
+          record: {
+            event: 'payee-enrolment-refused',
+            ids: [payee.enrolmentId],
+            level: 'warn',
+            fields: { payee: payee.payee, code },
+          },
+        })
+
+/** The credential that it has stands; the next start or rotation tries again. */
+const renewalRefused = (payee: Payee, code: FailureCode): Decision => {
+  const { renewalId, ...kept } = payee
+  if (renewalId === undefined) return decision()
+  return decision({
+    writes: [put(payees, keyOf(kept.payee), kept), remove(payeeEnrolments, keyOf(renewalId))],
+    record: {
+      event: 'payee-renewal-refused',
+      ids: [renewalId],
+      level: 'warn',
+      fields: { payee: kept.payee, code },
+    },
+  })
+}
 
 const SetApprovalShape = Fields({ payee: PayeeArgument, approval: Type.Unknown() })
 export type SetApprovalSlice = { readonly args: Result<Approval>; readonly payee: Payee | undefined }

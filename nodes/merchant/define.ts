@@ -3,13 +3,13 @@ import { encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
 import { sealOne } from '../../protocol/seals.ts'
-import { chainsByProcessor, statementOf } from '../customer/credentials.ts'
+import { chainBook, statementOf } from '../customer/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import { merchantNode } from './definition.ts'
 
-export const defineMerchant = ({ self, trust, signing, chains }: NodeServices) =>
+export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
   merchantNode({
-    chains: chainsByProcessor(trust.engine, chains),
+    chains: chainBook(trust.engine, identity),
     sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
       sealOne(
         makeContent(
@@ -28,7 +28,7 @@ export const defineMerchant = ({ self, trust, signing, chains }: NodeServices) =
           },
           encodeBody('transaction-details', trans),
         ),
-        signing,
+        identity().signing,
       ),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
   })

@@ -1,4 +1,5 @@
 /** The merchant host as a node: one or many payees behind one login. It makes invoices, decides on notices, and releases goods. */
+import type { ChainBook } from '../customer/credentials.ts'
 import {
   decideRegistered,
   decideRegistrationRefused,
@@ -6,7 +7,6 @@ import {
   loadRegistration,
   loadRegistrations,
   registerHost,
-  type HostChains,
 } from '../customer/host-registration.ts'
 import {
   combine,
@@ -41,9 +41,11 @@ import {
   decidePayeeRecord,
   decideSetApproval,
   loadEnrolPayee,
+  loadOutdatedPayees,
   loadPayeeByEnrolment,
   loadRefusedEnrolment,
   loadSetApproval,
+  renewPayees,
   type ReadPayeeCredential,
 } from './decide-payees.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
@@ -52,8 +54,8 @@ import { DEADLINES, MERCHANT_TABLES, paymentRequests } from './state.ts'
 
 /** What a merchant host is given besides its ledger. */
 export type MerchantDependencies = {
-  /** The host's credential chain by each MPP that certified it: processor credential, host credential. */
-  readonly chains: HostChains
+  /** The host's credential chains, as they are now: processor credential, host credential. */
+  readonly chains: ChainBook
   /** Seals an invoice that travels nested in a request to pay. */
   readonly sealInvoice: SealInvoice
   readonly readPayeeCredential: ReadPayeeCredential
@@ -67,7 +69,7 @@ export const merchantNode = ({
   role: 'merchant',
   tables: MERCHANT_TABLES,
   messages: {
-    'offer-request': on(loadOffer, decideOffer(chains)),
+    'offer-request': on(loadOffer, decideOffer(chains.beside)),
     'order-query': on(loadOrderQuery, decideOrderQuery),
     'payment-notice': on(loadNotice, decideNotice),
     'transfer-confirmation': on(loadEnd, decideConfirmation),
@@ -84,7 +86,7 @@ export const merchantNode = ({
   controls: {
     'enrol-payee': on(loadEnrolPayee, decideEnrolPayee(chains)),
     'set-approval': on(loadSetApproval, decideSetApproval),
-    'request-payment': on(loadRequestPayment, decideRequestPayment(chains)),
+    'request-payment': on(loadRequestPayment, decideRequestPayment(chains.beside)),
   },
   reads: {
     report: (read, _, { self }) => merchantReport(read, self.id),
@@ -99,8 +101,15 @@ export const merchantNode = ({
       decideInvoiceSealed,
     ),
   },
-  started: on(loadRegistrations, (known, _, context) =>
-    decision(combine(registerHost(chains, known, context), { record: { event: 'merchant-host-started', ids: [] } })),
+  started: on(loadIdentity(chains), ({ known, outdated }, _, context) =>
+    decision(
+      combine(registerHost(chains.newest(), known, context), renewPayees(outdated, context), {
+        record: { event: 'merchant-host-started', ids: [] },
+      }),
+    ),
+  ),
+  rotated: on(loadIdentity(chains), ({ known, outdated }, _, context) =>
+    decision(combine(registerHost(chains.newest(), known, context), renewPayees(outdated, context))),
   ),
   refused: (read, refused, context) => {
     switch (refused.kind) {
@@ -130,5 +139,11 @@ export const merchantNode = ({
   admissions: ['request-payment'],
   policySchema: MerchantPolicy,
   policyDefaults: DEFAULT_MERCHANT_POLICY,
-  ready: (read) => isHostRegistered(read, chains),
+  ready: (read) => isHostRegistered(read, chains.newest()),
+})
+
+/** What a host's keys concern: its registrations, and the payees whose credential their MPP signed with a former key. */
+const loadIdentity = (chains: ChainBook) => (read: Reader) => ({
+  known: loadRegistrations(read),
+  outdated: loadOutdatedPayees(read, chains),
 })

@@ -13,7 +13,7 @@
  *   released   the goods were sent                                none
  *
  *   payment    noticed | approved | declined → confirmed | refused | rejected | expired | failed, by the CPP's T, DT or outcome
- *   payee      enrolling → enrolled | refused
+ *   payee      enrolling → enrolled | refused; enrolled, its credential is renewed under its MPP's newer key
  *   request    sealing → sent → delivered | refused
  */
 import type { Currency, PaymentMode } from '../../protocol/amount.ts'
@@ -41,6 +41,10 @@ export type Payee = {
   readonly detail?: string
   readonly startedAtMs: number
   readonly decidedAtMs?: number
+  /** The holder's mandate: shown again when the MPP has a new key and the credential is renewed. */
+  readonly mandate?: Uint8Array
+  /** The enrolment that renews the credential; the present one stands until then. */
+  readonly renewalId?: Uint8Array
 }
 /** Key: payee. */
 export const payees = defineTable<Payee>({
@@ -61,6 +65,8 @@ export const payees = defineTable<Payee>({
     'detail',
     'startedAtMs',
     'decidedAtMs',
+    'mandate',
+    'renewalId',
   ],
 })
 export type PayeePointer = { readonly payee: string }

@@ -76,20 +76,27 @@ const loadStart = (read: Reader): StartSlice => {
 }
 
 /** @param chain this MPP's own credential chain */
-export const onStarted = (chain: readonly Uint8Array[]) =>
+export const onStarted = (chain: () => readonly Uint8Array[]) =>
   on(loadStart, ({ payees, issuing, listings }: StartSlice, _: Record<string, never>, context: Context_): Decision => {
     const { dataCenters } = context.policy
     const told = payees.map(({ row, host }) => {
       const known = listings.get(row.payee) ?? NONE
-      return host === undefined
-        ? {}
-        : registerPayee(row, host.chain, known, context, untold(row.version, known, dataCenters))
+      return host === undefined ? {} : registerPayee(row, host, known, context, untold(row.version, known, dataCenters))
     })
-    return combine(registerSelf(chain, listings.get(context.self.id) ?? NONE, context), ...told, {
+    return combine(registerSelf(chain(), listings.get(context.self.id) ?? NONE, context), ...told, {
       jobs: issuing.map(({ enrolment, payee }) => issueJob(enrolment, payee, context.nowMs)),
       record: { event: 'started', ids: [] },
     })
   })
+
+/**
+ * A new key: the data centers are told. Payees keep the credentials that the former key signed, which are good while it is; their
+ * host renews them once it is certified under the new one.
+ */
+export const onRotated = (chain: () => readonly Uint8Array[]) =>
+  on(loadStart, ({ listings }: StartSlice, _: Record<string, never>, context: Context_): Decision =>
+    combine(registerSelf(chain(), listings.get(context.self.id) ?? NONE, context)),
+  )
 
 type RegistrationSlice = {
   readonly registration: RegistrationRow | undefined
@@ -219,7 +226,7 @@ export const onRetirePayee = on(
     const books = openBooks(payeeSlice(payee), context)
     books.payees.set(payee.payee, retired)
     considerPayout(books, payee.payee)
-    return combine(closeBooks(books), registerPayee(retired, host.chain, listings, context), {
+    return combine(closeBooks(books), registerPayee(retired, host, listings, context), {
       reply: { ok: true, version: retired.version },
       record: { event: 'payee-retired', ids: [], fields: { payee: payee.payee } },
     })

@@ -6,7 +6,7 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import { failureCode, failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import { bankOf, realmOf } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
-import type { MandateStatement } from '../../protocol/statements.ts'
+import { haveSameIssuer, type MandateStatement } from '../../protocol/statements.ts'
 import type { Currency } from '../../protocol/amount.ts'
 import {
   combine,
@@ -24,7 +24,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import type { EnrolmentSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
-import { isListed, loadListings, nextVersion, registerPayee, type Listings } from './registration.ts'
+import { hostChainOf, isListed, loadListings, nextVersion, registerPayee, type Listings } from './registration.ts'
 import {
   ENROLMENTS,
   HOSTS,
@@ -54,24 +54,42 @@ export type IssueInput = { readonly enrolmentId: Uint8Array; readonly terms: Pay
 
 type HostSlice = {
   readonly known: HostRow | undefined
-  readonly payees: readonly { readonly row: PayeeRow; readonly listings: Listings }[]
+  readonly payees: readonly {
+    readonly row: PayeeRow
+    readonly listings: Listings
+    /** Its enrolment, where only the credential is still to be signed. */
+    readonly issuing: EnrolmentRow | undefined
+  }[]
 }
 
 const loadHost = (read: Reader, { message }: Incoming<'host-registration'>): HostSlice => {
   const known = read.get(HOSTS, message.sender.id)
-  const payees: { row: PayeeRow; listings: Listings }[] = []
-  if (known !== undefined && !sameChain(known.chain, message.body.chain))
-    for (const [, row] of read.scan(PAYEES, []))
-      if (row.host === message.sender.id) payees.push({ row, listings: loadListings(read, row.payee) })
+  if (known === undefined || sameChain(known.chain, message.body.chain)) return { known, payees: [] }
+  const payees = [...read.scan(PAYEES, [])].flatMap(([, row]) => {
+    if (row.host !== message.sender.id) return []
+    const enrolment = row.enrolmentId === undefined ? undefined : read.get(ENROLMENTS, row.enrolmentId)
+    const issuing = enrolment?.state === 'issuing' ? enrolment : undefined
+    return [{ row, listings: loadListings(read, row.payee), issuing }]
+  })
   return { known, payees }
 }
 
 const sameChain = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
   a.length === b.length && a.every((credential, i) => equalBytes(credential, b[i] as Uint8Array))
 
-/** The chain is of this host and certified by this MPP. A new key of a host known is passed on to the data centers. */
+const MAX_FORMER_CHAINS = 8
+/** Newest first; one for each other key of this MPP. */
+const formerChains = (known: HostRow | undefined, chain: readonly Uint8Array[]): readonly (readonly Uint8Array[])[] =>
+  (known === undefined ? [] : [known.chain, ...(known.former ?? [])])
+    .filter((one) => !haveSameIssuer(one[1], chain[1]) && !sameChain(one, chain))
+    .slice(0, MAX_FORMER_CHAINS)
+
+/**
+ * The chain is of this host and certified by this MPP. A new key of a host known is passed on to the data centers, with each payee
+ * whose credential the same MPP key signed; the others are as they were until the host renews them.
+ */
 const decideHost = (
-  { payees }: HostSlice,
+  { known, payees }: HostSlice,
   { message, ref }: Incoming<'host-registration'>,
   context: Context_,
 ): Decision => {
@@ -79,15 +97,27 @@ const decideHost = (
   if (chain?.processor.id !== context.self.id) return refuse('BROKEN_CHAIN', 'certified by another MPP')
   if (chain.host?.id !== sender.id || chain.host.role !== 'merchant')
     return refuse('BROKEN_CHAIN', 'the chain is of another host')
-  const row: HostRow = { host: sender.id, chain: body.chain, registeredAtMs: context.nowMs }
-  const renewed = payees.map(({ row: payee, listings }) => {
-    const next = { ...payee, version: nextVersion(payee.version, context.nowMs), changedAtMs: context.nowMs }
-    return combine(registerPayee(next, body.chain, listings, context), {
-      writes: [put(PAYEES, keyOf(payee.payee), next)],
+  const former = formerChains(known, body.chain)
+  const row: HostRow = {
+    host: sender.id,
+    chain: body.chain,
+    registeredAtMs: context.nowMs,
+    ...(former.length === 0 ? {} : { former }),
+  }
+  const renewed = payees
+    .filter(({ row: payee }) => known !== undefined && !sameChain(hostChainOf(known, payee), hostChainOf(row, payee)))
+    .map(({ row: payee, listings }) => {
+      const next = { ...payee, version: nextVersion(payee.version, context.nowMs), changedAtMs: context.nowMs }
+      return combine(registerPayee(next, row, listings, context), {
+        writes: [put(PAYEES, keyOf(payee.payee), next)],
+      })
     })
-  })
   return combine(...renewed, {
     writes: [put(HOSTS, keyOf(sender.id), row)],
+    // Signed with a key that this host was not yet certified under, or about to be.
+    jobs: payees.flatMap(({ row: payee, issuing }) =>
+      issuing === undefined ? [] : [issueJob(issuing, payee, context.nowMs)],
+    ),
     sends: [{ kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } }],
     record: { event: 'host-registered', ids: [body.registrationId], fields: { host: sender.id } },
   })
@@ -147,8 +177,16 @@ const newPayee = ({ body, sender }: Incoming<'payee-enrolment'>['message'], nowM
   changedAtMs: nowMs,
 })
 
-/** @param readMandate what a mandate says; its signature is the bank's to judge, which knows the holder's key */
-export const onPayeeEnrolment = (readMandate: (mandate: Uint8Array) => MandateStatement | undefined) =>
+/**
+ * After {@link enrolmentProblem}: the host is certified under the key that would sign the payee's credential, else BUSY: what
+ * two keys of this MPP signed makes no chain, and the host is about to be certified anew.
+ *
+ * @param readMandate what a mandate says; its signature is the bank's to judge, which knows the holder's key
+ */
+export const onPayeeEnrolment = (
+  readMandate: (mandate: Uint8Array) => MandateStatement | undefined,
+  certified: (hostCredential: Uint8Array | undefined) => boolean,
+) =>
   on(
     loadEnrolment,
     (slice: EnrolmentSlice, { message, ref }: Incoming<'payee-enrolment'>, context: Context_): Decision => {
@@ -156,6 +194,7 @@ export const onPayeeEnrolment = (readMandate: (mandate: Uint8Array) => MandateSt
       const { nowMs } = context
       const problem = enrolmentProblem(slice, message, readMandate(body.mandate), context)
       if (problem !== undefined) return refuse(problem.code, problem.detail)
+      if (!certified(slice.host?.chain[1])) return refuse('BUSY', 'the host is certified under a former key')
       const { enrolmentId, payee, payeeKind, displayName, account, currency, mandate } = body
       const registrationId = context.freshId()
       return decision({
@@ -323,6 +362,9 @@ export const onCredentialIssued = on(
       return decision()
     const { nowMs, policy } = context
     if (!(result instanceof Uint8Array)) return combine(refuseEnrolment(enrolment, payee, 'ENROLMENT_REFUSED', context))
+    // Signed with a key that the host is not certified under yet: it is signed again when the host has shown its new chain.
+    if (haveSameIssuer(result, result) && !certifiesWith(host, result))
+      return decision({ record: { event: 'credential-waits', ids: [enrolment.enrolmentId], level: 'warn' } })
     const { account, payeeKind, displayName } = enrolment
     const row: PayeeRow = {
       ...payee,
@@ -341,12 +383,15 @@ export const onCredentialIssued = on(
       fields: { payee: row.payee, version: row.version },
     }
     if (policy.dataCenters.length === 0) return combine({ record }, completeEnrolment(issued, row, nowMs))
-    return combine(registerPayee(row, host.chain, listings, context), {
+    return combine(registerPayee(row, host, listings, context), {
       writes: [put(PAYEES, keyOf(row.payee), row), put(ENROLMENTS, enrolment.enrolmentId, issued)],
       record,
     })
   },
 )
+
+const certifiesWith = ({ chain, former = [] }: HostRow, credential: Uint8Array): boolean =>
+  [chain, ...former].some((one) => haveSameIssuer(one[1], credential))
 
 const completeEnrolment = (enrolment: EnrolmentRow, payee: PayeeRow, nowMs: number): Partial<Decision> => {
   const { enrolmentId, host, ref } = enrolment
@@ -412,8 +457,6 @@ export const payeeNotListed = (
   const listed = [...listings.values()].filter(({ state }) => state !== 'refused').map(({ dataCenter }) => dataCenter)
   const withdrawn: PayeeRow = { ...payee, state: 'retired', version: nextVersion(payee.version, context.nowMs) }
   const told =
-    payee.state === 'active' || host === undefined
-      ? {}
-      : registerPayee(withdrawn, host.chain, listings, context, listed)
+    payee.state === 'active' || host === undefined ? {} : registerPayee(withdrawn, host, listings, context, listed)
   return combine(told, refuseEnrolment(enrolment, payee, code, context))
 }

@@ -1,9 +1,11 @@
 /** The MPP as one table of decisions: which handler answers which kind of event. */
+import { equalBytes } from '../../protocol/bytes.ts'
 import { issuePayee, parseCredential, readStatement, type MandateStatement } from '../../protocol/statements.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import { onDelayedTransferConfirmation, onPaymentOutcome, onTransferConfirmation } from './decide-confirmation.ts'
-import { onReceipted, onRefused, onRetirePayee, onStarted } from './decide-directory.ts'
+import { onReceipted, onRefused, onRetirePayee, onRotated, onStarted } from './decide-directory.ts'
 import {
   ISSUE_CREDENTIAL,
   onCredentialIssued,
@@ -31,12 +33,14 @@ import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
 import { DEADLINES, MPP_TABLES } from './state.ts'
 
 export type MppDependencies = {
-  /** This MPP's own credential chain, shown to the data centers. */
-  readonly chain: readonly Uint8Array[]
+  /** This MPP's own credential chain as it is now, shown to the data centers. */
+  readonly chain: () => readonly Uint8Array[]
   /** What a mandate says, its signature unjudged; undefined when it is none. */
   readonly readMandate: (mandate: Uint8Array) => MandateStatement | undefined
   /** Signs a payee credential with this MPP's message key; undefined when the terms break the grammar. */
   readonly issuePayee: (terms: PayeeTerms) => Uint8Array | undefined
+  /** Is it this MPP's key of now that certified the host? */
+  readonly certified: (hostCredential: Uint8Array | undefined) => boolean
   /** Data-center hosts of the realm, unless the operator names others. */
   readonly dataCenters: readonly string[]
 }
@@ -45,13 +49,14 @@ export const mppDefinition = ({
   chain,
   readMandate,
   issuePayee: issue,
+  certified,
   dataCenters,
 }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
   role: 'mpp',
   tables: MPP_TABLES,
   messages: {
     'host-registration': onHostRegistration,
-    'payee-enrolment': onPayeeEnrolment(readMandate),
+    'payee-enrolment': onPayeeEnrolment(readMandate, certified),
     'mandate-answer': onMandateAnswer,
     'payment-notice': onPaymentNotice,
     'payment-decision': onPaymentDecision,
@@ -82,6 +87,7 @@ export const mppDefinition = ({
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
   started: onStarted(chain),
+  rotated: onRotated(chain),
   refused: onRefused,
   receipted: onReceipted,
   stale: onStale,
@@ -91,9 +97,9 @@ export const mppDefinition = ({
 })
 
 /** The definition from what a host is given at its start. */
-export const mpp = ({ chains, trust, signing, dataCenters }: NodeServices): NodeDefinition<'mpp', MppPolicy> =>
+export const mpp = ({ identity, trust, dataCenters }: NodeServices): NodeDefinition<'mpp', MppPolicy> =>
   mppDefinition({
-    chain: chains[0] ?? [],
+    chain: () => ownChain(identity()),
     readMandate: (bytes) => {
       const credential = parseCredential(bytes)
       const statement = credential.ok ? readStatement(trust.engine, credential.value.payload, ['mandate']) : credential
@@ -101,11 +107,15 @@ export const mpp = ({ chains, trust, signing, dataCenters }: NodeServices): Node
     },
     issuePayee: (terms) => {
       try {
-        return issuePayee(trust.engine, { networkId: trust.networkId, ...terms }, signing)
+        return issuePayee(trust.engine, { networkId: trust.networkId, ...terms }, identity().signing)
       } catch (error) {
         if (error instanceof TypeError) return undefined
         throw error
       }
+    },
+    certified: (hostCredential) => {
+      const credential = hostCredential === undefined ? undefined : parseCredential(hostCredential)
+      return credential?.ok === true && equalBytes(credential.value.keyId, identity().signing.keyId)
     },
     dataCenters,
   })

@@ -4,10 +4,19 @@
  */
 import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
 import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
+import { haveSameIssuer } from '../../protocol/statements.ts'
 import { put, remove, type Context, type Decision, type Message, type Reader, type Write } from '../runtime/node.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
 import type { MppPolicy } from './policy.ts'
-import { LISTINGS, outboxKey, REGISTRATIONS, type ListingRow, type PayeeRow, type RegistrationRow } from './state.ts'
+import {
+  LISTINGS,
+  outboxKey,
+  REGISTRATIONS,
+  type HostRow,
+  type ListingRow,
+  type PayeeRow,
+  type RegistrationRow,
+} from './state.ts'
 
 export const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
   kind: KINDS[name].number,
@@ -84,10 +93,14 @@ export const registerSelf = (chain: readonly Uint8Array[], listings: Listings, c
   )
 }
 
-/** Shows a payee's row, active or retired, at its present version. `hostChain`: MPP credential, host credential. */
+/** The host's chain under the MPP key that signed this payee's credential: MPP credential, host credential. */
+export const hostChainOf = ({ chain, former = [] }: HostRow, { credential }: PayeeRow): readonly Uint8Array[] =>
+  [chain, ...former].find((one) => haveSameIssuer(one[1], credential)) ?? chain
+
+/** Shows a payee's row, active or retired, at its present version. */
 export const registerPayee = (
   row: PayeeRow,
-  hostChain: readonly Uint8Array[],
+  hostRow: HostRow,
   listings: Listings,
   context: Context<MppPolicy>,
   dataCenters: readonly string[] = context.policy.dataCenters,
@@ -103,7 +116,7 @@ export const registerPayee = (
       version,
       state: row.state === 'retired' ? 'retired' : 'active',
       host,
-      chain: [...hostChain, credential],
+      chain: [...hostChainOf(hostRow, row), credential],
     },
     delivery: { until: outboxKey('registration', registrationId) },
   }))

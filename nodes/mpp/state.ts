@@ -37,8 +37,14 @@ export type HostRow = {
   /** MPP credential, host credential. */
   readonly chain: readonly Uint8Array[]
   readonly registeredAtMs: number
+  /** Chains by former keys of this MPP: of payees whose credential such a key signed. */
+  readonly former?: readonly (readonly Uint8Array[])[]
 }
-export const HOSTS = defineTable<HostRow>({ name: 'hosts', version: 1, fields: ['host', 'chain', 'registeredAtMs'] })
+export const HOSTS = defineTable<HostRow>({
+  name: 'hosts',
+  version: 1,
+  fields: ['host', 'chain', 'registeredAtMs', 'former'],
+})
 
 export type PayeeState = 'enrolling' | 'active' | 'retired'
 /** A payee and its account at this MPP. Key [payee]. */

@@ -111,6 +111,8 @@ export const createBuiltins = (
   extra: {
     readonly status: () => Readonly<Record<string, unknown>>
     readonly metrics: () => Readonly<Record<string, unknown>>
+    /** Takes what the credentials file says now. */
+    readonly reload?: () => Promise<Answer>
   },
 ): Builtins => {
   const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
@@ -128,6 +130,7 @@ export const createBuiltins = (
         seq: host.lastSeq(),
         nowMs: host.nowMs(),
         ...host.revocationStatus(),
+        ...host.identityStatus(),
         ...extra.status(),
       }),
     metrics: () =>
@@ -159,6 +162,7 @@ export const createBuiltins = (
       if (list === undefined) return host.revocations()
       return typeof list === 'string' && HEX.test(list) ? host.revocations(fromHex(list)) : bad('list: bytes in hex')
     },
+    ...(extra.reload === undefined ? {} : { reload: extra.reload }),
   }
   return async ({ form, name, args }) => {
     if (form === 'command') return host.command(name, args)

@@ -2,8 +2,9 @@
  * Whose key is it? Chains known from the start and chains learned on the way, each verified to the root before it is believed.
  * What is not known is asked of the realm's data center, once for each back-off, while the frames that need it are parked.
  */
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import {
+  isNewer,
   isRecordRevoked,
   verifyChain,
   verifyChainAsIssued,
@@ -28,13 +29,18 @@ export type CredentialStore = {
   /** The newest key of a host, for what is to be sent to it; undefined when that is revoked. */
   readonly usable: (id: string) => KeyRecord | undefined
   readonly roleOf: (id: string) => Role | undefined
-  /** Believes a chain that was verified already; the rows to be written, none when it was known. */
+  /** Believes a chain that was verified already; the rows to be written, none when it says nothing new. */
   readonly learn: (chain: readonly Uint8Array[], verified: VerifiedChain, nowMs: number) => readonly Write[]
   /** Verifies a chain from outside, then {@link learn}s it. */
   readonly verifyAndLearn: (
     chain: readonly Uint8Array[],
     nowMs: number,
   ) => Result<{ readonly verified: VerifiedChain; readonly rows: readonly Write[] }>
+  /**
+   * Takes chains from the operator, who gave the first ones too: one's own, data centers'. The rows keep them for whoever asks
+   * later, when the operator gives others. @throws Error for a bad one, before anything changes
+   */
+  readonly trustChains: (chains: readonly (readonly Uint8Array[])[], nowMs: number) => readonly Write[]
 }
 
 /**
@@ -50,6 +56,7 @@ export const createCredentialStore = (
   nowMs: number,
   self?: string,
 ): CredentialStore => {
+  /** Given by the operator: never asked for, and here again at each start. */
   const fixedByKey = new Map<string, KeyRecord>()
   const fixedById = new Map<string, KeyRecord>()
   const cache = createLru<KeyRecord>(LIMITS.credentialCacheSize)
@@ -58,18 +65,22 @@ export const createCredentialStore = (
   const recordsOf = ({ processorKey, hostKey }: VerifiedChain): readonly KeyRecord[] =>
     hostKey === undefined ? [processorKey] : [processorKey, hostKey]
 
-  for (const chain of known) {
+  const verifyGiven = (chain: readonly Uint8Array[], atMs: number): VerifiedChain => {
     // A host whose own key is revoked still starts: what it has kept stays readable, and a new credential is on its way.
-    const verified = verifyChainAsIssued(trust, chain, nowMs)
-    if (!verified.ok)
-      throw new Error(
-        `a credential chain given at start does not hold: ${verified.failure.code} ${verified.failure.detail}`,
-      )
-    for (const record of recordsOf(verified.value)) {
+    const verified = verifyChainAsIssued(trust, chain, atMs)
+    if (verified.ok) return verified.value
+    throw new Error(
+      `a credential chain given to this host does not hold: ${verified.failure.code} ${verified.failure.detail}`,
+    )
+  }
+  const fix = (verified: VerifiedChain): void => {
+    for (const record of recordsOf(verified)) {
       fixedByKey.set(toHex(record.keyId), record)
-      fixedById.set(record.owner, record)
+      const newest = fixedById.get(record.owner)
+      if (newest === undefined || isNewer(record, newest)) fixedById.set(record.owner, record)
     }
   }
+  for (const chain of known) fix(verifyGiven(chain, nowMs))
 
   const byKeyId = (keyId: Uint8Array): KeyRecord | undefined => {
     const name = toHex(keyId)
@@ -85,10 +96,12 @@ export const createCredentialStore = (
     return record
   }
   const byId = (id: string): KeyRecord | undefined => {
-    const quick = fixedById.get(id) ?? cacheById.get(id)
+    const quick = cacheById.get(id)
     if (quick !== undefined) return quick
     const row = read.get(credentialIdTable, id)
-    const record = row === undefined ? undefined : byKeyId(row.keyId)
+    const learned = row === undefined ? undefined : byKeyId(row.keyId)
+    const fixed = fixedById.get(id)
+    const record = fixed === undefined || (learned !== undefined && isNewer(learned, fixed)) ? learned : fixed
     if (record !== undefined) cacheById.set(id, record)
     return record
   }
@@ -99,15 +112,21 @@ export const createCredentialStore = (
     const verified = verifyChainAsIssued(trust, row.chain, row.learnedAtMs)
     return verified.ok && verified.value.host?.id === host && verified.value.processor.id === self
   }
-  const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) => {
-    return recordsOf(verified).flatMap((record, at) => {
+  const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) =>
+    recordsOf(verified).flatMap((record, at) => {
       const isOwn = at > 0 && verified.processor.id === self
       const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
       if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
-      // A host that several processors certify may be known by the chain of one whose key is revoked by now.
-      const known = byKeyId(record.keyId)
-      if (known !== undefined && !isRecordRevoked(trust, known)) return []
+      const before = byKeyId(record.keyId)
+      // The same key certified anew replaces what is known of it: a certifier that has rotated will not vouch by its old key for
+      // ever, and a host that several processors certify may be known by the chain of one whose key is revoked by now.
+      if (
+        before !== undefined &&
+        !isRecordRevoked(trust, before) &&
+        (fixedByKey.has(name) || !certifiedAnew(record, before, verified, at))
+      )
+        return []
       const newest = byId(record.owner)
       // Names of hosts are given by CPPs and MPPs, who may lie: a name that is known does not change its role, unless to that of
       // a processor, whose name the root has signed.
@@ -118,13 +137,32 @@ export const createCredentialStore = (
         // Of a longer chain only the part that certifies this key.
         put(credentialTable, keyOf(record.keyId), { id: record.owner, chain: chain.slice(0, at + 1), learnedAtMs }),
       ]
-      const gone = newest === undefined || isRecordRevoked(trust, newest)
-      if (gone || (isOwn && !wasOwn) || changesRole || newest.notBeforeMs <= record.notBeforeMs) {
+      const replaces =
+        newest === undefined ||
+        equalBytes(newest.keyId, record.keyId) ||
+        isNewer(record, newest) ||
+        isRecordRevoked(trust, newest)
+      if (replaces || changesRole || (isOwn && !wasOwn)) {
         cacheById.set(record.owner, record)
         rows.push(put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId }))
       }
       return rows
     })
+  /** A newer credential of the same key, or the same one under a newer key of its certifier. */
+  const certifiedAnew = (
+    record: KeyRecord,
+    before: KeyRecord,
+    { processorKey }: VerifiedChain,
+    at: number,
+  ): boolean => {
+    if (isNewer(record, before)) return true
+    if (at === 0 || isNewer(before, record)) return false
+    const row = read.get(credentialTable, record.keyId)
+    const held = row === undefined ? undefined : verifyChain(trust, row.chain, row.learnedAtMs)
+    // Unreadable is revoked meanwhile: whatever still holds is better.
+    if (held === undefined || !held.ok) return true
+    const certifier = held.value.processorKey
+    return certifier.owner === processorKey.owner && isNewer(processorKey, certifier)
   }
   return {
     byKeyId,
@@ -138,6 +176,22 @@ export const createCredentialStore = (
     verifyAndLearn: (chain, at) => {
       const verified = verifyChain(trust, chain, at)
       return verified.ok ? ok({ verified: verified.value, rows: learn(chain, verified.value, at) }) : verified
+    },
+    trustChains: (chains, at) => {
+      const verified = chains.map((chain) => verifyGiven(chain, at))
+      return verified.flatMap((one, index) => {
+        fix(one)
+        return recordsOf(one).flatMap((record, depth): readonly Write[] => {
+          cache.set(toHex(record.keyId), record)
+          cacheById.delete(record.owner)
+          if (read.get(credentialTable, record.keyId) !== undefined) return []
+          const chain = (chains[index] as readonly Uint8Array[]).slice(0, depth + 1)
+          const row = put(credentialTable, keyOf(record.keyId), { id: record.owner, chain, learnedAtMs: at })
+          return byId(record.owner) === record
+            ? [row, put(credentialIdTable, keyOf(record.owner), { keyId: record.keyId })]
+            : [row]
+        })
+      })
     },
   }
 }

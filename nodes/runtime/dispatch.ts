@@ -17,7 +17,10 @@ import type { StoredSend } from './runtime-tables.ts'
 
 /** The secret keys of a host. */
 export type Keyring = {
-  readonly host: SigningKey
+  /** In force now: asked for at each dispatch. */
+  readonly host: () => SigningKey
+  /** The host's key for this content: that in force, another for a content that names its own; undefined when that is no more. */
+  readonly hostFor: (send: StoredSend) => SigningKey | undefined
   /** The device key of a customer on this wallet host. */
   readonly device: (customer: string) => SigningKey | undefined
   readonly guest: (token: string) => Guest | undefined
@@ -41,7 +44,9 @@ export type DispatchDeps = {
   readonly keyring: Keyring
   readonly sealer: Sealer
   readonly random: (length: number) => Uint8Array
-  readonly credentialOf: (host: string) => { readonly role: Role; readonly sealingKey: Uint8Array | null } | undefined
+  readonly credentialOf: (
+    host: string,
+  ) => { readonly role: Role; readonly sealingKey: Uint8Array | null; readonly notAfterMs: number } | undefined
   /** A fault point of tests: true swallows the message as the network would. */
   readonly drop: (send: StoredSend) => boolean
   readonly onSealed: (messages: number) => void
@@ -63,7 +68,7 @@ const SENT: Sent = { result: 'sent' }
 export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   const { self, networkId, bus, keyring, sealer, random } = deps
 
-  const prepare = (send: StoredSend): Prepared | Sent => {
+  const prepare = (send: StoredSend, hostKey: SigningKey, nowMs: number): Prepared | Sent => {
     const credential =
       send.toRole === undefined || (KINDS[send.kind].confidential && send.sealingKey === undefined)
         ? deps.credentialOf(send.toHost)
@@ -77,17 +82,19 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
         content: undefined,
         recipientKey: undefined,
         guest: undefined,
-        key: keyring.host,
+        key: hostKey,
         frame: send.body,
       }
     const [as, name = ''] = send.signer?.split(' ') ?? []
     const guest = as === 'guest' ? keyring.guest(name) : undefined
-    const key = as === undefined ? keyring.host : as === 'device' ? keyring.device(name) : guest?.signing
+    const key = as === undefined ? keyring.hostFor(send) : as === 'device' ? keyring.device(name) : guest?.signing
     if (key === undefined) return GONE
     let recipientKey: Uint8Array | undefined
     if (KINDS[send.kind].confidential) {
       recipientKey = send.sealingKey ?? credential?.sealingKey ?? undefined
-      if (recipientKey === undefined) return { result: 'waits', needs: send.toHost }
+      // What is encrypted to a key after its credential has ended may find nobody who still opens it: the newest is asked for.
+      const ended = send.sealingKey === undefined && credential !== undefined && credential.notAfterMs < nowMs
+      if (recipientKey === undefined || ended) return { result: 'waits', needs: send.toHost }
       // A guest names its own key, a host's stands in a credential that a CPP or MPP has signed: neither may stop this host.
       if (!sealer.agreesWith(recipientKey)) return GONE
     }
@@ -97,10 +104,11 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   /** Seals with the host's key in one batch a class, with any other key one by one. */
   const seal = (
     items: readonly { readonly item: Prepared; readonly content: Content; readonly key: SigningKey }[],
+    hostKey: SigningKey,
   ): void => {
     const classes = new Map<string, (typeof items)[number][]>()
     for (const one of items) {
-      if (one.key !== keyring.host) {
+      if (one.key !== hostKey) {
         one.item.frame = sealOne(one.content, one.key)
         deps.onSealed(1)
         continue
@@ -113,7 +121,7 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
     for (const members of classes.values()) {
       const frames = sealBatch(
         members.map(({ content }) => content),
-        keyring.host,
+        hostKey,
         random,
       )
       members.forEach(({ item }, at) => {
@@ -148,17 +156,20 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   return {
     dispatch: (sends, nowMs) => {
       if (!bus.connected) return sends.map(() => WAITS)
-      const prepared = sends.map(prepare)
+      const hostKey = keyring.host()
+      const prepared = sends.map((send) => prepare(send, hostKey, nowMs))
       const items = prepared.filter((one): one is Prepared => !('result' in one))
       seal(
         items
           .filter(({ frame }) => frame === undefined)
           .map((item) => ({ item, content: item.content as Content, key: item.key })),
+        hostKey,
       )
       seal(
         items
           .filter(({ recipientKey }) => recipientKey !== undefined)
-          .map((item) => ({ item, content: carrierOf(item, nowMs), key: keyring.host })),
+          .map((item) => ({ item, content: carrierOf(item, nowMs), key: hostKey })),
+        hostKey,
       )
       return prepared.map((one) => {
         if ('result' in one) return one

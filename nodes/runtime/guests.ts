@@ -2,7 +2,7 @@
  * Guest logins of a wallet host: a connection under a one-time login key, a one-time signing key and a one-time sealing key. All of
  * it lives in memory and is gone with the process (design §7 "Customer's anonymity").
  */
-import type { Broker, Bus, BusMessage } from '../../bus/bus.ts'
+import type { Broker, Bus, BusEvent, BusMessage } from '../../bus/bus.ts'
 import type { Engine, KeyPair } from '../../protocol/engines/engine.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { inboxSubject } from '../../protocol/subjects.ts'
@@ -50,6 +50,33 @@ export const createGuestDesk = (
     secrets.delete(keyOfBytes(keyIdOf('x25519', guest.sealing.publicKey)))
     await guest.bus.close()
   }
+  /** Each refusal of a guest that is in use asks once more, since its host may have been given another key to mint with. */
+  const watch = (token: string, seed: Uint8Array, bus: Bus): void =>
+    void bus.onEvent(({ type }) => {
+      if (type === 'login-refused' && guests.get(token)?.bus === bus && !opening.has(token))
+        void renew(token, seed, bus)
+    })
+  /** The same token in under a login signed anew: whoever waits for an answer to it goes on waiting. */
+  const renew = async (token: string, seed: Uint8Array, refused: Bus): Promise<void> => {
+    opening.add(token)
+    const giveUp = new AbortController()
+    const onEvent = ({ type }: BusEvent): void => {
+      if (type === 'login-refused') giveUp.abort()
+    }
+    try {
+      const bus = await broker.openGuest(seed, { signal: giveUp.signal, onEvent })
+      const guest = guests.get(token)
+      if (guest === undefined) return await bus.close()
+      await bus.subscribe(inboxSubject('guest', token), {}, onMessage)
+      guests.set(token, { ...guest, bus })
+      watch(token, seed, bus)
+      await refused.close()
+    } catch {
+      // Refused once more: the next refusal of the connection that is left asks again.
+    } finally {
+      opening.delete(token)
+    }
+  }
   return {
     open: async (token, seed) => {
       if (guests.has(token) || opening.has(token)) throw new Error('this guest login is open already')
@@ -69,6 +96,7 @@ export const createGuestDesk = (
           throw error
         })
         guests.set(token, { token, bus, signing, sealing })
+        watch(token, seed, bus)
         secrets.set(keyOfBytes(keyIdOf('x25519', sealing.publicKey)), sealing)
         return { sealingKey: sealing.publicKey }
       } finally {

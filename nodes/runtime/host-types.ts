@@ -4,13 +4,12 @@
  */
 import type { Broker, Bus } from '../../bus/bus.ts'
 import type { Trust } from '../../protocol/credentials.ts'
-import type { KeyPair } from '../../protocol/engines/engine.ts'
-import type { SigningKey } from '../../protocol/keys.ts'
 import type { Gate } from './admission.ts'
 import type { Passing } from './apply.ts'
 import type { Clock } from './clock.ts'
 import type { Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
+import type { CredentialChain, FormerKeys, Identity, IdentityStatus } from './identity.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.ts'
@@ -23,14 +22,12 @@ import type { Store } from './store.ts'
 export type NodeServices = {
   readonly self: Self
   readonly trust: Trust
-  /** The host's message key: processors sign statements with it. */
-  readonly signing: SigningKey
+  /** Keys and chains in force. Asked for at each use and never kept: a rotation exchanges them while the host runs. */
+  readonly identity: () => Identity
   /** Guest logins of a wallet host. */
   readonly guests: GuestLogins
   /** 32 bytes that never leave this host: what a ledger keeps secret is encrypted under it. */
   readonly localKey: Uint8Array
-  /** The host's own chains, from the root down. */
-  readonly chains: readonly (readonly Uint8Array[])[]
   /** Data-center hosts of the own realm. */
   readonly dataCenters: readonly string[]
   readonly peerRealms: readonly string[]
@@ -52,10 +49,10 @@ export type HostDeps = {
   readonly clock: Clock
   readonly random: Random
   readonly trust: Trust
-  readonly signing: SigningKey
-  readonly sealing: KeyPair
+  readonly identity: Identity
+  /** Keys that it had before. Default: none. */
+  readonly former?: readonly FormerKeys[]
   readonly localKey: Uint8Array
-  readonly chains: readonly (readonly Uint8Array[])[]
   /** Chains believed from the start: the own realm's data centers. */
   readonly trusted: readonly (readonly Uint8Array[])[]
   readonly dataCenters: readonly string[]
@@ -72,6 +69,14 @@ export type HostDeps = {
   readonly die?: () => void
   /** Admissions that wait at most. Default: maxAdmissionQueue. */
   readonly maxAdmissions?: number
+}
+
+/** What a rotation brings. */
+export type NewIdentity = {
+  readonly identity: Identity
+  readonly former: readonly FormerKeys[]
+  /** Other hosts' chains, believed from now on too. */
+  readonly trusted: readonly CredentialChain[]
 }
 
 export type Answer =
@@ -93,6 +98,15 @@ export type Host = {
   readonly ask: (name: string, args: Readonly<Record<string, unknown>>) => Answer
   readonly setGate: (gate: Gate) => void
   readonly gate: () => Gate
+  readonly identity: () => Identity
+  readonly identityStatus: () => IdentityStatus
+  /** Why `next` would be refused; undefined when it would be taken. */
+  readonly identityProblem: (next: NewIdentity) => string | undefined
+  /**
+   * Takes new keys: whatever is sealed after the next step is sealed with them. Journalled; the node's `rotated` handler is told when
+   * key or chains are others than before. BAD_CREDENTIALS, and nothing is changed, when they do not fit this host.
+   */
+  readonly adopt: (next: NewIdentity) => Promise<Answer>
   /** Accepts the wall clock after a jump. */
   readonly acceptClock: () => void
   /** Replaces the policy: a journalled row. */

@@ -12,18 +12,19 @@ import { hostSubscriptions } from '../../bus/permissions.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { createOpener, createSealer } from '../../protocol/confidential.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { keyIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { createLru, keyOfBytes } from '../../protocol/lru.ts'
+import { createLru } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import type { Gate } from './admission.ts'
 import { createApplier, emptyBatch, type ApplyDeps, type Batch } from './apply.ts'
 import { ledgerClock } from './clock.ts'
+import { createCommits } from './commits.ts'
 import { createCredentialStore } from './credential-store.ts'
 import { createDispatcher } from './dispatch.ts'
 import { createFaults } from './faults.ts'
 import { createGuestDesk } from './guests.ts'
 import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
+import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
@@ -37,6 +38,7 @@ import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
 import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
+import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
 import { framesOf, sealedNow } from './sent-frames.ts'
 import { keyText } from './sorted-map.ts'
@@ -57,18 +59,20 @@ export const createHost = (deps: HostDeps): Host => {
   const faults = createFaults(deps.die ?? (() => {}))
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
   const head = openHead(committed, self.id, deps.trust.networkId)
+  const clock = ledgerClock(deps.clock, head.highestNowMs)
+  const keyring = createKeyring(deps.trust.engine, deps.identity, deps.former ?? [], clock.now)
   const revocations = createRevocations(
     {
       trust: deps.trust,
       read: staged,
-      ownKeys: () => ownKeys(deps.trust, deps.signing, deps.chains),
+      ownKeys: () => ownKeys(deps.trust, keyring.identity().signing, keyring.given()),
       metrics,
       log,
       fraction,
     },
     () => ({
       composer,
-      chain: (turn) => shownChain(trust, deps.chains, turn),
+      chain: (turn) => shownChain(trust, keyring.identity().chains, clock.now(), turn),
       sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
     }),
   )
@@ -109,45 +113,34 @@ export const createHost = (deps: HostDeps): Host => {
   const services: NodeServices = {
     self,
     trust,
-    signing: deps.signing,
+    identity: () => keyring.identity(),
     guests,
     localKey: deps.localKey,
-    chains: deps.chains,
     dataCenters: deps.dataCenters,
     peerRealms: deps.peerRealms,
-    framesOf: async (sent) => framesOf(committed, sent, deps.signing, random.bytes),
-    seal: async (message) => sealedNow(composer, message, deps.signing, clock.now()),
+    framesOf: async (sent) => framesOf(committed, sent, keyring.identity().signing, random.bytes),
+    seal: async (message) => sealedNow(composer, message, keyring.identity().signing, clock.now()),
   }
-  const definition: AnyNodeDefinition = deps.define(services)
   const chain = { current: { seq: head.seq, hash: head.hash } }
-  const clock = ledgerClock(deps.clock, head.highestNowMs)
+  const definition: AnyNodeDefinition = deps.define(services)
   let policy = readPolicy(committed, definition, deps.policy)
   let gate: Gate = 'open'
   let stopped = false
   let failed = false
   let started = false
-  let commitsInFlight = 0
   let jobsRunning = 0
   /** Commands that came and were not answered, those that wait for a topic among them. */
   let pendingCommands = 0
   let persistedMs = head.highestNowMs
-  let tail: Promise<void> = Promise.resolve()
-  /** Batches whose publishing waits in the tail. */
-  let inTail = 0
+  /** The time of the step under way. */
+  let decidedAtMs = head.highestNowMs
 
-  const credentials = createCredentialStore(trust, staged, [...deps.chains, ...deps.trusted], clock.now(), deps.self.id)
+  const known = [...deps.identity.chains, ...deps.trusted]
+  const credentials = createCredentialStore(trust, staged, known, clock.now(), self.id)
   const ownAddresses = new Set([self.id, ...(self.role === 'dc' ? [dataCenterAddress(self.realm)] : [])])
   const roleOf = (host: string) =>
     credentials.roleOf(host) ?? (host === dataCenterAddress(realmOf(host)) ? ('dc' as const) : undefined)
-  const devices = new Map<string, SigningKey>()
-  const deviceKey = (customer: string): SigningKey | undefined => {
-    const seed = definition.deviceSeed?.(staged, customer)
-    if (seed === undefined) return undefined
-    const name = toHex(seed)
-    let key = devices.get(name)
-    if (key === undefined) devices.set(name, (key = signingKeyFromSeed(trust.engine, seed)))
-    return key
-  }
+  const deviceKey = createDeviceKeys(trust.engine, (customer) => definition.deviceSeed?.(staged, customer))
   const composer = {
     self,
     networkId: trust.networkId,
@@ -159,12 +152,18 @@ export const createHost = (deps: HostDeps): Host => {
     self,
     networkId: trust.networkId,
     bus,
-    keyring: { host: deps.signing, device: deviceKey, guest: guests.get },
+    keyring: {
+      host: () => keyring.identity().signing,
+      hostFor: keyring.sealerOf,
+      device: deviceKey,
+      guest: guests.get,
+    },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
     // Nothing is encrypted to a revoked key: it waits for the credential that follows.
     credentialOf: (host) =>
-      credentials.usable(host) ?? (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null } : undefined),
+      credentials.usable(host) ??
+      (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null, notAfterMs: Number.MAX_SAFE_INTEGER } : undefined),
     drop: (send) => faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
@@ -202,7 +201,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
-    chain: () => shownChain(trust, deps.chains),
+    chain: () => shownChain(trust, keyring.identity().chains, clock.now()),
     bus,
     staged,
     outbox,
@@ -217,16 +216,27 @@ export const createHost = (deps: HostDeps): Host => {
         applier.apply(batch, decided, { trigger: 'stale', name: stale.kind, ids: [] }, nowMs)
       }),
   })
+  const rotation = createRotation({
+    self,
+    trust,
+    keyring,
+    credentials,
+    definition,
+    staged,
+    applier,
+    outbox,
+    log,
+    contextAt,
+  })
   const sweeper = createSweeper({ staged, definition, applier, metrics, contextAt })
 
-  const sealingKeyId = keyOfBytes(keyIdOf('x25519', deps.sealing.publicKey))
   const inbox = createInbox({
     self,
     definition,
     staged,
     trust,
     opener: createOpener(trust.engine),
-    secretOf: (keyId) => (keyOfBytes(keyId) === sealingKeyId ? deps.sealing : guests.secretOf(keyId)),
+    secretOf: (keyId) => keyring.secretOf(keyId) ?? guests.secretOf(keyId),
     credentials: { ...credentials, roleOf },
     revocations,
     isAddressee: (id) => ownAddresses.has(id) || definition.answersTo?.(staged, id) === true,
@@ -301,7 +311,12 @@ export const createHost = (deps: HostDeps): Host => {
       case 'act':
         event.act(batch, nowMs)
         return
+      case 'identity':
+        rotation.adopt(batch, event.next, nowMs, event.answer)
+        return
       case 'started':
+        // Kept for whoever asks of them after the operator has given others.
+        credentials.trustChains([...keyring.identity().chains, ...deps.trusted], nowMs).forEach(staged.write)
         applier.apply(
           batch,
           definition.started(staged, {}, contextAt(nowMs)),
@@ -351,61 +366,35 @@ export const createHost = (deps: HostDeps): Host => {
     deps.onFatal(error)
   }
 
-  const finish = (batch: Batch, nowMs: number): void => {
-    if (staged.isEmpty()) {
-      if (inTail === 0) conclude(batch)
-      else follow(() => conclude(batch))
-      return
-    }
-    if (!clock.jumped()) persistedMs = nowMs
-    staged.write(
-      put(headTable, keyOf('head'), {
-        host: self.id,
-        networkId: trust.networkId,
-        seq: chain.current.seq,
-        hash: chain.current.hash,
-        highestNowMs: persistedMs,
-      }),
-    )
-    const { mutations, settle } = staged.take()
-    commitsInFlight += 1
-    metrics.count('commits')
-    metrics.count('mutations', mutations.length)
-    faults.pass('before-commit')
-    const beganMs = deps.clock.monotonicMs()
-    const committing = store.commit(mutations).then(() => {
-      metrics.commitMs.record(deps.clock.monotonicMs() - beganMs)
-      settle()
-      faults.pass('after-commit')
-    })
-    committing.catch(fail)
-    follow(async () => {
-      await committing
-      if (deps.durability === 'flushed') await store.flushed()
-      metrics.flushMs.record(deps.clock.monotonicMs() - beganMs)
-      commitsInFlight -= 1
-      faults.pass('after-flush')
-      conclude(batch)
-      faults.pass('after-publish')
-      deps.onWork()
-    })
-  }
-  const follow = (act: () => void | Promise<void>): void => {
-    inTail += 1
-    tail = tail
-      .then(async () => {
-        if (!failed) await act()
-      })
-      .catch(fail)
-      .finally(() => {
-        inTail -= 1
-      })
-  }
+  const commits = createCommits({
+    staged,
+    store,
+    durability: deps.durability,
+    monotonicMs: deps.clock.monotonicMs,
+    metrics,
+    faults,
+    stageHead: () => {
+      if (!clock.jumped()) persistedMs = decidedAtMs
+      staged.write(
+        put(headTable, keyOf('head'), {
+          host: self.id,
+          networkId: trust.networkId,
+          seq: chain.current.seq,
+          hash: chain.current.hash,
+          highestNowMs: persistedMs,
+        }),
+      )
+    },
+    failed: () => failed,
+    fail,
+    onWork: deps.onWork,
+  })
 
   const step = (): boolean => {
     if (stopped && !draining()) return false
-    if (failed || !started || commitsInFlight >= LIMITS.maxCommitsInFlight) return false
+    if (failed || !started || commits.full()) return false
     const nowMs = clock.now()
+    decidedAtMs = nowMs
     const batch = emptyBatch()
     const beganMs = deps.clock.monotonicMs()
     let events = 0
@@ -424,7 +413,7 @@ export const createHost = (deps: HostDeps): Host => {
         metrics.batchEvents.record(events)
         metrics.decideMs.record(deps.clock.monotonicMs() - beganMs)
       }
-      finish(batch, nowMs)
+      commits.submit(() => conclude(batch))
     } catch (error) {
       fail(error)
       return false
@@ -493,6 +482,17 @@ export const createHost = (deps: HostDeps): Host => {
       if (question === undefined) return REFUSED('UNKNOWN_READ', name)
       return OK(question(committed, args, contextAt(clock.now())))
     },
+    identity: keyring.identity,
+    identityStatus: () => rotation.status(clock.now()),
+    identityProblem: (next) => rotation.problem(next, clock.now()),
+    adopt: (next) =>
+      new Promise((resolve) => {
+        if (stopped) resolve(REFUSED('STOPPED', 'the host is stopping'))
+        else {
+          incoming.own({ type: 'identity', next, answer: resolve })
+          deps.onWork()
+        }
+      }),
     setGate: (next) => {
       gate = next
     },
@@ -523,7 +523,7 @@ export const createHost = (deps: HostDeps): Host => {
           })
       }),
     revocationStatus: () => revocations.status(clock.now()),
-    inFlight: () => incoming.size() + outbox.size + commitsInFlight + jobsRunning,
+    inFlight: () => incoming.size() + outbox.size + commits.inFlight() + jobsRunning,
     ready: () => started && !stopped && definition.ready(committed, contextAt(clock.now())),
     stopped: () => stopped,
     lastSeq: () => committed.get(headTable, 'head')?.seq ?? 0,
@@ -533,13 +533,11 @@ export const createHost = (deps: HostDeps): Host => {
       ...incoming.sizes(),
       outbox: outbox.size,
       parked: parking.size,
-      commits: commitsInFlight,
+      commits: commits.inFlight(),
       jobs: jobsRunning,
       commands: pendingCommands,
     }),
-    settled: async () => {
-      while (inTail > 0) await tail
-    },
+    settled: commits.settled,
     stop: async () => {
       stopped = true
       unlisten()

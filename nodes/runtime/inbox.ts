@@ -18,6 +18,7 @@ import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { isFinalHop, KINDS, kindRow } from '../../protocol/kinds.ts'
 import { keyIdOf } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import { openFrame, type About, type OpenContext } from '../../protocol/open.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { isBarred, type Gate } from './admission.ts'
@@ -65,6 +66,10 @@ export type InboxDeps = {
 
 /** Ids of a payment that bodies bear, so that a trace finds a message also where the node recorded nothing. */
 const TRACED_FIELDS = ['prId', 'pnId', 'txId', 'orderId', 'holdId', 'batchId', 'payoutId'] as const
+
+/** Says that the sender's own credential was out of its time, not that the message is wrong. */
+const isOwnCredential = (code: FailureCode): boolean =>
+  code === 'CREDENTIAL_EXPIRED' || code === 'CREDENTIAL_NOT_YET_VALID'
 
 const idsOf = (message: Verified): readonly Uint8Array[] => {
   const body = message.body as Readonly<Record<string, unknown>>
@@ -245,6 +250,22 @@ export const createInbox = (deps: InboxDeps) => {
     metrics.count('refusalsReceived')
     if (failureCode(message.body.code) === 'NOT_FOUND' && message.sender.role === 'dc')
       deps.revocations.none(message.body.digest, message.header.sentAtMs, nowMs)
+    const named = failureCode(message.body.code)
+    if (named !== undefined && isOwnCredential(named)) {
+      metrics.count('ownCredentialRefused')
+      log.of(
+        message.sender.host,
+        'error',
+        'a credential of this host is refused: what it seals waits until it has another',
+        {
+          code: named,
+          by: message.sender.host,
+          detail: message.body.detail,
+        },
+      )
+    }
+    // The sealing key was put away, or never was the addressee's: the next send takes the one in force.
+    if (named === 'DECRYPTION_FAILED') deps.missing(batch, { id: message.sender.host }, nowMs)
     const found = spokenOf(message.body.digest, message)
     if (found === undefined) return
     // A number this version does not know ends nothing: what it means is not known.
@@ -253,6 +274,8 @@ export const createInbox = (deps: InboxDeps) => {
       metrics.count('transientRefusalsReceived')
       return
     }
+    // Not of the message: it goes out under the next credential, and no payment ends because this one was too old.
+    if (isOwnCredential(code)) return
     applier.forget(found.key)
     const { kind } = found.row
     const event = { kind, key: found.key, code, detail: message.body.detail, by: message.sender.host }
@@ -437,6 +460,20 @@ export const createInbox = (deps: InboxDeps) => {
     if (keepsRefusal(decided, ref)) senders.refused(frame.from, nowMs)
   }
 
+  /**
+   * The originator of what is relayed from here has sealed it again, with another key: the relay goes on with the newer seal, since
+   * the older one's key may be revoked before the next hop has it (design §7).
+   */
+  const renewRelay = (message: Verified): void => {
+    const text = outbox.keyOfDigest(toHex(message.digest))
+    const row = text === undefined ? undefined : staged.get(outboxTable, keyBytes(text))
+    if (text === undefined || row?.relay !== true) return
+    const before = parseFrame(row.body)
+    if (before.ok && equalBytes(before.value.seal.keyId, message.sender.keyId)) return
+    staged.write(put(outboxTable, keyBytes(text), { ...row, body: message.frame }))
+    metrics.count('relaysRenewed')
+  }
+
   const recentAnswer = (ref: Uint8Array): { readonly digest: Uint8Array; readonly answer: StoredSend } | undefined =>
     deps.recent.get(keyText(ref))
 
@@ -456,6 +493,7 @@ export const createInbox = (deps: InboxDeps) => {
       return
     }
     metrics.count('duplicates')
+    renewRelay(message)
     // No answer yet: it will be sent when it is there.
     if (seen.answer === undefined) return
     metrics.count('answersRepeated')

@@ -45,6 +45,8 @@ export const COUNTERS = [
   'events',
   'duplicates',
   'answersRepeated',
+  'ownCredentialRefused',
+  'relaysRenewed',
   'idReused',
   'refusalsSent',
   'refusalsReceived',

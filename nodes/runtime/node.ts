@@ -264,6 +264,11 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
   readonly finished: Readonly<Record<string, Handler<JobEvent, Policy>>>
   /** First event after the ledger is open and the bus subscribed: registrations, work that a crash interrupted. */
   readonly started: Handler<Record<string, never>, Policy>
+  /**
+   * This host has other keys or chains than before: those who verify what it seals are to be told. Not called at a start, which
+   * tells them anyway. Default: nothing to tell.
+   */
+  readonly rotated?: Handler<Record<string, never>, Policy>
   /** A permanent refusal of something in the outbox. The runtime has forgotten the entry already. */
   readonly refused: Handler<Refused, Policy>
   /** A receipt for something in the outbox. The runtime has forgotten the entry already. */

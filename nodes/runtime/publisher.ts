@@ -19,7 +19,7 @@ import type { Staged } from './staged.ts'
 
 export type PublisherDeps = {
   readonly self: Self
-  /** The host's own chain: who asks for a credential shows it. */
+  /** The host's own chain, as it is now: who asks for a credential shows it. */
   readonly chain: () => readonly Uint8Array[]
   readonly bus: Bus
   readonly staged: Staged

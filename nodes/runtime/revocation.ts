@@ -7,7 +7,13 @@
  * brings it, so a replayed, withheld or forged one can at worst leave what was in force.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
-import { chainKeyIds, isRecordRevoked, verifyRevocationList, type Trust } from '../../protocol/credentials.ts'
+import {
+  chainKeyIds,
+  isRecordRevoked,
+  verifyChain,
+  verifyRevocationList,
+  type Trust,
+} from '../../protocol/credentials.ts'
 import { fail, ok, type Result } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
@@ -101,9 +107,10 @@ export const ownKeys = (
 export const shownChain = (
   trust: Trust,
   chains: readonly (readonly Uint8Array[])[],
+  nowMs: number,
   turn = 0,
 ): readonly Uint8Array[] => {
-  const holding = chains.filter((chain) => !chainKeyIds(trust, chain).some((keyId) => trust.isRevoked(keyId)))
+  const holding = chains.filter((chain) => verifyChain(trust, chain, nowMs).ok)
   return holding[turn % Math.max(1, holding.length)] ?? chains[0] ?? []
 }
 

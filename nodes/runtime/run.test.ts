@@ -3,7 +3,8 @@ import { chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { writeSecretJson } from '../../bus/logins.ts'
+import { loginPublicKey, writeSecretJson } from '../../bus/logins.ts'
+import { revokeLogins } from '../../bus/revocation.ts'
 import { startTestBroker, type TestBroker } from '../../bus/test-broker.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -109,6 +110,7 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
   const engine = loadEngine()
   const root = signingKeyFromSeed(engine, testBytes('root'))
   const chains = new Map<string, readonly Uint8Array[]>()
+  const notBeforeMs = Date.now() - 1_000
   let broker: TestBroker
   let home: string
   let running: RunningHost[] = []
@@ -127,12 +129,16 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
   const files = async (
     id: string,
     role: ProcessorRole,
+    /** Of its keys: a higher one replaces them. */
+    generation = 1,
+    changes: object = {},
   ): Promise<{ readonly creds: string; readonly config: string }> => {
     const nowMs = Date.now()
-    const signing = signingKeyFromSeed(engine, testBytes(`${id} signing`))
-    const sealingKey = engine.sealing.publicKeyOf(testBytes(`${id} sealing`))
+    const seed = (what: string) => testBytes(generation === 1 ? `${id} ${what}` : `${id} ${what} ${generation}`)
+    const signing = signingKeyFromSeed(engine, seed('signing'))
+    const sealingKey = engine.sealing.publicKeyOf(seed('sealing'))
     const credential =
-      chains.get(id)?.[0] ??
+      (generation === 1 ? chains.get(id)?.[0] : undefined) ??
       issueProcessor(
         engine,
         {
@@ -144,9 +150,9 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
           algorithm: 'ed25519',
           signingKey: signing.publicKey,
           sealingKey,
-          notBeforeMs: nowMs - 1_000,
+          notBeforeMs,
           notAfterMs: nowMs + 86_400_000,
-          serial: 1,
+          serial: generation,
           ...(role === 'dc' ? { address: 'hu-dc' } : {}),
         },
         root,
@@ -163,8 +169,8 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
       realm: 'hu',
       operatorId: id,
       login: await broker.login(role, id),
-      signingSeed: toHex(testBytes(`${id} signing`)),
-      sealingSeed: toHex(testBytes(`${id} sealing`)),
+      signingSeed: toHex(seed('signing')),
+      sealingSeed: toHex(seed('sealing')),
       localKey: toHex(testBytes(`${id} local`)),
       chains: [[toHex(credential)]],
       // A data center learns its processors by their registrations; these have none, so it knows them from the start.
@@ -172,6 +178,7 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
       dataCenters: ['hu-dc-1'],
       realmAddress: 'hu-dc',
       peerRealms: [],
+      ...changes,
     })
     writeFileSync(
       config,
@@ -192,7 +199,8 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
     define: (services: NodeServices) => AnyNodeDefinition,
   ): Promise<RunningHost> => {
     const { creds, config } = await files(id, role)
-    const started = await startHost(await readHostCredentials(creds), await readHostConfig(config), define, silentLog)
+    const reread = () => readHostCredentials(creds)
+    const started = await startHost(await reread(), await readHostConfig(config), define, silentLog, reread)
     running.push(started)
     return started
   }
@@ -278,6 +286,59 @@ describe('hosts over a real broker', { timeout: 60_000 }, () => {
     expect(await third.builtin('drain', { timeoutMs: 20_000 })).toMatchObject({ inFlight: 0 })
     expect(again.host.read.get(notes, testId('kept'))?.text).toBe('held')
     expect(again.host.read.get(notes, testId('before'))?.text).toBe('held')
+  })
+
+  it('take new keys and a new login from their file while orders are under way, and lose none', async () => {
+    const hosts = await threeHosts()
+    await using client = await connectControl(hosts.cpp.socket)
+    const before = await client.builtin<{ signingKeyId: string; serial: number }>('status')
+    expect(before.serial).toBe(1)
+    const { creds } = await files('hu-otp', 'cpp', 1)
+    const old = await readHostCredentials(creds)
+
+    const orders = (name: string) =>
+      Array.from({ length: 15 }, (_, n) => client.command('hold', { id: `${name} ${n}` }))
+    const first = orders('before')
+    await files('hu-otp', 'cpp', 2, {
+      previous: [
+        {
+          signingKeyId: before.signingKeyId,
+          sealingSeed: old.sealingSeed,
+          chains: old.chains,
+          untilMs: Date.now() + 60_000,
+        },
+      ],
+    })
+    const reloading = client.builtin<{ signingKeyId: string; serial: number; changed: string[] }>('reload')
+    const second = orders('during')
+    const reloaded = await reloading
+    expect(reloaded).toMatchObject({ serial: 2, changed: ['identity', 'login', 'service'], atNextStart: [] })
+    const now = await client.builtin<{ signingKeyId: string; serial: number; notAfterMs: number }>('status')
+    expect(now).toMatchObject({ signingKeyId: reloaded.signingKeyId, serial: 2, connected: true })
+    expect(now.signingKeyId).not.toBe(before.signingKeyId)
+    // The login that was left is void, and nobody misses it.
+    await revokeLogins(broker.state, [loginPublicKey(old.login)], { servers: broker.servers })
+    const answers = await Promise.all([...first, ...second, ...orders('after')])
+    expect(answers.map((answer) => (answer as { result: string }).result)).toEqual(
+      Array.from({ length: 45 }, () => 'held'),
+    )
+    expect(await client.builtin('reload')).toMatchObject({ serial: 2, changed: [] })
+
+    // What does not fit this host changes nothing, whatever does not fit.
+    const refused = async (changes: object) => {
+      await files('hu-otp', 'cpp', 3, changes)
+      await expect(client.builtin('reload')).rejects.toThrow('BAD_CREDENTIALS')
+    }
+    await refused({ role: 'mpp' })
+    await refused({ rootKey: toHex(signingKeyFromSeed(engine, testBytes('other root')).publicKey) })
+    await refused({ chains: old.chains })
+    await refused({ login: await broker.login('cpp', 'hu-other') })
+    await refused({ login: old.login })
+    await files('hu-otp', 'cpp', 3)
+    await chmod(creds, 0o644)
+    await expect(client.builtin('reload')).rejects.toThrow('BAD_CREDENTIALS')
+    expect(await client.builtin('status')).toMatchObject({ signingKeyId: now.signingKeyId, serial: 2, connected: true })
+    expect(await client.command('hold', { id: 'at last' })).toMatchObject({ result: 'held' })
   })
 
   it('refuse a ledger that has an owner, and credentials that others can read', async () => {

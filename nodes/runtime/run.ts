@@ -7,20 +7,25 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import type { Bus, BusEventListener } from '../../bus/bus.ts'
-import type { Login } from '../../bus/logins.ts'
-import { natsBroker, openRequestReply } from '../../bus/nats-bus.ts'
-import { serviceName } from '../../bus/permissions.ts'
-import type { RequestReply } from '../../bus/request-reply.ts'
-import { answerDiscovery, discover } from '../../bus/services.ts'
+import { natsBroker } from '../../bus/nats-bus.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
-import { signingKeyFromSeed } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { chainsOf, readHostConfig, readHostCredentials, type HostConfig, type HostCredentials } from './bundle.ts'
+import { createRotatingBroker } from '../../bus/rotating-bus.ts'
+import {
+  chainsOf,
+  formerKeysOf,
+  identityOf,
+  readHostConfig,
+  readHostCredentials,
+  type HostConfig,
+  type HostCredentials,
+} from './bundle.ts'
 import { createBuiltins } from './builtins.ts'
 import { systemClock } from './clock.ts'
 import { serveControl } from './control.ts'
+import { openDiscovery } from './discovery.ts'
 import { createDriver } from './drive.ts'
 import type { Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
@@ -29,9 +34,11 @@ import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
 import type { AnyNodeDefinition } from './node.ts'
 import { systemRandom } from './random.ts'
+import { createReload } from './reload.ts'
+
+export { AlreadyRunning } from './discovery.ts'
 
 export const HOST_VERSION = '0.1.0'
-const PING_MS = 400
 
 export type RunningHost = {
   readonly host: Host
@@ -42,20 +49,16 @@ export type RunningHost = {
   readonly ended: Promise<void>
 }
 
-/** An id answers on the bus already: two hosts of one id would split its messages between two ledgers. */
-export class AlreadyRunning extends Error {
-  constructor(host: string) {
-    super(`${host} is running elsewhere: stop it there first`)
-    this.name = 'AlreadyRunning'
-  }
-}
-
-/** @throws LedgerLocked, LedgerDamaged, LedgerMismatch, RowVersionError, AlreadyRunning, or Error for a policy that does not fit */
+/**
+ * @param reread the credentials as they are now, for the builtin `reload`; without it there is no such builtin
+ * @throws LedgerLocked, LedgerDamaged, LedgerMismatch, RowVersionError, AlreadyRunning, or Error for a policy that does not fit
+ */
 export const startHost = async (
   credentials: HostCredentials,
   config: HostConfig,
   define: (services: NodeServices) => AnyNodeDefinition,
   log: Log,
+  reread?: () => Promise<HostCredentials>,
 ): Promise<RunningHost> => {
   const { host: id, role, login } = credentials
   mkdirSync(config.ledgerDir, { recursive: true, mode: 0o700 })
@@ -69,12 +72,14 @@ export const startHost = async (
     closers.push(lock.release)
     const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
     closers.push(store.close)
-    const broker = natsBroker(login)
+    const broker = createRotatingBroker(natsBroker(login))
     const bus: Bus = await broker.openHost({ onEvent: createWaitingLog(log) })
     closers.push(() => bus.close())
+    closers.push(async () => {
+      await broker[Symbol.asyncDispose]()
+    })
 
     const engine = loadEngine()
-    const secretKey = fromHex(credentials.sealingSeed)
     const driver = createDriver()
     closers.push(driver.stop)
     let end: (error: unknown) => void = () => {}
@@ -90,10 +95,9 @@ export const startHost = async (
       clock: systemClock,
       random: systemRandom(),
       trust: createTrust(engine, fromHex(credentials.rootKey)),
-      signing: signingKeyFromSeed(engine, fromHex(credentials.signingSeed)),
-      sealing: { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) },
+      identity: identityOf(engine, credentials),
+      former: formerKeysOf(engine, credentials),
       localKey: fromHex(credentials.localKey),
-      chains: chainsOf(credentials.chains),
       trusted: chainsOf(credentials.trusted),
       dataCenters: credentials.dataCenters,
       peerRealms: credentials.peerRealms,
@@ -124,21 +128,29 @@ export const startHost = async (
         uptimeMs: Date.now() - startedAtMs,
       }),
     }
-    const { service } = login
-    if (service !== undefined) {
-      const discovery = await discoverable(
-        { ...credentials, login: { ...login, service } },
-        host,
-        facts,
+    const { realm, operatorId } = credentials
+    const discovery = await openDiscovery(
+      credentials,
+      {
+        role,
+        version: HOST_VERSION,
+        description: `SEMOPS ${role} ${id}`,
+        metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
+        stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
         startedAtMs,
-        log,
-      )
-      closers.push(() => discovery.close())
-    }
+      },
+      log,
+    )
+    closers.push(discovery.close)
+    const reload =
+      reread === undefined ? undefined : createReload({ host, engine, broker, discovery, credentials, reread })
     await host.start()
     driver.run(host)
     closers.push(() => host.stop())
-    const control = await serveControl(join(config.runDir, `${id}.sock`), createBuiltins(host, facts))
+    const control = await serveControl(
+      join(config.runDir, `${id}.sock`),
+      createBuiltins(host, { ...facts, ...(reload === undefined ? {} : { reload }) }),
+    )
     closers.push(control.close)
 
     let stopping: Promise<void> | undefined
@@ -191,42 +203,6 @@ const untilQuiet = async (host: Host): Promise<void> => {
     await new Promise((resolve) => void setTimeout(resolve, 10))
 }
 
-/** Answers `$SRV`, after making sure that nobody else answers for this id. @throws AlreadyRunning */
-const discoverable = async (
-  { host: id, role, login, realm, operatorId }: HostCredentials & { readonly login: { readonly service: Login } },
-  host: Host,
-  facts: { readonly metrics: () => Readonly<Record<string, unknown>> },
-  startedAtMs: number,
-  log: Log,
-): Promise<RequestReply> => {
-  const { servers, ca, service: serviceLogin } = login
-  const connection = await openRequestReply({
-    servers,
-    ...(ca === undefined ? {} : { ca }),
-    login: serviceLogin,
-    label: `${id} $SRV`,
-  })
-  try {
-    const others = await discover(connection, 'ping', { name: serviceName(role), id, timeoutMs: PING_MS, expected: 1 })
-    if (others.length > 0) throw new AlreadyRunning(id)
-  } catch (error) {
-    if (error instanceof AlreadyRunning) {
-      await connection.close()
-      throw error
-    }
-    log.write('warn', 'could not ask whether this id is alive elsewhere', { error: (error as Error).message })
-  }
-  await answerDiscovery(connection, {
-    role,
-    version: HOST_VERSION,
-    description: `SEMOPS ${role} ${id}`,
-    metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
-    stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
-    startedAtMs,
-  })
-  return connection
-}
-
 /**
  * A `main.ts` in one call: reads `--creds FILE --config FILE`, runs the host until SIGTERM or SIGINT, and sets the exit code: 0
  * after a stop in order, 1 otherwise. Says that it is ready as one JSON line on standard output, and over IPC to a parent.
@@ -242,10 +218,11 @@ export const runNode = async (
       options: { creds: { type: 'string' }, config: { type: 'string' } },
     })
     if (values.creds === undefined || values.config === undefined) throw new Error('usage: --creds FILE --config FILE')
-    const credentials = await readHostCredentials(values.creds)
+    const { creds } = values
+    const credentials = await readHostCredentials(creds)
     const config = await readHostConfig(values.config)
     const log = pinoLog({ host: credentials.host, role: credentials.role, level: config.logLevel }, () => Date.now())
-    const running = await startHost(credentials, config, define, log)
+    const running = await startHost(credentials, config, define, log, () => readHostCredentials(creds))
     const stop = (): void => void running.stop()
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)

@@ -3,7 +3,7 @@
  * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
  */
 import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend, type Published } from '../../bus/simulated-bus.ts'
-import { u32be, utf8 } from '../../protocol/bytes.ts'
+import { toHex, u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -13,6 +13,7 @@ import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../..
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
 import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
+import type { FormerKeys } from './identity.ts'
 import { silentLog, type Log } from './log.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
 import type { AnyNodeDefinition } from './node.ts'
@@ -57,7 +58,9 @@ export type SimHost = {
   /** The running one; another after a restart. */
   readonly host: () => Host
   readonly store: () => MemoryStore
+  /** In force now: another after {@link SimHost.take}. */
   readonly identity: SimIdentity
+  readonly former: readonly FormerKeys[]
   /** What stopped it, if something did. */
   readonly fatal: () => unknown
   /** Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. */
@@ -68,11 +71,17 @@ export type SimHost = {
   readonly restart: () => Promise<void>
   /** Another credential for its next start, by whoever certifies it now. Default: of the same keys, valid as before. */
   readonly reissue: (changes?: Reissue) => void
+  /**
+   * Takes a new credential while it runs: of new keys, or of the same keys under its certifiers' keys of now. Resolves, while the
+   * network runs, with the id of the message key before. `trusted`: its bundle brings the data centers' newest chains as well.
+   */
+  readonly take: (keys: 'new' | 'same', told?: 'trusted', notAfterMs?: number) => Promise<Uint8Array>
 }
+type Validity = { readonly notBeforeMs: number; readonly notAfterMs: number }
 export type Reissue = {
   /** 32 bytes that its new message and sealing keys are made of. */
   readonly seed?: Uint8Array
-  readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
+  readonly validity?: Validity
 }
 export type SimIdentity = {
   readonly id: string
@@ -129,25 +138,35 @@ export const createSimNetwork = (
     notBeforeMs: SIM_START_MS - YEAR_MS,
     notAfterMs: SIM_START_MS + YEAR_MS,
     ...options.validity,
-    serial: 1,
   }
+  const revoked = new Set<string>()
 
-  let serial = validity.serial
-  const identify = (spec: SimSpec, changes: Reissue = {}): SimIdentity => {
+  type Keys = Pick<SimIdentity, 'signing' | 'sealing'>
+  const keysFrom = (signingSeed: Uint8Array, secretKey: Uint8Array): Keys => ({
+    signing: signingKeyFromSeed(engine, signingSeed),
+    sealing: { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) },
+  })
+  const keysOf = (spec: SimSpec, generation: number): Keys => {
+    const name = (what: string) => utf8(`${seed} ${spec.id} ${what}${generation === 1 ? '' : ` ${generation}`}`)
+    const given = generation === 1 ? spec.signingSeed : undefined
+    return keysFrom(given ?? hash(name('signing')), hash(name('sealing')))
+  }
+  /** Certified by the certifiers' keys of now. */
+  const identify = (
+    spec: SimSpec,
+    { signing, sealing }: Keys,
+    serial: number,
+    valid: Validity = validity,
+  ): SimIdentity => {
     const { id, role } = spec
-    const signingSeed = spec.signingSeed ?? hash(utf8(`${seed} ${id} signing`))
-    const signing = signingKeyFromSeed(engine, changes.seed ?? signingSeed)
-    const secretKey = hash(changes.seed ?? utf8(`${seed} ${id} sealing`))
-    const sealing = { secretKey, publicKey: engine.sealing.publicKeyOf(secretKey) }
     const common = {
       networkId,
       id,
       algorithm: 'ed25519' as const,
       signingKey: signing.publicKey,
       sealingKey: sealing.publicKey,
-      ...validity,
-      ...changes.validity,
-      serial: serial++,
+      ...valid,
+      serial,
     }
     if ('certifiedBy' in spec) {
       const chains = spec.certifiedBy.map((by) => {
@@ -169,12 +188,20 @@ export const createSimNetwork = (
 
   /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
   const add = async (spec: SimSpec): Promise<SimHost> => {
-    let identity = identify(spec)
+    let serial = 1
+    let generation = 1
+    let identity = identify(spec, keysOf(spec, 1), serial)
+    let former: readonly FormerKeys[] = []
     const { id, role } = spec
     const realm = realmOf(id)
     // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
-    const directories = [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
-    if (role === 'dc') directories.push(identity)
+    const directories = () => [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
+    // Read at each start, but which data centers there are is settled when the host is added.
+    const known = new Set([...directories().map((one) => one.id), ...(role === 'dc' ? [id] : [])])
+    const trusted = () =>
+      directories()
+        .filter((one) => known.has(one.id))
+        .flatMap((one) => one.chains)
     let store = memoryStore()
     let running: Host | undefined
     let fatal: unknown
@@ -194,13 +221,12 @@ export const createSimNetwork = (
         bus,
         clock,
         random: seededRandom(`${seed} ${id} ${starts}`),
-        trust: createTrust(engine, root.publicKey),
-        signing: identity.signing,
-        sealing: identity.sealing,
+        trust: createTrust(engine, root.publicKey, (keyId) => revoked.has(toHex(keyId))),
+        identity: sim.identity,
+        former: sim.former,
         localKey: hash(utf8(`${seed} ${id} local`)),
-        chains: identity.chains,
-        trusted: directories.flatMap((one) => one.chains),
-        dataCenters: directories.filter((one) => realmOf(one.id) === realm).map((one) => one.id),
+        trusted: trusted(),
+        dataCenters: [...known].filter((one) => realmOf(one) === realm),
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
@@ -223,6 +249,9 @@ export const createSimNetwork = (
       get identity() {
         return identity
       },
+      get former() {
+        return former
+      },
       host: () => running as Host,
       store: () => store,
       fatal: () => fatal,
@@ -235,8 +264,21 @@ export const createSimNetwork = (
         wrongByMs += ms
       },
       restart: launch,
-      reissue: (changes) => {
-        identity = identify(spec, changes)
+      reissue: ({ seed: from, validity: valid } = {}) => {
+        serial += 1
+        identity = identify(spec, from === undefined ? identity : keysFrom(from, hash(from)), serial, valid)
+      },
+      take: async (keys, told, notAfterMs = validity.notAfterMs) => {
+        const before = identity
+        serial += 1
+        if (keys === 'new') generation += 1
+        const next = keys === 'new' ? keysOf(spec, generation) : before
+        identity = identify(spec, next, serial, { ...validity, notAfterMs })
+        const { signing, sealing, chains } = before
+        former = [{ signingKeyId: signing.keyId, sealing, chains, untilMs: validity.notAfterMs }, ...former]
+        const answer = await sim.host().adopt({ identity, former, trusted: told === 'trusted' ? trusted() : [] })
+        if (!answer.ok) throw new Error(`${id} does not take its new keys: ${answer.error.detail}`)
+        return before.signing.keyId
       },
     }
     hosts.set(id, sim)
@@ -290,6 +332,8 @@ export const createSimNetwork = (
         await run()
       }
     },
+    /** Every host refuses this key from now on. */
+    revoke: (keyId: Uint8Array): void => void revoked.add(toHex(keyId)),
     /** Moves the clock without running anything. */
     setTime: (ms: number): void => {
       time = ms

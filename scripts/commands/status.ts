@@ -38,7 +38,11 @@ const COLUMNS = ({ style }: Output): readonly Column<HostRow>[] => [
   { title: 'restarts', align: 'right', cell: ({ restarts }) => (restarts === 0 ? '' : String(restarts)) },
   { title: 'carries', cell: (host) => host.problem ?? carries(host) },
 ]
-const COLOURS: Partial<Record<NodeStatus['state'], 'green' | 'red' | 'yellow'>> = { ready: 'green', failed: 'red' }
+const COLOURS: Partial<Record<NodeStatus['state'], 'green' | 'red' | 'yellow'>> = {
+  ready: 'green',
+  failed: 'red',
+  revoked: 'red',
+}
 
 const shown = (status: FleetStatus, output: Output): readonly string[] => {
   const ready = status.nodes.filter(({ state }) => state === 'ready').length

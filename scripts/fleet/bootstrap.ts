@@ -163,7 +163,7 @@ export const bootstrap = (
       steps.step('accounts', plan.accounts.length)
       await eachBounded(banks, HOSTS_AT_ONCE, (bank) => openAccounts(bank, accountsAt(bank), steps.advance))
       steps.done()
-      if (banks.length > 1) {
+      if (banks.length > 1 && banks.includes(plan.settlementBank)) {
         steps.step('reserves', banks.length - 1)
         await fundReserves(steps.advance)
         steps.done()

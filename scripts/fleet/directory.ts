@@ -15,6 +15,11 @@ export type FleetDirectory = {
   readonly authorityFile: string
   /** Root signing key, account holders' keys. */
   readonly secretsFile: string
+  /** What was issued to whom: keys, logins, validity, revocations. Its folder is locked by who changes any of these files. */
+  readonly registerFile: string
+  /** The newest revocation list, signed by the root; its bytes. */
+  readonly revocationsFile: string
+  readonly keysDir: string
   /** PINs of the customers that the fleet itself made. */
   readonly pinsFile: string
   /** What is running: written by the supervisor. */
@@ -46,6 +51,9 @@ export const fleetDirectory = (root: string): FleetDirectory => {
     networkFile: join(root, 'network.yaml'),
     authorityFile: join(root, 'keys', 'authority.json'),
     secretsFile: join(root, 'keys', 'secrets.json'),
+    registerFile: join(root, 'keys', 'register.json'),
+    revocationsFile: join(root, 'keys', 'revocations.bin'),
+    keysDir: join(root, 'keys'),
     pinsFile: join(root, 'keys', 'pins.json'),
     stateFile: join(root, 'fleet.json'),
     supervisorLog: join(root, 'logs', 'supervisor.log'),

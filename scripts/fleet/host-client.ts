@@ -39,8 +39,12 @@ const isRefused = (value: unknown): value is Refused =>
   typeof value === 'object' && value !== null && 'ok' in value && value.ok === false && 'code' in value
 
 /** @throws Error (ENOENT, ECONNREFUSED) when the host does not run */
-export const connectHost = async (directory: FleetDirectory, id: string): Promise<HostClient> =>
-  hostClient(id, await connectControl(directory.socket(id)))
+export const connectHost = (directory: FleetDirectory, id: string): Promise<HostClient> =>
+  connectHostAt(id, directory.socket(id))
+
+/** The same, of a host whose control socket is at `path`. */
+export const connectHostAt = async (id: string, path: string): Promise<HostClient> =>
+  hostClient(id, await connectControl(path))
 
 const hostClient = (id: string, control: ControlClient): HostClient => {
   const ask = async <T>(what: string, asked: Promise<T>, timeoutMs: number): Promise<T> => {

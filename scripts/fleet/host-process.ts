@@ -30,8 +30,11 @@ const MAIN: Record<HostRole, string> = {
 export type HostProcess = {
   readonly plan: HostPlan
   readonly status: () => HostStatus
-  /** Resolves when the host says that it is ready. @throws Error with the end of its log when it ends instead. */
-  readonly start: () => Promise<void>
+  /**
+   * Resolves when the host serves; with `waitsFor`, one that is out and that it needs to serve, when it runs.
+   * @throws Error with the end of its log when it ends instead
+   */
+  readonly start: (waitsFor?: string) => Promise<void>
   /** Asks it to drain; resolves when the process is gone. */
   readonly stop: () => Promise<void>
   /** SIGKILL: what a power cut does. Resolves when the process is gone. */
@@ -75,7 +78,7 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
     changed()
   }
 
-  const start = async (): Promise<void> => {
+  const start = async (waitsFor?: string): Promise<void> => {
     if (child !== undefined) throw new Error(`${plan.id} is running already`)
     const output = openSync(log, 'a', 0o600)
     const started = fork(
@@ -103,7 +106,9 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
       })
     })
     // A host that ends meanwhile also breaks the connection: how it ended says more.
-    const serving = ready.then(() => untilServing(directory, plan.id)).catch(() => exit)
+    const serving = ready
+      .then(() => (waitsFor === undefined ? untilServing(directory, plan.id) : undefined))
+      .catch(() => exit)
     const said = Promise.race([serving, exit])
     const how = await within(START_TIMEOUT_MS, 'not ready in time', said).catch(async (error: unknown) => {
       if (!(error instanceof TimeLimitError)) throw error
@@ -113,7 +118,7 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
     })
     if (how !== undefined)
       throw new Error(`${plan.id} did not start (${how}); the end of its log:\n${await lastLines(log, 5)}`)
-    become('ready')
+    become('ready', waitsFor === undefined ? undefined : `it waits for ${waitsFor}, which is revoked`)
   }
 
   const end = async (signal: NodeJS.Signals): Promise<void> => {

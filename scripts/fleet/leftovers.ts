@@ -13,7 +13,7 @@ const PATIENCE_MS = 15_000
 const POLL_MS = 50
 
 /** Is `pid` a host that was started with this configuration file? Where /proc is missing nobody can say, so: no. */
-const runsWith = async (pid: number, configFile: string): Promise<boolean> => {
+export const runsWith = async (pid: number, configFile: string): Promise<boolean> => {
   try {
     return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').includes(configFile)
   } catch {

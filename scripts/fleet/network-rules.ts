@@ -18,7 +18,7 @@ export const readable = (pointer: string): string =>
     .replace(/^\./, '')
 
 /** Hosts that the plan makes are named `<realm>-shops-1`, `<realm>-wallets-1`, `<realm>-dc-1`. */
-const MADE_HOST = /^[a-z0-9]{2,8}-((shops|wallets|dc)-\d+|dc)$/
+export const MADE_HOST = /^[a-z0-9]{2,8}-((shops|wallets|dc)-\d+|dc)$/
 
 type Rules = {
   readonly file: NetworkFile

@@ -7,37 +7,22 @@ import { join } from 'node:path'
 import { createTrust } from '../../protocol/credentials.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
-import { signingKeyFromSeed } from '../../protocol/keys.ts'
-import { defineBank } from '../../nodes/bank/define.ts'
-import { defineCpp } from '../../nodes/cpp/define.ts'
-import { defineWallet } from '../../nodes/customer/define.ts'
-import { dataCenter } from '../../nodes/data-center/definition.ts'
-import { defineMerchant } from '../../nodes/merchant/define.ts'
-import { mpp } from '../../nodes/mpp/definition.ts'
 import { hopOf } from '../../nodes/runtime/builtins.ts'
-import { chainsOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
+import { identityOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
 import type { NodeServices } from '../../nodes/runtime/host-types.ts'
 import { traceJournal } from '../../nodes/runtime/journal.ts'
 import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
 import { openHead, readPolicy } from '../../nodes/runtime/ledger-state.ts'
 import { lmdbStore } from '../../nodes/runtime/lmdb-store.ts'
-import type { AnyNodeDefinition, Context } from '../../nodes/runtime/node.ts'
+import type { Context } from '../../nodes/runtime/node.ts'
 import type { PaymentsPage, Report } from '../../nodes/runtime/reports.ts'
 import { outboxTable } from '../../nodes/runtime/runtime-tables.ts'
 import { createStaged } from '../../nodes/runtime/staged.ts'
 import { CliError } from '../cli/errors.ts'
+import { DEFINITIONS } from './definitions.ts'
 import type { FleetDirectory } from './directory.ts'
-import type { HostPlan, HostRole } from './plan.ts'
+import type { HostPlan } from './plan.ts'
 import { allPages, type NodeSource } from './node-source.ts'
-
-const DEFINE: Readonly<Record<HostRole, (services: NodeServices) => AnyNodeDefinition>> = {
-  customer: defineWallet,
-  merchant: defineMerchant,
-  cpp: defineCpp,
-  mpp,
-  bank: defineBank,
-  dc: dataCenter,
-}
 
 const never = (): never => {
   throw new Error('a ledger that is only read does nothing')
@@ -59,7 +44,7 @@ export const openLedger = async (directory: FleetDirectory, { id, role }: HostPl
   }
   try {
     const read = createStaged(store)
-    const definition = DEFINE[role](servicesOf(credentials))
+    const definition = DEFINITIONS[role](servicesOf(credentials))
     const head = openHead(read, id, createTrust(loadEngine(), fromHex(credentials.rootKey)).networkId)
     const context: Context = {
       self: selfOf(credentials),
@@ -102,13 +87,13 @@ const selfOf = ({ host: id, role, realm, operatorId }: HostCredentials) => ({ id
 
 const servicesOf = (credentials: HostCredentials): NodeServices => {
   const engine = loadEngine()
+  const identity = identityOf(engine, credentials)
   return {
     self: selfOf(credentials),
     trust: createTrust(engine, fromHex(credentials.rootKey)),
-    signing: signingKeyFromSeed(engine, fromHex(credentials.signingSeed)),
+    identity: () => identity,
     guests: { open: never, close: never },
     localKey: fromHex(credentials.localKey),
-    chains: chainsOf(credentials.chains),
     dataCenters: credentials.dataCenters,
     peerRealms: credentials.peerRealms,
     framesOf: never,

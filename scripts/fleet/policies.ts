@@ -15,7 +15,7 @@ const hostsOf = (plan: Plan, role: HostRole, realm?: string): readonly HostPlan[
 const idsOf = (hosts: readonly HostPlan[]): readonly string[] => hosts.map(({ id }) => id)
 
 /** Where each host of `role` is paid by the others. */
-const accountsOf = (plan: Plan, role: 'cpp' | 'mpp'): Readonly<Record<string, string>> =>
+export const settlementAccountsFor = (plan: Plan, role: 'cpp' | 'mpp'): Readonly<Record<string, string>> =>
   Object.fromEntries(hostsOf(plan, role).map(({ id, account }) => [id, account as string]))
 
 const processor =
@@ -23,7 +23,7 @@ const processor =
   (plan: Plan, { realm, account }: HostPlan): Policy => ({
     dataCenters: idsOf(hostsOf(plan, 'dc', realm)),
     operatorAccounts: { [plan.currency]: account },
-    settlementAccounts: accountsOf(plan, counterparty),
+    settlementAccounts: settlementAccountsFor(plan, counterparty),
   })
 
 const IMPLIED: Readonly<Record<HostRole, (plan: Plan, host: HostPlan) => Policy>> = {

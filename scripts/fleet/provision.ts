@@ -5,38 +5,32 @@
  */
 import { randomBytes, randomInt } from 'node:crypto'
 import { access } from 'node:fs/promises'
-import {
-  createAuthority,
-  issueHostLogin,
-  readAuthority,
-  writeAuthority,
-  type AuthorityState,
-} from '../../bus/authority.ts'
+import { createAuthority, readAuthority, writeAuthority, type AuthorityState } from '../../bus/authority.ts'
+import type { HostLogin } from '../../bus/logins.ts'
 import type { ServerAddress } from '../../bus/tls-client.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
-import { loadEngine } from '../../protocol/engines/load.ts'
-import type { Engine } from '../../protocol/engines/engine.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
-import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
-import { issueHost, issueMandate, issueProcessor } from '../../protocol/statements.ts'
 import { readJson, writeJson, type FleetDirectory } from './directory.ts'
+import {
+  chainToHex,
+  createIssuer,
+  freshKeys,
+  freshSeed,
+  type Chain,
+  type CredentialsFile,
+  type HostKeys,
+  type Issuer,
+} from './issuer.ts'
+import { nextSerial, readRegister, withKey, writeRegister, type Register } from './key-room.ts'
 import type { HostPlan, Plan } from './plan.ts'
 import { policyOf } from './policies.ts'
 
-const HOUR_MS = 3_600_000
-const CREDENTIAL_LIFETIME_MS = 365 * 24 * HOUR_MS
-/** A credential is valid a little before it was made: clocks differ. */
-const CREDENTIAL_HEAD_START_MS = HOUR_MS
-
-type Secrets = {
+export type Secrets = {
   readonly version: 1
   readonly rootSeed: string
   /** Account → the seed of its holder's key, of accounts that the fleet opened. */
   readonly holders: Record<string, string>
 }
-type HostKeys = { readonly signingSeed: string; readonly sealingSeed: string; readonly localKey: string }
-/** `<host>.creds` as far as provisioning reads it back. */
-type Credentials = HostKeys & { readonly chains: readonly (readonly string[])[] }
 
 /** What start-up and enrolment need of the secrets: nothing leaves the fleet's directory. */
 export type Provisioned = {
@@ -48,6 +42,8 @@ export type Provisioned = {
   /** The holder's mandate: `operatorId` may debit `account`. */
   readonly mandate: (account: string, operatorId: string, limitMinor: bigint) => Uint8Array
   readonly pin: (customer: string) => string
+  /** Everything issued so far. */
+  readonly register: Register
 }
 
 const exists = (path: string): Promise<boolean> =>
@@ -56,16 +52,8 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   )
 
-/** The keys alone: the rest of an old file is not to come back over what is new. */
-const keysOf = ({ signingSeed, sealingSeed, localKey }: HostKeys): HostKeys => ({ signingSeed, sealingSeed, localKey })
-
-const freshKeys = (): HostKeys => ({
-  signingSeed: toHex(randomBytes(32)),
-  sealingSeed: toHex(randomBytes(32)),
-  localKey: toHex(randomBytes(32)),
-})
-
 /**
+ * Called with the key room locked.
  * @param address the broker's URLs and authority; rewritten into every host's file, since both may change between two starts
  * @param nowMs issue time of credentials made now
  */
@@ -76,79 +64,79 @@ export const provision = async (
   authority: AuthorityState,
   nowMs: number,
 ): Promise<Provisioned> => {
-  const engine = loadEngine()
   const secrets: Secrets = (await readJson<Secrets>(directory.secretsFile)) ?? {
     version: 1,
     rootSeed: toHex(randomBytes(32)),
     holders: {},
   }
   const pins: Record<string, string> = (await readJson<Record<string, string>>(directory.pinsFile)) ?? {}
-  for (const { account } of plan.accounts) secrets.holders[account] ??= toHex(randomBytes(32))
+  for (const { account } of plan.accounts) secrets.holders[account] ??= freshSeed()
   for (const { customer } of plan.customers) pins[customer] ??= String(randomInt(0, 1_000_000)).padStart(6, '0')
   await writeJson(directory.secretsFile, secrets)
   await writeJson(directory.pinsFile, pins)
 
-  const root = signingKeyFromSeed(engine, fromHex(secrets.rootSeed))
-  const issuer = createIssuer(engine, root, nowMs)
-  const keys = new Map<string, HostKeys>()
-  const chains = new Map<string, readonly (readonly Uint8Array[])[]>()
+  const issuer = createIssuer(secrets.rootSeed, authority, nowMs)
+  const before = await readRegister(directory)
+  const known = new Map<string, CredentialsFile | undefined>()
+  const certified = new Map<string, Certified>()
   // Processors first: they certify wallet and merchant hosts.
   for (const host of plan.hosts.toSorted((a, b) => a.certifiedBy.length - b.certifiedBy.length)) {
-    const known = await readJson<Credentials>(directory.credentials(host.id))
-    const own = known === undefined ? freshKeys() : keysOf(known)
-    keys.set(host.id, own)
-    const before = known?.chains.map((chain) => chain.map(fromHex)) ?? []
-    chains.set(host.id, issuer.complete(host, own, before, chains, keys))
+    const file = await readJson<CredentialsFile>(directory.credentials(host.id))
+    known.set(host.id, file)
+    certified.set(host.id, certify(issuer, host, file, nextSerial(before, host.id), certified))
   }
   const directories = plan.hosts.filter(({ role }) => role === 'dc')
+  let register = before
   for (const host of plan.hosts) {
-    const dataCenters = directories.filter(({ realm }) => realm === host.realm).map(({ id }) => id)
-    const old = await readJson<{ login?: object }>(directory.credentials(host.id))
-    const login = old?.login ?? (await issueHostLogin(authority, { role: host.role, host: host.id, ...address }))
-    await writeJson(directory.credentials(host.id), {
+    const file = known.get(host.id)
+    const { keys, chains } = certified.get(host.id) as Certified
+    const login: HostLogin = file?.login ?? (await issuer.login(host, address))
+    const { id, role, realm, operatorId, certifiedBy } = host
+    await writeJson(directory.credentials(id), {
+      // What a rotation left to open old messages with stays.
+      ...file,
       version: 1,
       networkName: plan.network,
-      rootKey: toHex(root.publicKey),
-      host: host.id,
-      role: host.role,
-      realm: host.realm,
-      operatorId: host.operatorId,
-      login: { ...login, servers: address.servers, ca: address.ca },
-      ...(keys.get(host.id) as HostKeys),
-      chains: (chains.get(host.id) as readonly (readonly Uint8Array[])[]).map((chain) => chain.map(toHex)),
+      rootKey: toHex(issuer.rootKey),
+      host: id,
+      role,
+      realm,
+      operatorId,
+      login: withAddress(login, address),
+      ...keys,
+      chains: chains.map(chainToHex),
       // A guest looks a payee up in the payee's realm, so the directories of all realms are known from the start.
-      trusted: directories.flatMap(({ id }) => chains.get(id) ?? []).map((chain) => chain.map(toHex)),
-      dataCenters,
-      realmAddress: dataCenterAddress(host.realm),
-      peerRealms: plan.realms.filter((realm) => realm !== host.realm),
-    })
-    await writeJson(directory.config(host.id), {
+      trusted: directories.flatMap((dc) => certified.get(dc.id)?.chains ?? []).map(chainToHex),
+      dataCenters: directories.filter((dc) => dc.realm === realm).map((dc) => dc.id),
+      realmAddress: dataCenterAddress(realm),
+      peerRealms: plan.realms.filter((other) => other !== realm),
+    } satisfies CredentialsFile)
+    await writeJson(directory.config(id), {
       version: 1,
-      ledgerDir: directory.ledger(host.id),
+      ledgerDir: directory.ledger(id),
       runDir: directory.sockets,
       durability: 'flushed',
       logLevel: 'info',
       policy: policyOf(plan, host),
     })
+    const about = { id, role, realm, operatorId, certifiedBy, file: directory.credentials(id) }
+    register = withKey(register, about, issuer.issuedKey(chains, login))
   }
+  await writeRegister(directory, register)
 
-  const holder = (account: string): SigningKey => {
+  const holder = (account: string): string => {
     const seed = secrets.holders[account]
     if (seed === undefined) throw new Error(`the fleet holds no key of account ${account}`)
-    return signingKeyFromSeed(engine, fromHex(seed))
+    return seed
   }
-  const networkId = networkIdOf(root.publicKey)
   return {
-    rootKey: root.publicKey,
-    networkId,
+    rootKey: issuer.rootKey,
+    networkId: issuer.networkId,
     authority,
-    holderKey: (account) => holder(account).publicKey,
+    register,
+    holderKey: (account) => issuer.publicKeyOf(holder(account)),
     mandate: (account, operatorId, limitMinor) =>
-      issueMandate(
-        engine,
-        { networkId, account, operatorId, limitMinor, currency: plan.currency, ...issuer.validity, serial: 1 },
-        holder(account),
-      ),
+      issuer.mandate(holder(account), account, operatorId, limitMinor, plan.currency),
     pin: (customer) => {
       const pin = pins[customer]
       if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${customer}; give --pin-file`)
@@ -156,6 +144,12 @@ export const provision = async (
     },
   }
 }
+
+/** A login that reaches its servers as they are now. */
+const withAddress = ({ ca: _former, ...login }: HostLogin, address: ServerAddress): HostLogin => ({
+  ...login,
+  ...address,
+})
 
 /** The broker's authority of this fleet, made at the first start. */
 export const fleetAuthority = async (directory: FleetDirectory, network: string): Promise<AuthorityState> => {
@@ -165,50 +159,28 @@ export const fleetAuthority = async (directory: FleetDirectory, network: string)
   return made
 }
 
-const createIssuer = (engine: Engine, root: SigningKey, nowMs: number) => {
-  const networkId = networkIdOf(root.publicKey)
-  const validity = { notBeforeMs: nowMs - CREDENTIAL_HEAD_START_MS, notAfterMs: nowMs + CREDENTIAL_LIFETIME_MS }
-  const publicKeys = (keys: HostKeys) => ({
-    algorithm: 'ed25519' as const,
-    signingKey: engine.ed25519.keyPairFromSeed(fromHex(keys.signingSeed)).publicKey,
-    sealingKey: engine.sealing.publicKeyOf(fromHex(keys.sealingSeed)),
+type Certified = { readonly keys: HostKeys; readonly chains: readonly Chain[] }
+
+/** Keys and chains of `host`: those of its file, and a new chain for each certifier that it has none of. */
+const certify = (
+  issuer: Issuer,
+  host: HostPlan,
+  file: CredentialsFile | undefined,
+  serial: number,
+  certified: ReadonlyMap<string, Certified>,
+): Certified => {
+  const keys: HostKeys = file ?? freshKeys()
+  const before = file?.chains.map((chain) => chain.map(fromHex)) ?? []
+  const pick = ({ signingSeed, sealingSeed, localKey }: HostKeys): HostKeys => ({ signingSeed, sealingSeed, localKey })
+  if (host.role !== 'customer' && host.role !== 'merchant')
+    return { keys: pick(keys), chains: before.length > 0 ? before : [issuer.processorChain(host, keys, serial)] }
+  const chains = host.certifiedBy.map((id) => {
+    const certifier = certified.get(id)
+    const credential = certifier?.chains[0]?.[0]
+    if (certifier === undefined || credential === undefined)
+      throw new Error(`${id}, which certifies ${host.id}, is not planned`)
+    const kept = before.find((chain) => chain[0] !== undefined && toHex(chain[0]) === toHex(credential))
+    return kept ?? issuer.hostChain(host, keys, { credential, signingSeed: certifier.keys.signingSeed }, serial)
   })
-  /** The chains of `host`: those it has, and one for each certifier that it has none of. */
-  const complete = (
-    host: HostPlan,
-    own: HostKeys,
-    before: readonly (readonly Uint8Array[])[],
-    chains: ReadonlyMap<string, readonly (readonly Uint8Array[])[]>,
-    keys: ReadonlyMap<string, HostKeys>,
-  ): readonly (readonly Uint8Array[])[] => {
-    const common = { networkId, id: host.id, ...publicKeys(own), ...validity, serial: 1 }
-    if (host.role !== 'customer' && host.role !== 'merchant') {
-      if (before.length > 0) return before
-      const address = host.role === 'dc' ? { address: dataCenterAddress(host.realm) } : {}
-      return [
-        [
-          issueProcessor(
-            engine,
-            { ...common, ...address, role: host.role, realm: host.realm, operatorId: host.operatorId },
-            root,
-          ),
-        ],
-      ]
-    }
-    const { role } = host
-    return host.certifiedBy.map((certifier) => {
-      const processor = chains.get(certifier)?.[0]?.[0]
-      const certifierKeys = keys.get(certifier)
-      if (processor === undefined || certifierKeys === undefined)
-        throw new Error(`${certifier}, which certifies ${host.id}, is not planned`)
-      const kept = before.find((chain) => chain[0] !== undefined && toHex(chain[0]) === toHex(processor))
-      return (
-        kept ?? [
-          processor,
-          issueHost(engine, { ...common, role }, signingKeyFromSeed(engine, fromHex(certifierKeys.signingSeed))),
-        ]
-      )
-    })
-  }
-  return { complete, validity }
+  return { keys: pick(keys), chains }
 }

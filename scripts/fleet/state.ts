@@ -1,7 +1,8 @@
 /** What a fleet's supervisor says of it: kept in `fleet.json`, answered on its socket, shown by `semops status`. */
 import type { HostRole } from './plan.ts'
 
-export const HOST_STATES = ['starting', 'ready', 'stopping', 'stopped', 'failed'] as const
+/** `revoked`: the broker does not let it in, and nobody believes its key; it is not started until it has new ones. */
+export const HOST_STATES = ['starting', 'ready', 'stopping', 'stopped', 'failed', 'revoked'] as const
 export type HostState = (typeof HOST_STATES)[number]
 
 export type HostStatus = {

@@ -11,13 +11,15 @@ import { isWildcard, serverTls } from '../../bus/tls-authority.ts'
 import type { ServerAddress } from '../../bus/tls-client.ts'
 import { lockLedger } from '../../nodes/runtime/ledger-lock.ts'
 import { bootstrap, type Bootstrap } from './bootstrap.ts'
+import { bankOf } from '../../protocol/ids.ts'
 import { eachBounded, serial } from './concurrency.ts'
 import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
 import { createHostProcess, type HostProcess } from './host-process.ts'
+import { isRevokedId, readRegisterNow, withKeyRoom } from './key-room.ts'
 import { endLeftovers } from './leftovers.ts'
 import { natsUrl, WAVES, type HostRole, type Plan } from './plan.ts'
 import { fleetAuthority, provision } from './provision.ts'
-import type { FleetState, FleetStatus, Steps } from './state.ts'
+import type { FleetState, FleetStatus, HostStatus, Steps } from './state.ts'
 import { statusOf } from './status.ts'
 
 /** Hosts that start at once: starting is mostly computing. */
@@ -62,8 +64,19 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     tls: plan.nats.tls,
     natsPid: nats?.pid ?? 0,
     startedAtMs,
-    hosts: [...hosts.values()].map((host) => host.status()),
+    hosts: statuses(),
   })
+  const revoked = (): ReadonlySet<string> => {
+    const register = readRegisterNow(directory)
+    return new Set([...hosts.keys()].filter((id) => isRevokedId(register, id)))
+  }
+  const statuses = (): readonly HostStatus[] => {
+    const out = revoked()
+    return [...hosts.values()].map((host) => {
+      const status = host.status()
+      return out.has(status.id) ? { ...status, state: 'revoked', problem: renewal(status.id) } : status
+    })
+  }
   const host = (id: string): HostProcess => {
     const found = hosts.get(id)
     if (found === undefined) throw new Error(`no host ${id}; the hosts are ${[...hosts.keys()].join(', ')}`)
@@ -103,21 +116,19 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     const broker = await startBroker()
     nats = broker.server
     checkNotEnding()
-    const provisioned = await provision(
-      plan,
-      directory,
-      broker.address,
-      await fleetAuthority(directory, plan.network),
-      startedAtMs,
+    const provisioned = await withKeyRoom(directory, async () =>
+      provision(plan, directory, broker.address, await fleetAuthority(directory, plan.network), startedAtMs),
     )
     steps.advance(broker.address.servers.join(', '))
     steps.done()
-    enrolment = bootstrap(plan, directory, provisioned, served)
-    steps.step('hosts', hosts.size)
+    const out = revoked()
+    enrolment = bootstrap(planWithout(plan, out), directory, provisioned, served)
+    steps.step('hosts', hosts.size - out.size)
     for (const wave of WAVES)
       await eachBounded(ofRoles(wave), STARTS_AT_ONCE, async (one) => {
+        if (out.has(one.plan.id)) return
         checkNotEnding()
-        await one.start()
+        await one.start(one.plan.certifiedBy.find((id) => out.has(id)))
         steps.advance(one.plan.id)
       })
     steps.done()
@@ -131,7 +142,10 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
   const inTurn = serial()
   const startHost = async (id: string): Promise<void> => {
     checkNotEnding()
-    await host(id).start()
+    // The broker would refuse it, and it would dial for ever.
+    const out = revoked()
+    if (out.has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
+    await host(id).start(host(id).plan.certifiedBy.find((one) => out.has(one)))
     await enrolment?.host(id)
   }
   const restartBroker = async (kill: boolean): Promise<void> => {
@@ -170,6 +184,19 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     down: () => (ending ??= end()),
   }
 }
+
+const renewal = (id: string): string => `give it new keys with \`semops credential rotate ${id}\``
+
+/** What can be enrolled while these hosts are out: nothing of theirs, and nothing that they would have to answer. */
+const planWithout = (plan: Plan, out: ReadonlySet<string>): Plan => ({
+  ...plan,
+  hosts: plan.hosts.filter(({ id }) => !out.has(id)),
+  accounts: plan.accounts.filter(({ bank }) => !out.has(bank)),
+  payees: plan.payees.filter(({ host, mpp, account }) => ![host, mpp, bankOf(account)].some((id) => out.has(id))),
+  customers: plan.customers
+    .map((customer) => ({ ...customer, cpps: customer.cpps.filter((cpp) => !out.has(cpp)) }))
+    .filter(({ host, account, cpps }) => !out.has(host) && !out.has(bankOf(account)) && cpps.length > 0),
+})
 
 /** Writes after changes, one write at a time; changes during a write are one more write. */
 const createSaver = (write: () => Promise<void>) => {

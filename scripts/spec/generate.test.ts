@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { HostCredentialsFile } from '../../nodes/runtime/bundle.ts'
 import { KIND_NAMES, kindRow } from '../../protocol/kinds.ts'
 import { OBLIGATIONS } from '../../protocol/obligations.ts'
 import { projectRoot } from '../cli/paths.ts'
@@ -26,4 +27,11 @@ test('every live kind names what its sender and its receiver must do', () => {
       OBLIGATIONS[kind].receiver[0]?.includes('UNSUPPORTED_VERSION'),
     ),
   ).toBe(true)
+})
+
+test('the table of the credentials file names every field of it', async () => {
+  const text = await readFile(join(projectRoot(), 'protocol', 'SPEC.md'), 'utf8')
+  const section = text.slice(text.indexOf('### The credentials file'), text.indexOf('## 5. '))
+  const fields = Object.keys(HostCredentialsFile.properties)
+  expect(fields.filter((field) => !section.includes(`\`${field}\``))).toEqual([])
 })

@@ -8,6 +8,15 @@ import { WIRE, type TSchema } from '../../protocol/fields.ts'
 import { KIND_NAMES, kindRow, type KindName } from '../../protocol/kinds.ts'
 import { LIMIT_GROUPS } from '../../protocol/limits.ts'
 import { OBLIGATIONS } from '../../protocol/obligations.ts'
+import {
+  DeviceAuthorizationStatement,
+  EnrolmentStatement,
+  HostStatement,
+  MandateStatement,
+  PayeeStatement,
+  ProcessorStatement,
+  RevocationStatement,
+} from '../../protocol/statements.ts'
 
 const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string =>
   [titles, titles.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
@@ -85,8 +94,20 @@ const message = (kind: KindName): string => {
 
 const limitUnit = (name: string): string => (name.endsWith('Ms') ? ' ms' : name.endsWith('Bytes') ? ' bytes' : '')
 
+/** In the order of SPEC's table of types. */
+const STATEMENTS = [
+  ProcessorStatement,
+  HostStatement,
+  PayeeStatement,
+  EnrolmentStatement,
+  DeviceAuthorizationStatement,
+  MandateStatement,
+  RevocationStatement,
+]
+
 /** Marker → what stands between its pair. */
 export const SECTIONS = {
+  statements: () => STATEMENTS.map((statement) => `- ${fieldList(statement)}`).join('\n'),
   messages: () => KIND_NAMES.map(message).join('\n\n'),
   failures: () =>
     table(

@@ -77,7 +77,7 @@ export const UNSOUND_KEY = testBytes('unsound key')
 export const testBank = (id = 'hu-kh', policy: Partial<BankPolicy> = {}): TestBank => {
   const ledger = testLedger()
   const definition = bankDefinition({
-    chain: CHAIN,
+    chain: () => CHAIN,
     isHolderKey: (key) => !equalBytes(key, UNSOUND_KEY),
     readMandate: readTestMandate,
     verifyMandate: (mandate, holderKey) => {

@@ -98,12 +98,13 @@ export const wallet = (
   const opened: string[] = []
   const closed: string[] = []
   const node = walletNode({
-    chains: new Map(
-      (options.cpps ?? [CPP]).map((cpp) => [
-        cpp,
-        [testBytes(`credential ${cpp}`), testBytes(`host credential ${cpp}`)],
-      ]),
-    ),
+    chains: () =>
+      new Map(
+        (options.cpps ?? [CPP]).map((cpp) => [
+          cpp,
+          [testBytes(`credential ${cpp}`), testBytes(`host credential ${cpp}`)],
+        ]),
+      ),
     guests: {
       open: async (token) => {
         opened.push(token)

@@ -60,13 +60,12 @@ export const merchant = (
     readonly ledger?: TestLedger
   } = {},
 ): Merchant => {
+  const chains = new Map(
+    (options.mpps ?? [MPP]).map((mpp) => [mpp, [testBytes(`credential ${mpp}`), testBytes(`host credential ${mpp}`)]]),
+  )
   const node = merchantNode({
-    chains: new Map(
-      (options.mpps ?? [MPP]).map((mpp) => [
-        mpp,
-        [testBytes(`credential ${mpp}`), testBytes(`host credential ${mpp}`)],
-      ]),
-    ),
+    // Fabricated credentials name no issuer: every payee of these tests is the first MPP's.
+    chains: { newest: () => chains, beside: () => [...chains.values()][0], isCurrent: () => true },
     sealInvoice: ({ trans }) => testBytes(`sealed ${showId(trans.txId)}`),
     readPayeeCredential: (credential) => credentials.get(showId(credential)),
   })

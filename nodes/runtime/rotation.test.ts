@@ -1,0 +1,167 @@
+/** Keys exchanged in the middle of payments: each kind of host in turn, in a network of real nodes. */
+import { beforeAll, describe, expect, it } from 'vitest'
+import { toHex } from '../../protocol/bytes.ts'
+import { parseFrame } from '../../protocol/seals.ts'
+import { parseSubject } from '../../protocol/subjects.ts'
+import { hostileWorld, HOSTS, type World } from '../hostile/testing/world.ts'
+import { checkNetwork, READING_ORDER } from '../verify/check-network.ts'
+import { checkChain } from './journal.ts'
+import type { PaymentLine, PaymentsPage } from './reports.ts'
+import { headTable, journalTable } from './runtime-tables.ts'
+
+/** To a payee of the own realm and of the other, of an amount that is collected later and of one that is held at once. */
+const PURCHASES = [
+  ['hu-bakery', '120'],
+  ['at-pub', '90'],
+  ['hu-bakery', '5000'],
+  ['at-pub', '7000'],
+] as const
+const AT_REST_MS = 40_000
+
+/** The keys that sealed what this host made itself, in the order in which it was sent. */
+const sealedBy = ({ sent }: World, host: string, from: number): readonly { kind: string; keyId: string }[] =>
+  sent.slice(from).flatMap(({ subject, data }) => {
+    const frame = parseFrame(data)
+    if (!frame.ok || parseSubject(subject)?.fromHost !== host || frame.value.header.from !== host) return []
+    return [{ kind: frame.value.header.kind ?? '', keyId: toHex(frame.value.seal.keyId) }]
+  })
+
+const expectAtRest = ({ sim, report }: World): void => {
+  for (const { id, host, fatal } of sim.hosts()) {
+    expect([id, fatal(), host().depths()['outbox'], host().inFlight()]).toEqual([id, undefined, 0, 0])
+    const head = host().read.get(headTable, 'head')
+    if (head !== undefined) expect([id, checkChain(host().read, head).brokenAtSeq]).toEqual([id, undefined])
+  }
+  const byRole = READING_ORDER.flatMap((role) => sim.hosts().filter((one) => one.host().self.role === role))
+  const payments = new Map<string, readonly PaymentLine[]>()
+  for (const { id, host } of byRole) {
+    const answer = host().ask('payments', { limit: 1_000 })
+    if (answer.ok) payments.set(id, (answer.value as PaymentsPage).payments)
+  }
+  const checks = checkNetwork(
+    byRole.map(({ id }) => report(id)),
+    payments,
+    { quiet: true },
+  )
+  expect(checks.filter(({ ok }) => !ok)).toEqual([])
+}
+
+describe('keys exchanged in the middle of payments', { timeout: 60_000 }, () => {
+  let world: World
+  beforeAll(async () => {
+    world = await hostileWorld()
+  }, 60_000)
+
+  /** Starts a purchase every so often, does `act` among them, and waits for the end of all. → their outcomes */
+  const payingWhile = async (act: (() => Promise<void>) | undefined): Promise<readonly unknown[]> => {
+    const { sim } = world
+    const times = act === undefined ? [1] : [1, 2]
+    const paying = PURCHASES.flatMap((purchase) => times.map(() => purchase)).map(
+      ([payee, amountMinor], at) => ({ payee, amountMinor, at }) as const,
+    )
+    world.setFate(() => ({ delaysMs: [40] }))
+    const answers: Promise<unknown>[] = []
+    for (const { payee, amountMinor, at } of paying) {
+      if (act !== undefined && at === paying.length / 2) {
+        const acting = act()
+        await sim.run()
+        await acting
+      }
+      const args = { customer: 'hu-alice', payee, amountMinor, currency: 'EUR' }
+      answers.push(sim.host(HOSTS.customer).host().command('pay', args))
+      // Long enough for an invoice, not for a payment: every stage of one is under way at the exchange.
+      await sim.advance(120, 40)
+    }
+    await sim.advance(AT_REST_MS, 500)
+    world.setFate(undefined)
+    await sim.run()
+    return (await Promise.all(answers)).map((answer) => (answer as { value?: { outcome?: string } }).value?.outcome)
+  }
+  /** The hosts that must be certified anew before the former key of their processor may be revoked. */
+  const certified: Readonly<Record<string, readonly string[]>> = {
+    [HOSTS.cpp]: [HOSTS.customer],
+    [HOSTS.mpp]: [HOSTS.merchant],
+    'at-mpp': ['at-shop-1'],
+  }
+
+  it.each([HOSTS.dc, HOSTS.bank, HOSTS.cpp, HOSTS.mpp, HOSTS.merchant, HOSTS.customer, 'at-mpp', 'at-dc-1'])(
+    '%s: every payment ends as it would have, under the new key, and goes on when the old one is revoked',
+    async (id) => {
+      const { sim } = world
+      let from = 0
+      let former = new Uint8Array(0)
+      const before = toHex(sim.host(id).identity.signing.keyId)
+      expect(
+        await payingWhile(async () => {
+          from = world.sent.length
+          former = new Uint8Array(await sim.host(id).take('new'))
+        }),
+      ).toEqual(Array.from({ length: 2 * PURCHASES.length }, () => 'confirmed'))
+      const now = toHex(sim.host(id).identity.signing.keyId)
+      expect([toHex(former), now === before]).toEqual([before, false])
+      const sealed = sealedBy(world, id, from)
+      expect(sealed.length).toBeGreaterThan(0)
+      // An invoice made before shows the chain of the former key, and is sealed with no other.
+      expect(sealed.filter(({ kind, keyId }) => keyId !== now && kind !== 'transaction-details')).toEqual([])
+      expectAtRest(world)
+      const journal = [...sim.host(id).host().read.scan(journalTable, [])].map(([, row]) => row)
+      const entries = journal.filter(({ trigger }) => trigger === 'identity')
+      expect(entries.at(-1)?.fields).toContain(`"from":"${before}","to":"${now}"`)
+
+      for (const host of certified[id] ?? []) {
+        const taking = sim.host(host).take('same')
+        await sim.run()
+        await taking
+      }
+      await sim.advance(5_000)
+      sim.revoke(former)
+      expect(await payingWhile(undefined)).toEqual(PURCHASES.map(() => 'confirmed'))
+      expectAtRest(world)
+    },
+  )
+
+  it('is refused whole for a chain of another host, of another key, or that begins later', async () => {
+    const { sim } = world
+    const host = sim.host(HOSTS.cpp)
+    const { signing, sealing, chains } = host.identity
+    const other = sim.host('hu-erste').identity
+    const refused = async (identity: object) => {
+      const answer = host.host().adopt({ identity: { signing, sealing, chains, ...identity }, former: [], trusted: [] })
+      await sim.run()
+      return answer
+    }
+    const code = { ok: false, error: { code: 'BAD_CREDENTIALS' } }
+    expect(await refused({ chains: other.chains })).toMatchObject(code)
+    expect(await refused({ signing: other.signing })).toMatchObject(code)
+    expect(await refused({ sealing: other.sealing })).toMatchObject(code)
+    expect(await refused({ chains: [] })).toMatchObject(code)
+    expect(host.host().identityStatus().signingKeyId).toBe(toHex(signing.keyId))
+  })
+})
+
+describe('a credential that ends while messages wait', { timeout: 60_000 }, () => {
+  it('ends nothing: what was refused for it goes out under the next, and says loudly what it waits for', async () => {
+    const world = await hostileWorld()
+    const { sim } = world
+    const cpp = sim.host(HOSTS.cpp)
+    // A credential of a second's life: everything that the CPP makes after that is refused as too late.
+    const short = cpp.take('new', undefined, sim.now() + 1_000)
+    await sim.run()
+    await short
+    await sim.advance(2_000)
+    const paying = sim
+      .host(HOSTS.customer)
+      .host()
+      .command('pay', { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency: 'EUR' })
+    await sim.advance(3_000)
+    expect(cpp.host().depths()['outbox']).toBeGreaterThan(0)
+    expect(cpp.host().metrics.snapshot()['ownCredentialRefused']).toBeGreaterThan(0)
+    expect(world.lines.filter(({ host, code }) => host === HOSTS.cpp && code === 'CREDENTIAL_EXPIRED')).not.toEqual([])
+    const taking = cpp.take('new')
+    await sim.run()
+    await taking
+    await sim.advance(AT_REST_MS, 500)
+    expect(await paying).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    expectAtRest(world)
+  })
+})
