@@ -1,6 +1,7 @@
 /** What a host's ledger and the network's reports say before and after, and what must be right whatever liars signed. */
-import { equalBytes } from '../../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../../protocol/bytes.ts'
 import type { PaymentLine, PaymentsPage } from '../../runtime/reports.ts'
+import { journalTable, type JournalRow } from '../../runtime/runtime-tables.ts'
 import { checkNetwork, READING_ORDER, type Check } from '../../verify/check-network.ts'
 import { HOSTS } from '../testing/world.ts'
 import { isLiar, OF_LIARS, type FuzzNetwork } from './network.ts'
@@ -40,6 +41,26 @@ export const reportsOf = ({ world, sim }: FuzzNetwork): ReadonlyMap<string, stri
         JSON.stringify(world.report(id), (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)),
       ]),
   )
+
+/** Has a liar's message done something at an honest host under an id that belongs to this payment of the honest CPP? */
+export const isForestalled = ({ sim }: FuzzNetwork, prId: string): boolean => {
+  const journalOf = (id: string): readonly JournalRow[] =>
+    [...sim.host(id).host().read.scan(journalTable, [])].map(([, row]) => row)
+  const own = journalOf(HOSTS.cpp)
+  const ids = new Set([prId])
+  // Its hold and orders are named beside its own ids, its notice and invoice beside its request.
+  for (const row of own) {
+    const named = row.ids.map(toHex)
+    if (named.includes(prId)) named.forEach((id) => ids.add(id))
+  }
+  return sim
+    .hosts()
+    .filter(({ id }) => !isLiar(id))
+    .flatMap(({ id }) => journalOf(id))
+    .some(
+      ({ from, ids: named }) => from !== undefined && OF_LIARS.includes(from) && named.some((id) => ids.has(toHex(id))),
+    )
+}
 
 /** The checks of `verify` that fail though no liar is spoken of. */
 export const honestChecks = (network: FuzzNetwork): readonly string[] => {

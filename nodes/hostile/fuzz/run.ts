@@ -20,7 +20,7 @@ import { toJson } from '../../runtime/json.ts'
 import { credentialIdTable } from '../../runtime/runtime-tables.ts'
 import { ATTACKER } from '../testing/forge.ts'
 import { HOSTS, type LogLine, type Sent } from '../testing/world.ts'
-import { ANSWERED, differences, HARMLESS, honestChecks, reportsOf, rowsOf } from './books.ts'
+import { ANSWERED, differences, HARMLESS, honestChecks, isForestalled, reportsOf, rowsOf } from './books.ts'
 import { fuzzNetwork, hostOf, isLiar, LIARS, type FuzzNetwork, type Target, type Template } from './network.ts'
 
 export { TARGETS, type Target } from './network.ts'
@@ -40,11 +40,6 @@ const STRICT_EVERY = 5
 const TEMPLATES_KEPT = 24
 /** Frames between which the network goes on. */
 const STRIDE = 40
-/**
- * How a payment ends when somebody who overheard its invoice, or an id of one of its plain messages, and whose frame came in
- * before the honest one's, has locked, paid or used it. The broker lets nobody overhear: the forger here reads every wire.
- */
-const TAKEN = ['TRANS_LOCKED', 'TRANS_ALREADY_PAID', 'REJECTED_BY_PAYEE', 'HOLD_MISMATCH', 'ID_REUSED']
 const MAX_PROBLEMS = 10
 
 export const fuzzNode = async (options: {
@@ -87,7 +82,7 @@ export const fuzzNode = async (options: {
     problems,
     figures: {
       payments: run.payments(),
-      invoicesTaken: run.taken(),
+      forestalled: run.taken(),
       journalled: metrics.value('journalled'),
       refusalsSent: metrics.value('refusalsSent'),
       duplicates: metrics.value('duplicates'),
@@ -95,6 +90,11 @@ export const fuzzNode = async (options: {
       mostParked: run.most.parked,
       mostInOutbox: run.most.outbox,
       rows: [...sim.host(hostOf(target)).store().rows()].length,
+      // Of all hosts: what is held and is no leak.
+      storedBytes: sim
+        .hosts()
+        .flatMap(({ store }) => [...store().rows()])
+        .reduce((sum, { key, value }) => sum + key.length + value.length, 0),
     },
   }
 }
@@ -398,10 +398,11 @@ const createRun = (network: FuzzNetwork, target: Target, seed: string) => {
     finish: async (): Promise<void> => {
       const answers = await paid()
       answers.forEach((answer, at) => {
-        const { ok, value } = answer as { ok: boolean; value?: { outcome?: string; code?: string } }
+        const { ok, value } = answer as { ok: boolean; value?: { outcome?: string; paymentId?: string } }
         if (ok && value?.outcome === 'confirmed') return
-        // Not paid, and not charged: that is what the books have to show below.
-        if (ok && TAKEN.includes(value?.code ?? '')) taken += 1
+        // The broker lets nobody overhear, but this forger reads every wire: where its message came in under an id of this payment
+        // before the honest one, that one is refused. Not paid then, and not charged, which the books have to show below.
+        if (ok && value?.outcome !== undefined && isForestalled(network, value.paymentId ?? '')) taken += 1
         else problem(at, 'end', `payment ${at} of ${answers.length}: ${toJson(answer)}`)
       })
       if (taken > 3 + answers.length / 20)
