@@ -144,18 +144,23 @@ describe('a credential that ends while messages wait', { timeout: 60_000 }, () =
     const world = await hostileWorld()
     const { sim } = world
     const cpp = sim.host(HOSTS.cpp)
-    // A credential of a second's life: everything that the CPP makes after that is refused as too late.
-    const short = cpp.take('new', undefined, sim.now() + 1_000)
+    // A credential of a few seconds' life, which all meet in time: everything that the CPP makes after that is refused as too late.
+    const short = cpp.take('new', undefined, sim.now() + 5_000)
     await sim.run()
     await short
-    await sim.advance(2_000)
-    // One waits for its notice, the other for its bank's hold: the bank refuses the order itself, as whose it is.
+    expect(await world.pay('hu-alice', 'hu-bakery', '5000')).toMatchObject({ outcome: 'confirmed' })
+    // The decisions come too late for this credential, and in time for their notices: a confirmation and an order to the bank.
+    world.setFate(({ subject }) => ({
+      delaysMs: parseSubject(subject)?.kind === 'countersigned-decision' ? [] : [0],
+    }))
     const paying = ['120', '5000'].map((amountMinor) =>
       sim
         .host(HOSTS.customer)
         .host()
         .command('pay', { customer: 'hu-alice', payee: 'hu-bakery', amountMinor, currency: 'EUR' }),
     )
+    await sim.advance(6_000)
+    world.setFate(undefined)
     await sim.advance(3_000)
     expect(cpp.host().depths()['outbox']).toBeGreaterThan(0)
     expect(cpp.host().metrics.snapshot()['ownCredentialRefused']).toBeGreaterThan(0)
