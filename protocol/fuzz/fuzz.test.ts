@@ -13,12 +13,16 @@ describe('mutated frames: none throws, none is taken for what it is not, each re
   test.each([
     ['first', 6_000],
     [fresh, 3_000],
-  ])('seed %s: %i frames (again: npm run fuzz -- --per-node 0 --seed and this seed)', (seed, frames) => {
-    const run = fuzzFrames({ engine, seed, frames })
-    expect(run.problems).toEqual([])
-    expect(run.unchanged).toBeGreaterThan(frames / 26)
-    expect(run.tally.size).toBeGreaterThan(100)
-  }, 60_000)
+  ])(
+    'seed %s: %i frames (again: npm run fuzz -- --per-node 0 --seed and this seed)',
+    (seed, frames) => {
+      const run = fuzzFrames({ engine, seed, frames })
+      expect(run.problems).toEqual([])
+      expect(run.unchanged).toBeGreaterThan(frames / 26)
+      expect(run.tally.size).toBeGreaterThan(100)
+    },
+    60_000,
+  )
   test('every live kind is met', () => {
     expect(fuzzFrames({ engine, seed: 'kinds', frames: 2_000 }).kinds).toEqual(
       new Set(waysOf().map(({ kind }) => kind)),
