@@ -316,7 +316,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     receiver: [
       'MUST answer with the newest list that it holds, also when haveVersion says that the asker has it: the time of the answer shows how fresh that is.',
       'MUST refuse it with NOT_FOUND when it holds none.',
-      'MUST NOT keep anything for the question but the chain that it shows.',
+      'MUST NOT keep anything for the question, nor the chain that it shows.',
     ],
   },
   'revocation-record': {

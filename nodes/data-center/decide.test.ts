@@ -12,7 +12,7 @@ import { context, incoming, TEST_NOW_MS, testId, testLedger, type TestLedger } f
 import { dataCenterDefinition } from './definition.ts'
 import type { DataCenterPolicy } from './policy.ts'
 import type { DirectoryRows } from './reports.ts'
-import { ALIASES, CREDENTIALS, PAYEES, PEERS, PROCESSORS } from './state.ts'
+import { ALIASES, CREDENTIALS, CURRENT, PAYEES, PEERS, PROCESSORS } from './state.ts'
 
 const sample = createSampleNetwork(loadEngine())
 const unrevoked = { isRevoked: () => false, isChainRevoked: () => false, siblings: [] }
@@ -228,6 +228,16 @@ describe('a payee', () => {
     expect(on.ledger.get(PAYEES, 'hu-bakery')).toMatchObject({ state: 'retired', version: 4 })
     on.take(payee(5))
     expect(on.ledger.get(PAYEES, 'hu-bakery')).toMatchObject({ state: 'active', version: 5 })
+  })
+
+  test('by a chain of its MPP’s former key leaves the newer key the current one', () => {
+    const on = world()
+    const newer = testId('newer key of the MPP')
+    on.ledger.put(CURRENT, keyOf('hu-cosmo'), { keyId: newer, notBeforeMs: 0, serial: 99 })
+    on.take(payee(3))
+    expect(on.ledger.get(CURRENT, 'hu-cosmo')?.keyId).toEqual(newer)
+    // The first to show a key of the host makes it the current one.
+    expect(on.ledger.get(CURRENT, 'hu-shop-1')?.serial).toBeGreaterThan(0)
   })
 
   describe('and a second MPP of the realm', () => {

@@ -302,17 +302,20 @@ export const createInbox = (deps: InboxDeps) => {
     releaseFor(learned.value.verified)
   }
 
-  /** A data center's own: the newest list, whether or not the asker has it; nothing of the question is kept. */
+  /**
+   * A data center's own: the newest list, whether or not the asker has it. Nothing of the question is kept, not even the chain:
+   * who asks only this is in no directory.
+   */
   const onRevocationQuery = (batch: Batch, message: Verified<'revocation-query'>, nowMs: number): void => {
-    learnFrom(message, nowMs)
     const current = deps.revocations.current()
-    if (current === undefined) {
-      refuseOnce(batch, message, 'NOT_FOUND', 'no revocation list is known', nowMs)
-      return
-    }
     const { host: to, role } = message.sender
-    const answer = { kind: 'revocation-record', to, body: { list: current.list }, nextHop: { role, host: to } } as const
-    send(batch, compose(deps.composer, { ...answer, delivery: { once: true } }, nowMs))
+    const way = { to, nextHop: { role, host: to }, delivery: { once: true } } as const
+    const none = { digest: message.digest, code: failureNumber('NOT_FOUND'), detail: 'no revocation list is known' }
+    const answer =
+      current === undefined
+        ? ({ ...way, kind: 'refusal', body: none } as const)
+        : ({ ...way, kind: 'revocation-record', body: { list: current.list } } as const)
+    send(batch, compose(deps.composer, answer, nowMs))
   }
 
   /** Keeps a newer list; the node is told once it is in force. The code of what is wrong with it otherwise. */

@@ -84,7 +84,7 @@ describe('keys exchanged in the middle of payments', { timeout: 60_000 }, () => 
     'at-mpp': ['at-shop-1'],
   }
 
-  it.each([HOSTS.dc, HOSTS.bank, HOSTS.cpp, HOSTS.mpp, HOSTS.merchant, HOSTS.customer, 'at-mpp', 'at-dc-1'])(
+  it.each([HOSTS.dc, HOSTS.bank, HOSTS.cpp, HOSTS.mpp, HOSTS.merchant, HOSTS.customer, 'at-mpp'])(
     '%s: every payment ends as it would have, under the new key, and goes on when the old one is revoked',
     async (id) => {
       const { sim } = world
@@ -144,15 +144,23 @@ describe('a credential that ends while messages wait', { timeout: 60_000 }, () =
     const world = await hostileWorld()
     const { sim } = world
     const cpp = sim.host(HOSTS.cpp)
-    // A credential of a second's life: everything that the CPP makes after that is refused as too late.
-    const short = cpp.take('new', undefined, sim.now() + 1_000)
+    // A credential of a few seconds' life, which all meet in time: everything that the CPP makes after that is refused as too late.
+    const short = cpp.take('new', undefined, sim.now() + 5_000)
     await sim.run()
     await short
-    await sim.advance(2_000)
-    const paying = sim
-      .host(HOSTS.customer)
-      .host()
-      .command('pay', { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency: 'EUR' })
+    expect(await world.pay('hu-alice', 'hu-bakery', '5000')).toMatchObject({ outcome: 'confirmed' })
+    // The decisions come too late for this credential, and in time for their notices: a confirmation and an order to the bank.
+    world.setFate(({ subject }) => ({
+      delaysMs: parseSubject(subject)?.kind === 'countersigned-decision' ? [] : [0],
+    }))
+    const paying = ['120', '5000'].map((amountMinor) =>
+      sim
+        .host(HOSTS.customer)
+        .host()
+        .command('pay', { customer: 'hu-alice', payee: 'hu-bakery', amountMinor, currency: 'EUR' }),
+    )
+    await sim.advance(6_000)
+    world.setFate(undefined)
     await sim.advance(3_000)
     expect(cpp.host().depths()['outbox']).toBeGreaterThan(0)
     expect(cpp.host().metrics.snapshot()['ownCredentialRefused']).toBeGreaterThan(0)
@@ -161,7 +169,65 @@ describe('a credential that ends while messages wait', { timeout: 60_000 }, () =
     await sim.run()
     await taking
     await sim.advance(AT_REST_MS, 500)
+    for (const answer of await Promise.all(paying))
+      expect(answer).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    expectAtRest(world)
+  })
+})
+
+describe('what a rotation finds on its way', { timeout: 60_000 }, () => {
+  let world: World
+  beforeAll(async () => {
+    world = await hostileWorld()
+  }, 60_000)
+  const lose = (kind: string): void =>
+    world.setFate(({ subject }) => ({ delaysMs: parseSubject(subject)?.kind === kind ? [] : [0] }))
+  const taking = async (host: string, keys: 'new' | 'same'): Promise<Uint8Array> => {
+    const taken = world.sim.host(host).take(keys)
+    await world.sim.run()
+    return taken
+  }
+  const buying = () =>
+    world.sim
+      .host(HOSTS.customer)
+      .host()
+      .command('pay', { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency: 'EUR' })
+
+  it('a notice that waits at the MPP goes on with its CPP’s new seal, though the former key is revoked', async () => {
+    const { sim } = world
+    world.setFate(({ to, subject }) => ({
+      delaysMs: to === HOSTS.merchant && parseSubject(subject)?.kind === 'payment-notice' ? [] : [0],
+    }))
+    const paying = buying()
+    await sim.advance(1_000)
+    expect(sim.host(HOSTS.mpp).host().depths()['outbox']).toBe(1)
+    const former = await taking(HOSTS.cpp, 'new')
+    await taking(HOSTS.customer, 'same')
+    await sim.advance(2_000)
+    sim.revoke(former)
+    world.setFate(undefined)
+    await sim.advance(AT_REST_MS, 500)
     expect(await paying).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    expect(sim.host(HOSTS.mpp).host().metrics.snapshot()['relaysRenewed']).toBeGreaterThan(0)
+    expectAtRest(world)
+  })
+
+  it('goods sealed with a key that the buyer has not seen are opened, and nobody is asked in the buyer’s host’s name', async () => {
+    const { sim } = world
+    lose('goods-release')
+    const paying = buying()
+    await sim.advance(1_000)
+    await taking(HOSTS.merchant, 'new')
+    world.setFate(undefined)
+    const from = world.sent.length
+    await sim.advance(60_000, 500)
+    expect(await paying).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    const journal = [...sim.host(HOSTS.customer).host().read.scan(journalTable, [])].map(([, row]) => row.event)
+    const last = journal.lastIndexOf('goods-asked-for')
+    expect(last).toBeGreaterThan(0)
+    expect(journal.slice(last)).toContain('goods-received')
+    const asked = world.sent.slice(from).filter(({ from: who }) => who === HOSTS.customer)
+    expect(asked.filter(({ subject }) => parseSubject(subject)?.kind === 'credential-query')).toEqual([])
     expectAtRest(world)
   })
 })

@@ -212,6 +212,8 @@ describe('a bank that lies to other banks', () => {
   let creditId: Uint8Array
   beforeAll(async () => {
     await on.world.pay('hu-bob', 'at-pub', '2700')
+    // Past the clearing window: the position is nothing again.
+    await on.sim.advance(10_000, 1_000)
     const sent = on.world.sent.findLast((one) => kindOf(one) === 'interbank-credit' && one.from === HOSTS.bank)
     if (sent === undefined) throw new Error('no credit went abroad')
     ;({ creditId } = bodyOf('interbank-credit', sent.data))

@@ -4,12 +4,18 @@
  */
 import { describe, expect, test } from 'vitest'
 import { isGuestToken } from '../../../protocol/ids.ts'
+import { parseSubject } from '../../../protocol/subjects.ts'
 import { randomBelow, type Random } from '../../runtime/random.ts'
 import { seededRandom } from '../../runtime/sim-network.ts'
 import { gather, type Name } from './testing/crowd.ts'
 import { featuresOf, sharedByOneAlone, tellingFields, type Purchase } from './testing/features.ts'
 
 const CHANCE = 0.01
+/** Every host asks for the revocation list by the clock, whoever buys or not, and is told that there is one or none. */
+const isPoll = ({ from, subject }: { readonly from: string; readonly subject: string }): boolean => {
+  const kind = parseSubject(subject)?.kind
+  return kind?.startsWith('revocation-') === true || (kind === 'refusal' && /-dc-\d$/.test(from))
+}
 /** Each purchase with what strangers heard while it was made and nothing else was. @param first buys before the others */
 const buy = async (who: readonly Name[], first: Name, each: number, wallets: unknown): Promise<readonly Purchase[]> => {
   const crowd = await gather({ who: [...who, first], wallets })
@@ -25,7 +31,9 @@ const buy = async (who: readonly Name[], first: Name, each: number, wallets: unk
     const done = await crowd.pay(name, 'hu-bakery', '130')
     expect(done['outcome']).toBe('confirmed')
     await crowd.sim.advance(1_500)
-    const heard = crowd.traffic.slice(from).filter(({ to }) => to !== undefined && /-(shop-1|cosmo|dc-1)$/.test(to))
+    const heard = crowd.traffic
+      .slice(from)
+      .filter((one) => one.to !== undefined && /-(shop-1|cosmo|dc-1)$/.test(one.to) && !isPoll(one))
     purchases.push({ customer: name, features: featuresOf(heard) })
   }
   return purchases
