@@ -13,7 +13,7 @@ import { createSampleMessages } from '../testing/sample-messages.ts'
 import { createSampleNetwork, NOW, seededRandom, seedOf, type SampleNetwork } from '../testing/sample-network.ts'
 import { createSmith, issuedName, type Material, type Smith } from './forge.ts'
 import { generateValue } from './generate.ts'
-import type { Chance } from './random.ts'
+import { createChance, type Chance } from './random.ts'
 
 export type Receiver = keyof SampleNetwork['contexts']
 /** A way a message may come to one of the sample network's receivers. */
@@ -85,14 +85,21 @@ export const createSamples = (engine: Engine) => {
   )
 
   const idOf = (role: Role): string => (role === 'guest' ? guest.token : hosts[role as keyof typeof hosts].id)
-  const frames = {
-    trans: messages.trans,
-    merchantDecision: messages.decision,
-    entries: messages.delayedConfirmation,
-    end: messages.delayedConfirmation,
+  const nestedFrames = new Map<KindName, Uint8Array>([
+    ['transaction-details', messages.trans],
+    ['payment-decision', messages.decision],
+    ['delayed-transfer-confirmation', messages.delayedConfirmation],
+  ])
+  /** A frame for a field that nests one of these kinds. */
+  const nestedFrame = (kinds: readonly KindName[], chance: Chance): Uint8Array => {
+    const kind = chance.pick(kinds.filter((one) => kindRow(one).accepts.length > 0))
+    const known = nestedFrames.get(kind)
+    if (known !== undefined) return known
+    const path = (kindRow(kind).paths[0] ?? []).map(roleOfHop)
+    const made = plainFrame(materialOf({ kind, path, at: 1, as: 'cpp' }, createChance(`nested ${kind}`)))
+    nestedFrames.set(kind, made)
+    return made
   }
-  /** Contents nested in sample bodies, which the network's own hosts sealed. */
-  const nested: readonly Uint8Array[] = Object.values(frames)
 
   const bodyOf = (kind: KindName, originator: Role, chance: Chance): Uint8Array => {
     const row = kindRow(kind)
@@ -105,9 +112,9 @@ export const createSamples = (engine: Engine) => {
           ? [...network.merchantChain]
           : [...hosts[originator as keyof typeof hosts].chain]
     if (kind === 'transaction-details') body['payee'] = 'hu-bakery'
-    for (const field of Object.keys(row.nests)) {
-      const frame = frames[field as keyof typeof frames]
-      if (body[field] !== undefined) body[field] = Array.isArray(body[field]) ? body[field].map(() => frame) : frame
+    for (const [field, kinds] of Object.entries(row.nests)) {
+      const frame = (): Uint8Array => nestedFrame(kinds as readonly KindName[], chance)
+      if (body[field] !== undefined) body[field] = Array.isArray(body[field]) ? body[field].map(frame) : frame()
     }
     return encodeBody<KindName>(kind, body)
   }
@@ -160,6 +167,12 @@ export const createSamples = (engine: Engine) => {
     known[at] = material
     return material
   }
+  for (const kind of KIND_NAMES)
+    for (const kinds of Object.values(kindRow(kind).nests))
+      for (const one of kinds as readonly KindName[])
+        if (kindRow(one).accepts.length > 0) nestedFrame([one], createChance('nested'))
+  /** Contents nested in sample bodies, which the network's own hosts sealed. */
+  const nested: readonly Uint8Array[] = [...nestedFrames.values()]
   return { network, smith, issued, nested, materialOf, anyMaterial }
 }
 export type Samples = ReturnType<typeof createSamples>

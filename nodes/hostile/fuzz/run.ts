@@ -49,12 +49,14 @@ export const fuzzNode = async (options: {
   readonly every?: number
   /** Frames after which everything is looked at. */
   readonly batch?: number
+  /** One that another run has left behind. Default: a new one. */
+  readonly network?: FuzzNetwork
   readonly onFrames?: (done: number) => void
   /** Looks at the network as the run has left it. */
   readonly onEnd?: (network: FuzzNetwork) => void
 }): Promise<NodeRun> => {
   const { target, seed, frames, every = frames, batch: batchSize = BATCH, onFrames, onEnd } = options
-  const network = await fuzzNetwork()
+  const network = options.network ?? (await fuzzNetwork())
   const { sim } = network
   const run = createRun(network, target, `${seed} ${target}`)
   const { problems } = run
