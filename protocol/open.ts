@@ -296,7 +296,10 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
   if (record === undefined && header.kind === 'credential-record' && header.bodyForm === 'plain')
     return answeredKey(parsed, context)
   if (record === undefined) return fail('UNKNOWN_KEY')
-  return record === 'revoked' ? fail('CREDENTIAL_REVOKED') : ok({ record, chain: undefined })
+  if (record === 'revoked') return fail('CREDENTIAL_REVOKED')
+  // Only the key that certified it is revoked: it may have been certified anew, so its chain is asked for.
+  if (record.issuerKeyId !== undefined && context.trust.isRevoked(record.issuerKeyId)) return fail('UNKNOWN_KEY')
+  return ok({ record, chain: undefined })
 }
 
 /** A guest's key is its name; it is used for one purchase or one batch of purchases. */
