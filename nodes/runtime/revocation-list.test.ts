@@ -338,7 +338,7 @@ describe('a revoked key', () => {
   it('leaves a host that another processor certified as well: it asks, and is known, by the chain that holds', async () => {
     const { sim } = net
     const erste = await sim.add({ id: 'hu-erste', role: 'cpp', define: () => bareDefinition('cpp') })
-    const both = await sim.add({
+    await sim.add({
       id: 'hu-wallet-2',
       role: 'customer',
       certifiedBy: ['hu-otp', 'hu-erste'],
