@@ -1,4 +1,5 @@
 /** What a host reads of its own credentials and of the statements it is sent; their signatures are verified elsewhere. */
+import type { Trust } from '../../protocol/credentials.ts'
 import type { Engine } from '../../protocol/engines/engine.ts'
 import { haveSameIssuer, parseCredential, readStatement, type Statements } from '../../protocol/statements.ts'
 import type { Identity } from '../runtime/identity.ts'
@@ -20,14 +21,20 @@ export const statementOf = <T extends keyof Statements>(
 export type ChainBook = {
   /** By processor, the newest of each. */
   readonly newest: () => HostChains
-  /** The chain whose processor signed `credential` with the key that stands in it: what both prove, they prove together. */
+  /**
+   * The chain whose processor signed `credential` with the key that stands in it: what both prove, they prove together. None
+   * once that key is revoked, since nobody would believe it.
+   */
   readonly beside: (credential: Uint8Array) => readonly Uint8Array[] | undefined
   /** Did the processor sign `credential` with the key that its newest chain here has? */
   readonly isCurrent: (processor: string, credential: Uint8Array | undefined) => boolean
 }
 
 /** @throws Error, when asked, for a chain that does not begin with a processor's credential */
-export const chainBook = (engine: Engine, identity: () => Pick<Identity, 'chains'>): ChainBook => {
+export const chainBook = (
+  { engine, isRevoked }: Pick<Trust, 'engine' | 'isRevoked'>,
+  identity: () => Pick<Identity, 'chains'>,
+): ChainBook => {
   let read: { readonly of: Identity['chains']; readonly newest: HostChains } | undefined
   const newest = (): HostChains => {
     const { chains } = identity()
@@ -37,7 +44,11 @@ export const chainBook = (engine: Engine, identity: () => Pick<Identity, 'chains
   return {
     newest,
     isCurrent: (processor, credential) => haveSameIssuer(newest().get(processor)?.[1], credential),
-    beside: (credential) => identity().chains.find((chain) => haveSameIssuer(chain[1], credential)),
+    beside: (credential) => {
+      const parsed = parseCredential(credential)
+      if (parsed.ok && isRevoked(parsed.value.keyId)) return undefined
+      return identity().chains.find((chain) => haveSameIssuer(chain[1], credential))
+    },
   }
 }
 

@@ -7,7 +7,7 @@ import { walletNode } from './definition.ts'
 export const defineWallet = ({ trust, guests, identity }: NodeServices) => {
   const { engine } = trust
   return walletNode({
-    chains: chainBook(engine, identity).newest,
+    chains: chainBook(trust, identity).newest,
     guests,
     publicKeyOf: (seed) => engine.ed25519.keyPairFromSeed(seed).publicKey,
     derivePinKey,

@@ -9,7 +9,7 @@ import { merchantNode } from './definition.ts'
 
 export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
   merchantNode({
-    chains: chainBook(trust.engine, identity),
+    chains: chainBook(trust, identity),
     sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
       sealOne(
         makeContent(

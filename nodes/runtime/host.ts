@@ -72,7 +72,7 @@ export const createHost = (deps: HostDeps): Host => {
     },
     () => ({
       composer,
-      chain: (turn) => shownChain(trust, keyring.identity().chains, clock.now(), turn),
+      chain: (turn) => shownChain(trust, keyring.given(), clock.now(), turn),
       sources: (nowMs) => definition.revocationSources?.(staged, contextAt(nowMs)) ?? [dataCenterAddress(self.realm)],
     }),
   )
@@ -201,7 +201,7 @@ export const createHost = (deps: HostDeps): Host => {
 
   const publisher = createPublisher({
     self,
-    chain: () => shownChain(trust, keyring.identity().chains, clock.now()),
+    chain: () => shownChain(trust, keyring.given(), clock.now()),
     bus,
     staged,
     outbox,
@@ -316,7 +316,7 @@ export const createHost = (deps: HostDeps): Host => {
         return
       case 'started':
         // Kept for whoever asks of them after the operator has given others.
-        credentials.trustChains([...keyring.identity().chains, ...deps.trusted], nowMs).forEach(staged.write)
+        credentials.trustChains([...keyring.given(), ...deps.trusted], nowMs).forEach(staged.write)
         applier.apply(
           batch,
           definition.started(staged, {}, contextAt(nowMs)),

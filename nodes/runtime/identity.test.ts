@@ -124,7 +124,7 @@ describe('a keyring', () => {
     const kept = createKeyring(engine, shop(1, 2), [before], () => TEST_NOW_MS).identity()
     expect(kept.chains).toEqual([chainOf(1, 2), chainOf(1, 1)])
     expect(createKeyring(engine, shop(2, 2), [before], () => TEST_NOW_MS).identity().chains).toEqual([chainOf(2, 2)])
-    const book = chainBook(engine, () => kept)
+    const book = chainBook(createTrust(engine, root.publicKey), () => kept)
     expect(book.newest().get('hu-cosmo')).toEqual(chainOf(1, 2))
     expect(book.beside(payeeBy(1))).toEqual(chainOf(1, 1))
     expect(book.beside(payeeBy(2))).toEqual(chainOf(1, 2))
@@ -187,5 +187,15 @@ describe('the chain that an MPP registers a payee with', () => {
     const payee = (by: number) => ({ credential: payeeBy(by) }) as unknown as PayeeRow
     expect(hostChainOf(host, payee(1))).toEqual(chainOf(1, 1))
     expect(hostChainOf(host, payee(2))).toEqual(chainOf(2, 2))
+  })
+})
+
+describe('a chain beside a credential', () => {
+  it('is none once the key that signed both is revoked: nobody would believe an invoice by it', () => {
+    const revoked = keysOf('hu-cosmo', 1).signing.keyId
+    const trust = createTrust(engine, root.publicKey, (keyId) => Buffer.compare(keyId, revoked) === 0)
+    const book = chainBook(trust, () => ({ chains: [chainOf(1, 2), chainOf(1, 1)] }))
+    expect(book.beside(payeeBy(1))).toBeUndefined()
+    expect(book.beside(payeeBy(2))).toEqual(chainOf(1, 2))
   })
 })

@@ -1,7 +1,10 @@
 /** Keys exchanged in the middle of payments: each kind of host in turn, in a network of real nodes. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { toHex } from '../../protocol/bytes.ts'
+import { networkIdOf } from '../../protocol/keys.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { parseFrame } from '../../protocol/seals.ts'
+import { issueRevocationList } from '../../protocol/statements.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import { hostileWorld, HOSTS, type World } from '../hostile/testing/world.ts'
 import { checkNetwork, READING_ORDER } from '../verify/check-network.ts'
@@ -26,6 +29,27 @@ const sealedBy = ({ sent }: World, host: string, from: number): readonly { kind:
     return [{ kind: frame.value.header.kind ?? '', keyId: toHex(frame.value.seal.keyId) }]
   })
 
+/** The root's list with one more key: given to one data center, which gives it to the other, and both to everyone else. */
+const revoking = () => {
+  const revoked: Uint8Array[] = []
+  return async ({ sim }: World, keyId: Uint8Array, withinMs = LIMITS.revocationPollMs + 1_000): Promise<void> => {
+    revoked.push(keyId)
+    const networkId = networkIdOf(sim.root.publicKey)
+    const list = issueRevocationList(
+      sim.engine,
+      { networkId, version: revoked.length, revoked, issuedAtMs: sim.now() },
+      sim.root,
+    )
+    const answer = sim.host(HOSTS.dc).host().revocations(list)
+    await sim.advance(withinMs, 500)
+    expect(await answer).toMatchObject({ ok: true })
+    // Processors are told at once; wallet and merchant hosts ask.
+    for (const { id, host } of sim.hosts())
+      if (withinMs > LIMITS.revocationPollMs || !/wallet|shop/.test(id))
+        expect([id, host().revocationStatus().revocationListVersion]).toEqual([id, revoked.length])
+  }
+}
+
 const expectAtRest = ({ sim, report }: World): void => {
   for (const { id, host, fatal } of sim.hosts()) {
     expect([id, fatal(), host().depths()['outbox'], host().inFlight()]).toEqual([id, undefined, 0, 0])
@@ -47,6 +71,7 @@ const expectAtRest = ({ sim, report }: World): void => {
 }
 
 describe('keys exchanged in the middle of payments', { timeout: 60_000 }, () => {
+  const revoke = revoking()
   let world: World
   beforeAll(async () => {
     world = await hostileWorld()
@@ -114,7 +139,7 @@ describe('keys exchanged in the middle of payments', { timeout: 60_000 }, () => 
         await taking
       }
       await sim.advance(5_000)
-      sim.revoke(former)
+      await revoke(world, former)
       expect(await payingWhile(undefined)).toEqual(PURCHASES.map(() => 'confirmed'))
       expectAtRest(world)
     },
@@ -176,6 +201,7 @@ describe('a credential that ends while messages wait', { timeout: 60_000 }, () =
 })
 
 describe('what a rotation finds on its way', { timeout: 60_000 }, () => {
+  const revoke = revoking()
   let world: World
   beforeAll(async () => {
     world = await hostileWorld()
@@ -204,7 +230,7 @@ describe('what a rotation finds on its way', { timeout: 60_000 }, () => {
     const former = await taking(HOSTS.cpp, 'new')
     await taking(HOSTS.customer, 'same')
     await sim.advance(2_000)
-    sim.revoke(former)
+    await revoke(world, former, 1_000)
     world.setFate(undefined)
     await sim.advance(AT_REST_MS, 500)
     expect(await paying).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
@@ -229,5 +255,24 @@ describe('what a rotation finds on its way', { timeout: 60_000 }, () => {
     const asked = world.sent.slice(from).filter(({ from: who }) => who === HOSTS.customer)
     expect(asked.filter(({ subject }) => parseSubject(subject)?.kind === 'credential-query')).toEqual([])
     expectAtRest(world)
+  })
+})
+
+describe('a host that starts again after a rotation', { timeout: 60_000 }, () => {
+  it('starts though a former chain of its key, which it still holds, has ended', async () => {
+    const world = await hostileWorld()
+    const { sim } = world
+    const shop = sim.host(HOSTS.merchant)
+    for (const notAfterMs of [sim.now() + 5_000, undefined]) {
+      const taking = shop.take('same', undefined, notAfterMs)
+      await sim.run()
+      await taking
+    }
+    await sim.advance(6_000)
+    await shop.crash()
+    await shop.restart()
+    await sim.advance(1_000)
+    expect(shop.fatal()).toBeUndefined()
+    expect(await world.pay('hu-alice', 'hu-bakery', '120')).toMatchObject({ outcome: 'confirmed' })
   })
 })
