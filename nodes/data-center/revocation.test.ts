@@ -7,7 +7,7 @@ import { createSampleNetwork, NOW } from '../../protocol/testing/sample-network.
 import { put, type Decision, type Incoming } from '../runtime/node.ts'
 import { revocationTable } from '../runtime/runtime-tables.ts'
 import { keyOf } from '../runtime/table.ts'
-import { context, incoming, testBytes, testId, testLedger } from '../runtime/testing.ts'
+import { context, incoming, testBytes, testLedger } from '../runtime/testing.ts'
 import { dataCenterDefinition } from './definition.ts'
 import { CREDENTIALS, CURRENT, PAYEES } from './state.ts'
 import { processor } from './testing/rows.ts'
