@@ -75,27 +75,39 @@ export const account = (customer: string, { total, parts }: Step): Part =>
   combineParts([{ writes: [put(ledger, keyOf(customer), total)] }, ...parts])
 
 const LISTS = ['writes', 'sends', 'forget', 'set', 'clear', 'postings', 'jobs', 'announce'] as const
-type Lists = { readonly [K in (typeof LISTS)[number]]: unknown[] }
+type Lists = { -readonly [K in (typeof LISTS)[number]]: readonly unknown[] }
+const NONE: readonly unknown[] = []
 
 /**
  * Parts of several rules put together, as `combine` of node.ts does, in one pass (a confirmation has a dozen parts), and keeping
- * what every part records: a trace finds each payment that a decision touched.
+ * what every part records: a trace finds each payment that a decision touched. Most lists come from one part and are taken as they are.
  */
 export const combineParts = (parts: readonly Part[]): Decision => {
-  const lists: Lists = { writes: [], sends: [], forget: [], set: [], clear: [], postings: [], jobs: [], announce: [] }
+  const lists: Lists = {
+    writes: NONE,
+    sends: NONE,
+    forget: NONE,
+    set: NONE,
+    clear: NONE,
+    postings: NONE,
+    jobs: NONE,
+    announce: NONE,
+  }
   const records: Record_[] = []
   let { refuse, reply, replyOn }: Part = {}
   for (const part of parts) {
     for (const name of LISTS) {
       const given = part[name]
-      if (given !== undefined && given.length > 0) lists[name].push(...given)
+      if (given === undefined || given.length === 0) continue
+      const have = lists[name]
+      lists[name] = have.length === 0 ? given : have.concat(given)
     }
     if (part.record !== undefined) records.push(part.record)
     refuse = part.refuse ?? refuse
     reply = part.reply ?? reply
     replyOn = part.replyOn ?? replyOn
   }
-  return { ...(lists as unknown as Pick<Decision, keyof Lists>), refuse, reply, replyOn, record: oneRecord(records) }
+  return { ...(lists as Pick<Decision, keyof Lists>), refuse, reply, replyOn, record: oneRecord(records) }
 }
 
 const oneRecord = (records: readonly Record_[]): Record_ | undefined => {
