@@ -8,7 +8,16 @@
 import { bankOf } from '../../protocol/ids.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
 import { failureNumber } from '../../protocol/failures.ts'
-import { put, remove, type Context, type Deadline, type Decision, type Posting, type Record_ } from '../runtime/node.ts'
+import {
+  decision,
+  put,
+  remove,
+  type Context,
+  type Deadline,
+  type Decision,
+  type Posting,
+  type Record_,
+} from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import {
   admitted,
@@ -74,40 +83,35 @@ export const newTotal = (customer: CustomerRow): TotalRow => ({
 export const account = (customer: string, { total, parts }: Step): Part =>
   combineParts([{ writes: [put(ledger, keyOf(customer), total)] }, ...parts])
 
-const LISTS = ['writes', 'sends', 'forget', 'set', 'clear', 'postings', 'jobs', 'announce'] as const
-type Lists = { -readonly [K in (typeof LISTS)[number]]: readonly unknown[] }
-const NONE: readonly unknown[] = []
+/** Most lists come from one part and are taken as they are. */
+const joined = <T>(have: readonly T[], given: readonly T[] | undefined): readonly T[] => {
+  if (given === undefined || given.length === 0) return have
+  return have.length === 0 ? given : have.concat(given)
+}
 
 /**
  * Parts of several rules put together, as `combine` of node.ts does, in one pass (a confirmation has a dozen parts), and keeping
- * what every part records: a trace finds each payment that a decision touched. Most lists come from one part and are taken as they are.
+ * what every part records: a trace finds each payment that a decision touched.
  */
 export const combineParts = (parts: readonly Part[]): Decision => {
-  const lists: Lists = {
-    writes: NONE,
-    sends: NONE,
-    forget: NONE,
-    set: NONE,
-    clear: NONE,
-    postings: NONE,
-    jobs: NONE,
-    announce: NONE,
-  }
+  let { writes, sends, forget, set, clear, postings, jobs, announce, refuse, reply, replyOn } = decision()
   const records: Record_[] = []
-  let { refuse, reply, replyOn }: Part = {}
   for (const part of parts) {
-    for (const name of LISTS) {
-      const given = part[name]
-      if (given === undefined || given.length === 0) continue
-      const have = lists[name]
-      lists[name] = have.length === 0 ? given : have.concat(given)
-    }
+    writes = joined(writes, part.writes)
+    sends = joined(sends, part.sends)
+    forget = joined(forget, part.forget)
+    set = joined(set, part.set)
+    clear = joined(clear, part.clear)
+    postings = joined(postings, part.postings)
+    jobs = joined(jobs, part.jobs)
+    announce = joined(announce, part.announce)
     if (part.record !== undefined) records.push(part.record)
     refuse = part.refuse ?? refuse
     reply = part.reply ?? reply
     replyOn = part.replyOn ?? replyOn
   }
-  return { ...(lists as Pick<Decision, keyof Lists>), refuse, reply, replyOn, record: oneRecord(records) }
+  const record = oneRecord(records)
+  return { writes, sends, forget, set, clear, postings, jobs, announce, refuse, reply, replyOn, record }
 }
 
 const oneRecord = (records: readonly Record_[]): Record_ | undefined => {

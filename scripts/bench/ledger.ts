@@ -84,8 +84,9 @@ type Plan = {
 const MILLION = { customers: 1_000_000, entriesEach: 10 }
 const FULL: Plan = {
   sizes: { hot: { customers: 10_000, entriesEach: 0 }, zipf: MILLION, uniform: MILLION },
-  rounds: 5,
-  perRound: (batch) => Math.max(batch * 20, Math.min(batch * 400, 20_480)),
+  rounds: 16,
+  // Short, since what a round has committed is kept in memory until the raw puts have had their turn.
+  perRound: (batch) => Math.max(batch * 6, Math.min(batch * 100, 2_048)),
   reads: 10_000,
 }
 const SMALL = { customers: 2_000, entriesEach: 10 }
