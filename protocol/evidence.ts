@@ -13,7 +13,6 @@ import { codecOf } from './codec.ts'
 import { DOMAINS } from './domains.ts'
 import { fail, ok, type Result } from './failures.ts'
 import {
-  CurrencyCode,
   Digest,
   Fields,
   Id,
@@ -87,8 +86,6 @@ export const EvidenceStatement = Fields({
   collection: Optional(Word(...COLLECTION_STATES)),
   /** Leads from the payment's entry to the root of its settlement batch (mountain-range.ts). */
   inclusion: Optional(Fields({ index: Count, count: Count, siblings: List(Digest, 32), peaks: List(Digest, 32) })),
-  /** The currency of the pair's sequence. */
-  currency: Optional(CurrencyCode),
   /** The end of the gatherer's journal. */
   journal: Fields({ seq: SequenceHeld, hash: Digest }),
 })
