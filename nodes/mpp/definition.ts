@@ -18,6 +18,7 @@ import {
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onNoticeRecord, onStale } from './decide-notice-record.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
+import { onRefundConfirmation, onRefundRequest } from './decide-refund.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
   onAccountNotice,
@@ -64,6 +65,8 @@ export const mppDefinition = ({
     'delayed-transfer-confirmation': onDelayedTransferConfirmation,
     'payment-outcome': onPaymentOutcome,
     'notice-record': onNoticeRecord,
+    'refund-request': onRefundRequest,
+    'refund-confirmation': onRefundConfirmation,
     'request-to-pay': onRequestToPay,
     'settlement-batch': onSettlementBatch,
     'missing-entries': onMissingEntries,
