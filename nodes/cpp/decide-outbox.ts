@@ -110,13 +110,16 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
   const number = failureNumber(code)
   switch (order.purpose) {
     case 'collection':
-    case 'settlement': {
+    case 'settlement':
+    case 'payment':
+    case 'recovery': {
       const transfer = loadTransfer(read, orderId)
       return transfer === undefined
         ? decision()
         : combineParts([transferred(transfer, orderId, false, number, context)])
     }
     case 'post':
+    case 'exchange':
       return combineParts([posted(order, paid, orderId, false, number, context)])
     case 'hold':
     case 'void':

@@ -24,6 +24,7 @@ import {
   type AuthorizeInput,
   type AuthorizeResult,
 } from './decide-device.ts'
+import { fxQuoteRequest } from './decide-fx.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -56,6 +57,7 @@ import {
 } from './decide-settlement.ts'
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
+import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
@@ -91,6 +93,7 @@ export const cppDefinition = ({
     'device-replacement': deviceReplacement(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
+    'fx-quote-request': fxQuoteRequest,
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
@@ -109,6 +112,7 @@ export const cppDefinition = ({
     'debt-age': debtAge,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
+    [EXCHANGE_RETRY]: exchangeRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,

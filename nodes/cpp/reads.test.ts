@@ -82,6 +82,7 @@ describe('the report', () => {
           collections: 1,
         },
       ],
+      positions: [],
       boundBreaches: 0,
       pairs: [
         {

@@ -25,6 +25,9 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
+  /** Customer's side: what the customer is charged, where the account is in another currency. */
+  readonly accountAmountMinor?: bigint
+  readonly accountCurrency?: Currency
 }
 export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
 
@@ -45,6 +48,18 @@ export type CppReport = {
     readonly writtenOffMinor: bigint
     readonly confirmedMacroMinor: bigint
     readonly collections: number
+  }[]
+  /** In each currency that this CPP has exchanged. */
+  readonly positions: readonly {
+    readonly currency: Currency
+    /** As the ledger keeps it. */
+    readonly positionMinor: bigint
+    /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
+    readonly boughtMinor: bigint
+    readonly soldMinor: bigint
+    /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
+    readonly exchangedMinor: bigint
+    readonly owedMinor: bigint
   }[]
   /** Customers whose outstanding + pending is at or over their threshold without being a single admitted payment below M. */
   readonly boundBreaches: number
