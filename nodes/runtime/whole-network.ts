@@ -2,6 +2,7 @@
  * The real nodes of every role over the simulated bus, for tests: two realms with a bank, a CPP, an MPP, a shop and a wallet
  * each, an interbank reserve, accounts, mandates, an enrolled payee and an enrolled customer. And what must hold of them at rest.
  */
+import type { Currency } from '../../protocol/amount.ts'
 import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { networkIdOf, signingKeyFromSeed } from '../../protocol/keys.ts'
@@ -26,7 +27,7 @@ export const buildWholeNetwork = async (
 ) => {
   const sim = createSimNetwork({ seed })
   const holder = (account: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${account}`)))
-  const mandate = (account: string, operatorId: string) =>
+  const mandate = (account: string, operatorId: string, currency: Currency = 'EUR') =>
     toHex(
       issueMandate(
         sim.engine,
@@ -35,7 +36,7 @@ export const buildWholeNetwork = async (
           account,
           operatorId,
           limitMinor: 10_000_000n,
-          currency: 'EUR',
+          currency,
           notBeforeMs: SIM_START_MS - 1_000,
           notAfterMs: SIM_START_MS + 366 * 86_400_000,
           serial: 1,
@@ -82,7 +83,13 @@ export const buildWholeNetwork = async (
       define: defineCpp,
       policy: {
         dataCenters,
-        operatorAccounts: { EUR: `${realm}-bank:${realm}-cpp` },
+        operatorAccounts: { EUR: `${realm}-bank:${realm}-cpp`, HUF: `${realm}-bank:${realm}-cpp-huf` },
+        fx: {
+          rates: { 'EUR HUF': { numerator: '400', denominator: '1' } },
+          marginBps: 50,
+          quoteLifetimeMs: 30_000,
+          retryMs: 5_000,
+        },
         noticeLifetimeMs: 10_000,
         settlementAccounts: Object.fromEntries(REALMS.map((one) => [`${one}-mpp`, `${one}-bank:${one}-mpp`])),
         settlement: { thresholdMinor: { EUR: '2000' }, maxAgeMs: 5_000, retryMs: 2_000 },
@@ -112,6 +119,26 @@ export const buildWholeNetwork = async (
       balanceMinor: '1000000',
       ...extra,
     })
+  /** A customer whose account is in HUF, at this realm's CPP, which has an account in HUF of its own. */
+  const addHufCustomer = async (realm: string, customer: string, balanceMinor = '2000000'): Promise<void> => {
+    const account = `${realm}-bank:${customer}`
+    await open(`${realm}-bank:${realm}-cpp-huf`, {
+      operatorId: `${realm}-cpp`,
+      holderHost: { role: 'cpp', host: `${realm}-cpp` },
+      currency: 'HUF',
+      balanceMinor: '0',
+    })
+    await open(account, { currency: 'HUF', balanceMinor })
+    await ok(`${realm}-wallet-1`, 'enrol', {
+      customer,
+      cpp: `${realm}-cpp`,
+      account,
+      currency: 'HUF',
+      pin: '123456',
+      mandate: mandate(account, `${realm}-cpp`, 'HUF'),
+      alias: `${customer}-pays`,
+    })
+  }
   for (const bank of peers) await ok('ro-reserve', 'fund-reserve', { bank, currency: 'EUR', amountMinor: '10000000' })
   for (const realm of REALMS) {
     await open(`${realm}-bank:${realm}-cpp`, {
@@ -157,7 +184,7 @@ export const buildWholeNetwork = async (
     mpp: (id: string) => reportOf(id) as MppReport,
     bank: (id: string) => reportOf(id) as BankReport,
   }
-  return { sim, ok, pay, report }
+  return { sim, ok, pay, report, addHufCustomer }
 }
 
 export type WholeNetwork = Awaited<ReturnType<typeof buildWholeNetwork>>
