@@ -17,6 +17,7 @@ import {
 } from './decide-enrolment.ts'
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onNoticeRecord, onStale } from './decide-notice-record.ts'
+import { onSettleBatch, settlementsOf } from './decide-operator.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
@@ -31,6 +32,7 @@ import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.t
 import { isListed, loadListings } from './registration.ts'
 import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
 import { DEADLINES, MPP_TABLES } from './state.ts'
+import { statement } from './statement.ts'
 
 export type MppDependencies = {
   /** This MPP's own credential chain as it is now, shown to the data centers. */
@@ -77,12 +79,14 @@ export const mppDefinition = ({
     [DEADLINES.settlementRetry]: onSettlementRetry,
     [DEADLINES.askExpiry]: onAskExpiry,
   },
-  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
+  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee, 'settle-batch': onSettleBatch },
   reads: {
     report: (read, _, context) => reportOf(read, context),
     payments: paymentsOf,
     payee: payeeOf,
     credit: creditOf,
+    settlements: settlementsOf,
+    statement,
   },
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
