@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { toHex } from '../../protocol/bytes.ts'
 import type { CppReport, MppReport } from '../runtime/reports.ts'
+import { addUpStatement } from '../runtime/statement.ts'
 import { buildNetwork, ids, RESERVE, type Network } from './testing/network.ts'
 
 const hu = ids('hu')
@@ -50,6 +51,12 @@ describe('a CPP that does not pay', () => {
     await settle(net)
     expect(net.ask(hu.cpp, 'settlements').batches).toMatchObject([{ state: 'failed', code: 'INSUFFICIENT_FUNDS' }])
     expect(mppOf(net).attention).toMatchObject({ defaultedCpps: [] })
+    // A statement knows no settlement that did not happen.
+    for (const [host, args] of [
+      [hu.cpp, { mpp: hu.mpp, currency: 'EUR' }],
+      [hu.mpp, { cpp: hu.cpp, currency: 'EUR' }],
+    ] as const)
+      expect(addUpStatement([net.ask(host, 'statement', args)])).toMatchObject({ closingMinor: 700n, lines: [{}] })
     await net.sim.advance(20_000, 500)
     expect(mppOf(net).attention).toMatchObject({ defaultedCpps: [hu.cpp] })
     expect(await pay(net, 10n)).toMatchObject({ outcome: 'rejected', code: 'CPP_DEFAULTED' })
