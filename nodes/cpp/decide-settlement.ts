@@ -276,7 +276,7 @@ const gatherJob = (requestId: Uint8Array, sent: Gathering['sent']) => ({
  * A DT is the stored answer to its countersigned decision; an adjustment stays in the outbox until the MPP has it, and is lacked by
  * nobody afterwards.
  */
-const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery =>
+export const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery =>
   kind === 'pair-adjustment' ? until(OUTBOX.adjustment, id) : { answers: keyOf('countersigned-decision', mpp, id) }
 
 const entriesOf = (

@@ -5,10 +5,12 @@ import { ENVELOPE_VERSION } from '../../protocol/header.ts'
 import { sealOne } from '../../protocol/seals.ts'
 import { chainBook, statementOf } from '../customer/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { evidence } from './evidence.ts'
 import { merchantNode } from './definition.ts'
 
-export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
-  merchantNode({
+export const defineMerchant = (services: NodeServices) => {
+  const { self, trust, identity } = services
+  return merchantNode({
     chains: chainBook(trust, identity),
     sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
       sealOne(
@@ -31,4 +33,6 @@ export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
         identity().signing,
       ),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
+    evidence: evidence(services),
   })
+}

@@ -48,6 +48,7 @@ import {
   renewPayees,
   type ReadPayeeCredential,
 } from './decide-payees.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
 import { merchantReport, oneOrder, payeeList, paymentsPage } from './reads.ts'
 import { DEADLINES, MERCHANT_TABLES, paymentRequests } from './state.ts'
@@ -59,12 +60,15 @@ export type MerchantDependencies = {
   /** Seals an invoice that travels nested in a request to pay. */
   readonly sealInvoice: SealInvoice
   readonly readPayeeCredential: ReadPayeeCredential
+  /** What this host holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const merchantNode = ({
   chains,
   sealInvoice,
   readPayeeCredential,
+  evidence,
 }: MerchantDependencies): NodeDefinition<'merchant', MerchantPolicy> => ({
   role: 'merchant',
   tables: MERCHANT_TABLES,
@@ -93,6 +97,7 @@ export const merchantNode = ({
     payments: paymentsPage,
     payees: payeeList,
     order: oneOrder,
+    evidence,
   },
   jobs: sealJobs(sealInvoice),
   finished: {
