@@ -1,6 +1,7 @@
 /**
  * Random lives of the whole network against an independent model of its balances. `SEEDS=a,b` runs those seeds instead, `STEPS=n`
- * makes each longer; what fails prints its seed and its story.
+ * makes each longer, and
+ * `npm run lives` is the long run; what fails prints its seed and its story.
  */
 import { describe, expect, test } from 'vitest'
 import { live } from './testing/life.ts'

@@ -106,6 +106,39 @@ describe('a dispute', () => {
   }, 60_000)
 })
 
+describe('a claim for money that was never paid in', () => {
+  test('is not paid by the rules; by the operator’s word it is, and the CPP that takes it back ends with the same books', async () => {
+    const net = await buildNetwork()
+    expect(await pay(net, 500n)).toMatchObject(paid)
+    await settle(net)
+    await net.ok(hu.cpp, 'correct-entry', { mpp: hu.mpp, currency: 'EUR', pairSeq: 1, amountMinor: '-100' })
+    await settle(net)
+    const [, claim] = net.ask(hu.cpp, 'settlements').batches
+    expect(claim).toMatchObject({ totalMinor: -100n, state: 'owed', disputes: [{ state: 'unresolved' }] })
+    const batchId = toHex(claim.batchId)
+    const { pairSeq } = claim.disputes[0]
+    await net.ok(hu.cpp, 'resolve-dispute', { batchId, pairSeq, accept: true })
+    // One batch at a time: the correction of the correction waits for the claim, which the MPP does not pay.
+    await settle(net)
+    expect(net.ask(hu.mpp, 'settlements', { open: true }).batches).toMatchObject([{ batchId, state: 'failed' }])
+    expect(await net.ok(hu.mpp, 'settle-batch', { batchId })).toMatchObject({ advancedMinor: 100n })
+    await settle(net)
+    await settle(net)
+    await net.settleDown()
+    expect(net.balance(net.accountOf('hu', 'mpp'))).toBe(1_000_000n)
+    expect(mppPair(net)).toMatchObject({ entriesMinor: 500n, settledMinor: 500n, receivableMinor: 0n })
+    // What came back is in the surplus, beside what was advanced.
+    expect(net.ask(hu.mpp, 'credit')).toMatchObject([{ surplusMinor: 100n, advancedMinor: 100n }])
+    expect(net.balance(shop)).toBe(500n)
+    expect(net.problems()).toEqual([])
+    // Which is no reason to pay a second claim.
+    await net.ok(hu.cpp, 'correct-entry', { mpp: hu.mpp, currency: 'EUR', pairSeq: 1, amountMinor: '-100' })
+    await settle(net)
+    expect(net.ask(hu.mpp, 'settlements', { open: true }).batches).toMatchObject([{ state: 'failed' }])
+    expect(net.balance(net.accountOf('hu', 'mpp'))).toBe(1_000_000n)
+  }, 60_000)
+})
+
 describe('money that came to a former account of the MPP', () => {
   test('is kept until the operator says which batch it pays; the CPP that was DEFAULTED meanwhile is trusted again', async () => {
     const net = await buildNetwork({ mpp: { settlement: { maxUnpaidMs: 5_000, retryMs: 2_000 } } })
