@@ -132,16 +132,24 @@ export type Bundle = {
   readonly pieces: readonly Uint8Array[]
 }
 
+/** @throws RangeError for more pieces than maxEvidencePieces */
 export const encodeBundle = ({ payload, keyId, signature, pieces }: Bundle): Uint8Array => {
+  if (pieces.length > LIMITS.maxEvidencePieces) throw new RangeError(`evidence of ${pieces.length} pieces`)
   beginWrite()
   writeArrayLength(4)
   writeBytes(payload)
   writeBytes(keyId)
   writeBytes(signature)
-  writeArrayLength(pieces.length)
-  for (const piece of pieces) writeBytes(piece)
-  return takeWritten()
+  const parts = [takeWritten(), Uint8Array.of(ARRAY_16, 0, pieces.length)]
+  for (const piece of pieces) {
+    beginWrite()
+    writeBytes(piece)
+    parts.push(takeWritten())
+  }
+  return concat(...parts)
 }
+/** msgpack's head of an array with a length of two bytes. */
+const ARRAY_16 = 0xdc
 
 /** FRAME_TOO_LARGE or MALFORMED_FRAME. */
 export const readBundle = (bytes: Uint8Array): Result<Bundle> => {
