@@ -61,6 +61,7 @@ import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
 import { CPP_TABLES, customers } from './state.ts'
+import { statement } from './statement.ts'
 
 export type CppDependencies = {
   readonly vault: PinVault
@@ -133,6 +134,7 @@ export const cppDefinition = ({
     customer,
     customers: customerList,
     settlements,
+    statement,
     registration,
     evidence,
   },

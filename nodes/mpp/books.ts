@@ -24,6 +24,7 @@ import {
 } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
+import { payeeLines, type PayeeLine } from './payee-lines.ts'
 import type { MppPolicy } from './policy.ts'
 import {
   BATCHES,
@@ -71,6 +72,8 @@ export type Books = {
   readonly set: Deadline[]
   readonly clear: Deadline[]
   readonly postings: Posting[]
+  /** What the payees' accounts say of this event. */
+  readonly lines: PayeeLine[]
 }
 
 const newPair = (cpp: string, currency: Currency, nowMs: number): PairRow => ({
@@ -104,6 +107,7 @@ export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books 
     set: [],
     clear: [],
     postings: [],
+    lines: [],
   }
 }
 
@@ -120,9 +124,13 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   for (const [seq, row] of books.entries)
     if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
-  for (const [payee, row] of books.payees)
-    if (row !== slice.payees.get(payee))
-      writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
+  const { nowMs } = books.context
+  for (const [payee, row] of books.payees) {
+    const before = slice.payees.get(payee)
+    if (row === before) continue
+    const told = payeeLines(before, { ...row, changedAtMs: nowMs }, books.lines, nowMs)
+    writes.push(put(PAYEES, keyOf(payee), told.row), ...told.writes)
+  }
   return { writes, sends, forget, set, clear, postings }
 }
 

@@ -33,6 +33,7 @@ import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.t
 import { isListed, loadListings } from './registration.ts'
 import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
 import { DEADLINES, MPP_TABLES } from './state.ts'
+import { statement } from './statement.ts'
 
 export type MppDependencies = {
   /** This MPP's own credential chain as it is now, shown to the data centers. */
@@ -90,6 +91,7 @@ export const mppDefinition = ({
     credit: creditOf,
     evidence,
     settlements: settlementsOf,
+    statement,
   },
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },

@@ -77,7 +77,7 @@ const bookConfirmation = (books: Books, message: Verified<'delayed-transfer-conf
     post(books, `receivable:${sender.id}`, `accrued:${body.payee}`, body.amountMinor)
     books.entries.set(body.pairSeq, { ...entry, creditMinor: body.amountMinor, credited: body.payee })
     confirmNotice(books, notice, body.pairSeq, message)
-    credit(books, body.payee, body.amountMinor, body.pairSeq)
+    credit(books, notice, body.amountMinor, body.pairSeq)
     return 'booked'
   }
   post(books, `receivable:${sender.id}`, `suspense:${sender.id}`, body.amountMinor)
@@ -129,7 +129,7 @@ const bookAdjustment = (books: Books, { body, digest, sender }: Verified<'pair-a
       frame,
       digest: target.digest,
     })
-    credit(books, notice.payee, target.rightMinor, body.pairSeq)
+    credit(books, notice, target.rightMinor, body.pairSeq)
   }
   return 'booked'
 }
@@ -199,7 +199,8 @@ const confirmNotice = (
 }
 
 /** An entry that comes after its batch was settled is payable at once if its money is here, which a CPP that lied did not pay. */
-const credit = (books: Books, payee: string, amountMinor: bigint, pairSeq: number): void => {
+const credit = (books: Books, { payee, pnId }: NoticeRow, amountMinor: bigint, pairSeq: number): void => {
+  books.lines.push({ payee, what: 'payment', amountMinor, id: pnId })
   const row = payeeOf(books, payee)
   books.payees.set(payee, { ...row, accruedMinor: sumMinor(row.accruedMinor, amountMinor) })
   const surplusMinor = books.pair.surplusMinor ?? 0n

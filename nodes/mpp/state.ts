@@ -77,6 +77,8 @@ export type PayeeRow = {
   /** After a refused payout: not before this. */
   readonly retryAtMs?: number
   readonly changedAtMs: number
+  /** Lines of its account so far. */
+  readonly lines?: number
 }
 export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
@@ -103,7 +105,24 @@ export const PAYEES = defineTable<PayeeRow>({
     'payoutAtMs',
     'retryAtMs',
     'changedAtMs',
+    'lines',
   ],
+})
+
+/** A change of what a payee is owed. Key [payee, seq]: all of a payee's payments, payouts and refunds by one ordered scan. */
+export type PayeeLineRow = {
+  readonly seq: number
+  readonly what: 'payment' | 'payout' | 'refund' | 'correction'
+  /** Positive: the payee is owed more. */
+  readonly amountMinor: bigint
+  /** pnId, payoutId or refundId. */
+  readonly id: Uint8Array
+  readonly atMs: number
+}
+export const PAYEE_LINES = defineTable<PayeeLineRow>({
+  name: 'payee-lines',
+  version: 1,
+  fields: ['seq', 'what', 'amountMinor', 'id', 'atMs'],
 })
 
 export type EnrolmentState = 'mandating' | 'issuing' | 'registering' | 'enrolled' | 'refused'
@@ -455,6 +474,7 @@ export const ASKS = defineTable<AskRow>({ name: 'asks', version: 1, fields: ['pa
 export const MPP_TABLES = [
   HOSTS,
   PAYEES,
+  PAYEE_LINES,
   ENROLMENTS,
   MANDATES,
   LISTINGS,
