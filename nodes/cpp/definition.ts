@@ -37,6 +37,7 @@ import {
   type IssueInput,
   type IssueResult,
 } from './decide-enrolment.ts'
+import { countersignedRefund, refundRetry } from './decide-refund.ts'
 import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
 import { requestToPay } from './decide-request-to-pay.ts'
 import {
@@ -99,6 +100,7 @@ export const cppDefinition = ({
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
+    'countersigned-refund': countersignedRefund,
     'post-answer': postAnswer,
     'void-answer': voidAnswer,
     'payment-query': paymentQuery,
@@ -114,6 +116,7 @@ export const cppDefinition = ({
     'debt-age': debtAge,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,

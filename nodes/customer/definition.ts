@@ -43,6 +43,7 @@ import {
   decideQueryDue,
   decideRefusedPurchase,
 } from './decide-payment.ts'
+import { decideRefundNotice, loadRefundNotice } from './decide-refund.ts'
 import {
   decideGuestOpened,
   decideGuestPhaseEnd,
@@ -138,6 +139,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-payment-outcome': on(loadFinal, decideOutcome),
+    'customer-refund-notice': on(loadRefundNotice, decideRefundNotice),
     'customer-enrolment-record': (read, event, context) =>
       read.get(changes, event.message.body.enrolmentId) === undefined
         ? enrolmentRecorded(read, event, context)

@@ -2,6 +2,7 @@
 import { encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
+import { derivePinKey } from '../../protocol/pin.ts'
 import { sealOne } from '../../protocol/seals.ts'
 import { chainBook, statementOf } from '../customer/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
@@ -32,6 +33,8 @@ export const defineMerchant = (services: NodeServices) => {
         ),
         identity().signing,
       ),
+    // No CPP has this name: it has no realm.
+    deriveRefundPin: (pin) => derivePinKey(pin, self.id, 'refunds'),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
     evidence: evidence(services),
   })

@@ -20,6 +20,7 @@ import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onNoticeRecord, onStale } from './decide-notice-record.ts'
 import { onSettleBatch, settlementsOf } from './decide-operator.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
+import { onRefundConfirmation, onRefundRequest } from './decide-refund.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
   onAccountNotice,
@@ -70,6 +71,8 @@ export const mppDefinition = ({
     'delayed-transfer-confirmation': onDelayedTransferConfirmation,
     'payment-outcome': onPaymentOutcome,
     'notice-record': onNoticeRecord,
+    'refund-request': onRefundRequest,
+    'refund-confirmation': onRefundConfirmation,
     'request-to-pay': onRequestToPay,
     'settlement-batch': onSettlementBatch,
     'missing-entries': onMissingEntries,

@@ -70,6 +70,8 @@ export const merchant = (
     chains: { newest: () => chains, beside: () => [...chains.values()][0], isCurrent: () => true },
     sealInvoice: ({ trans }) => testBytes(`sealed ${showId(trans.txId)}`),
     readPayeeCredential: (credential) => credentials.get(showId(credential)),
+    // As slow a hash as a test needs.
+    deriveRefundPin: async (pin) => testBytes(`refund PIN ${pin}`),
   })
   const host = drive(node, SELF, { ...DEFAULT_MERCHANT_POLICY, ...options.policy }, options.ledger)
   return {
