@@ -73,7 +73,7 @@ const judgeStrayOrders = (exhibits: Exhibits, findings: Findings): void => {
           ? same(id, body.orderId) && exhibits.statement.collection !== 'none'
           : purpose === 'payment'
             ? same(id, exhibits.statement.txId)
-            : true
+            : exhibits.all('refund-confirmation').some(({ body: refund }) => same(refund.refundId, id))
     if (!isOurs) findings.wrong('transfer-order', 'it is of another payment')
   }
   const orders = [...exhibits.all('transfer-order'), ...exhibits.all('post-order')]

@@ -84,6 +84,8 @@ export const EvidenceStatement = Fields({
   revocationVersion: SequenceHeld,
   settlement: Optional(Word(...SETTLEMENT_STATES)),
   collection: Optional(Word(...COLLECTION_STATES)),
+  /** How many refunds of it are confirmed. */
+  refunds: Optional(Count),
   /** Leads from the payment's entry to the root of its settlement batch (mountain-range.ts). */
   inclusion: Optional(Fields({ index: Count, count: Count, siblings: List(Digest, 32), peaks: List(Digest, 32) })),
   /** The end of the gatherer's journal. */
@@ -140,7 +142,7 @@ export const encodeBundle = ({ payload, keyId, signature, pieces }: Bundle): Uin
   writeBytes(payload)
   writeBytes(keyId)
   writeBytes(signature)
-  const parts = [takeWritten(), Uint8Array.of(ARRAY_16, 0, pieces.length)]
+  const parts = [takeWritten(), Uint8Array.of(ARRAY_16, pieces.length >> 8, pieces.length & 0xff)]
   for (const piece of pieces) {
     beginWrite()
     writeBytes(piece)
@@ -230,4 +232,5 @@ export const KEPT_WHEN_SENT: ReadonlySet<KindName> = new Set([
   'pair-adjustment',
   'refund-request',
   'countersigned-refund',
+  'customer-refund-notice',
 ])

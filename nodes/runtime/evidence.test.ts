@@ -109,8 +109,33 @@ describe('evidence of the real nodes', { timeout: 60_000 }, () => {
     await network.sim.advance(2_000)
     for (const party of PARTIES) expect([party, faults(audited(network, parties, party))]).toEqual([party, CLEAN])
     if (amountMinor === '90') return
-    expect(provedPieces(audited(network, parties, 'cpp'))).toEqual(expect.arrayContaining(['hold-answer', 'post-answer']))
+    expect(provedPieces(audited(network, parties, 'cpp'))).toEqual(
+      expect.arrayContaining(['hold-answer', 'post-answer']),
+    )
     expect(provedPieces(audited(network, parties, 'merchant'))).toContain('account-notice')
+  })
+
+  it.each([
+    ['micro, before anything is collected', 'hu-bakery', '300', ['100', '150'], 100],
+    ['micro abroad, once it is settled and paid out', 'ro-bakery', '310', ['310'], 40_000],
+    ['macro at home', 'hu-bakery', '2000', ['700', '1300'], 5_000],
+  ] as const)('proves refunds at every party: %s', async (_, payee, amountMinor, refunds, waitMs) => {
+    const { sim } = network
+    const shop = `${payee.slice(0, 2)}-shop-1`
+    await network.ok(shop, 'set-refund-pin', { pin: '482915' })
+    const parties = await pay(network, payee, amountMinor)
+    await sim.advance(waitMs)
+    const line = paymentsOf(network, shop).find(({ pnId }) => pnId === parties.merchant[1])
+    for (const asked of refunds) {
+      await sim.command(shop, 'refund', { payee, txId: line?.txId, amountMinor: asked, pin: '482915' })
+      await sim.advance(40_000)
+    }
+    for (const party of PARTIES) {
+      const audit = audited(network, parties, party)
+      expect([party, faults(audit)]).toEqual([party, CLEAN])
+      const kind = party === 'customer' ? 'customer-refund-notice' : 'refund-confirmation'
+      expect([party, provedPieces(audit).filter((piece) => piece === kind).length]).toEqual([party, refunds.length])
+    }
   })
 
   it('proves an end that is not confirmed', async () => {
@@ -122,7 +147,10 @@ describe('evidence of the real nodes', { timeout: 60_000 }, () => {
     const parties = partiesOf(network, 'hu', 'hu-bakery', txId)
     for (const party of ['customer', 'cpp'] as const)
       expect([party, faults(audited(network, parties, party))]).toEqual([party, CLEAN])
-    const unknown = sim.host('hu-mpp').host().ask('evidence', { paymentId: toHex(new Uint8Array(16)) })
+    const unknown = sim
+      .host('hu-mpp')
+      .host()
+      .ask('evidence', { paymentId: toHex(new Uint8Array(16)) })
     expect(unknown).toMatchObject({ ok: true, value: { ok: false, code: 'NOT_FOUND' } })
   })
 

@@ -29,7 +29,10 @@ export const register = (program: Command): void => {
     })
   addExamples(command, [
     ['audit charge.evidence --root root.key', 'in words; the exit code is 0 only if all of it is proved'],
-    ['audit charge.evidence --root root.key --json', '{"ok":true,"proved":[{"piece","text"},…],"missing":[],"problems":[],…}'],
+    [
+      'audit charge.evidence --root root.key --json',
+      '{"ok":true,"proved":[{"piece","text"},…],"missing":[],"problems":[],…}',
+    ],
   ])
 }
 

@@ -6,7 +6,10 @@ import type { Output } from '../cli/output.ts'
 type Styled = Pick<Output, 'style'>
 
 /** The first line is the verdict. */
-export const auditLines = ({ ok, about, proved, notes, missing, problems }: Audit, { style }: Styled): readonly string[] => {
+export const auditLines = (
+  { ok, about, proved, notes, missing, problems }: Audit,
+  { style }: Styled,
+): readonly string[] => {
   const group = (title: string, findings: readonly Finding[], show: (text: string) => string): readonly string[] =>
     findings.length === 0 ? [] : ['', title, ...findings.map(({ piece, text }) => `  ${show(piece)}: ${text}`)]
   const verdict = ok
