@@ -350,11 +350,12 @@ export type Refund = {
   readonly amountMinor: bigint
   readonly currency: Currency
   readonly confirmedAtMs: number
+  readonly receivedAtMs: number
 }
 export const refunds = defineTable<Refund>({
   name: 'wallet-refunds',
   version: 1,
-  fields: ['refundId', 'amountMinor', 'currency', 'confirmedAtMs'],
+  fields: ['refundId', 'amountMinor', 'currency', 'confirmedAtMs', 'receivedAtMs'],
 })
 
 export const WALLET_TABLES = [
