@@ -27,6 +27,8 @@ const WIRE = {
   maxCredentialBytes: [1_024, 'a credential'],
   maxRevocationListBytes: [32 * KIB, 'the revocation list'],
   maxRevokedKeys: [1_024, 'keys on the revocation list'],
+  maxEvidenceBytes: [1 * MIB, 'an evidence bundle'],
+  maxEvidencePieces: [128, 'pieces of an evidence bundle'],
 } as const
 
 const SEALS = {

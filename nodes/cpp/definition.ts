@@ -57,10 +57,12 @@ import {
 } from './decide-settlement.ts'
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
 import { CPP_TABLES, customers } from './state.ts'
+import { statement } from './statement.ts'
 
 export type CppDependencies = {
   readonly vault: PinVault
@@ -73,6 +75,8 @@ export type CppDependencies = {
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
   readonly seal: Seal
+  /** What this CPP holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const cppDefinition = ({
@@ -82,6 +86,7 @@ export const cppDefinition = ({
   authorizeDevice: signAuthorization,
   framesOf,
   seal,
+  evidence,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: CPP_TABLES,
@@ -132,7 +137,9 @@ export const cppDefinition = ({
     customer,
     customers: customerList,
     settlements,
+    statement,
     registration,
+    evidence,
   },
   jobs: {
     [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),

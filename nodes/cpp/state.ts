@@ -121,6 +121,13 @@ export const replacements: Table<ReplacementRow> = defineTable<ReplacementRow>({
   fields: ['customer', 'changeId', 'ref', 'digest', 'deviceKey', 'host'],
 })
 
+/** The record of a device that another has replaced: what it sealed is proved by it. Key: (customer, key id of the device). */
+export const formerRecords: Table<{ readonly record: Uint8Array }> = defineTable<{ readonly record: Uint8Array }>({
+  name: 'former-records',
+  version: 1,
+  fields: ['record'],
+})
+
 /** `kind` of a ledger row: 0 is the total, the others are entries. */
 export const ENTRY = { payment: 1, collection: 2, refundOffset: 3, writeOff: 4 } as const
 export type EntryKind = (typeof ENTRY)[keyof typeof ENTRY]
@@ -614,4 +621,5 @@ export const CPP_TABLES = [
   refunds,
   paymentRefunds,
   refundMoney,
+  formerRecords,
 ] as const

@@ -6,10 +6,12 @@ import { derivePinKey } from '../../protocol/pin.ts'
 import { sealOne } from '../../protocol/seals.ts'
 import { chainBook, statementOf } from '../customer/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { evidence } from './evidence.ts'
 import { merchantNode } from './definition.ts'
 
-export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
-  merchantNode({
+export const defineMerchant = (services: NodeServices) => {
+  const { self, trust, identity } = services
+  return merchantNode({
     chains: chainBook(trust, identity),
     sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
       sealOne(
@@ -34,4 +36,6 @@ export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
     // No CPP has this name: it has no realm.
     deriveRefundPin: (pin) => derivePinKey(pin, self.id, 'refunds'),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
+    evidence: evidence(services),
   })
+}

@@ -63,6 +63,7 @@ import {
   REFUND_PIN_JOB,
   refundJobs,
 } from './decide-refund.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
 import { merchantReport, oneOrder, payeeList, paymentsPage } from './reads.ts'
 import { DEADLINES, MERCHANT_TABLES, paymentRequests } from './state.ts'
@@ -76,6 +77,8 @@ export type MerchantDependencies = {
   readonly readPayeeCredential: ReadPayeeCredential
   /** scrypt, off the step loop, with this host's salt. */
   readonly deriveRefundPin: (pin: string) => Promise<Uint8Array>
+  /** What this host holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const merchantNode = ({
@@ -83,6 +86,7 @@ export const merchantNode = ({
   sealInvoice,
   readPayeeCredential,
   deriveRefundPin,
+  evidence,
 }: MerchantDependencies): NodeDefinition<'merchant', MerchantPolicy> => ({
   role: 'merchant',
   tables: MERCHANT_TABLES,
@@ -115,6 +119,7 @@ export const merchantNode = ({
     payments: paymentsPage,
     payees: payeeList,
     order: oneOrder,
+    evidence,
   },
   jobs: { ...sealJobs(sealInvoice), ...refundJobs(deriveRefundPin) },
   finished: {

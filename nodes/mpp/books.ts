@@ -24,6 +24,7 @@ import {
 } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
+import { payeeLines, type PayeeLine } from './payee-lines.ts'
 import type { MppPolicy } from './policy.ts'
 import {
   BATCHES,
@@ -83,6 +84,8 @@ export type Books = {
   readonly set: Deadline[]
   readonly clear: Deadline[]
   readonly postings: Posting[]
+  /** What the payees' accounts say of this event. */
+  readonly lines: PayeeLine[]
 }
 
 const newPair = (cpp: string, currency: Currency, nowMs: number): PairRow => ({
@@ -117,6 +120,7 @@ export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books 
     set: [],
     clear: [],
     postings: [],
+    lines: [],
   }
 }
 
@@ -133,10 +137,14 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   for (const [seq, row] of books.entries)
     if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
-  for (const [payee, row] of books.payees)
-    if (row !== slice.payees.get(payee))
-      writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
   for (const [id, row] of books.refunds) if (row !== slice.refunds.get(id)) writes.push(put(REFUNDS, row.refundId, row))
+  const { nowMs } = books.context
+  for (const [payee, row] of books.payees) {
+    const before = slice.payees.get(payee)
+    if (row === before) continue
+    const told = payeeLines(before, { ...row, changedAtMs: nowMs }, books.lines, nowMs)
+    writes.push(put(PAYEES, keyOf(payee), told.row), ...told.writes)
+  }
   return { writes, sends, forget, set, clear, postings }
 }
 

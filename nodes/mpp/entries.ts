@@ -83,7 +83,7 @@ const bookConfirmation = (books: Books, message: Verified<'delayed-transfer-conf
     post(books, `receivable:${sender.id}`, `accrued:${body.payee}`, body.amountMinor)
     books.entries.set(body.pairSeq, { ...entry, creditMinor: body.amountMinor, credited: body.payee })
     confirmNotice(books, notice, body.pairSeq, message)
-    credit(books, body.payee, body.amountMinor, body.pairSeq)
+    credit(books, notice, body.amountMinor, body.pairSeq)
     return 'booked'
   }
   post(books, `receivable:${sender.id}`, `suspense:${sender.id}`, body.amountMinor)
@@ -184,7 +184,7 @@ const bookAdjustment = (books: Books, { body, digest, sender }: Verified<'pair-a
       frame,
       digest: target.digest,
     })
-    credit(books, notice.payee, target.rightMinor, body.pairSeq)
+    credit(books, notice, target.rightMinor, body.pairSeq)
   }
   return 'booked'
 }
@@ -254,7 +254,8 @@ const confirmNotice = (
 }
 
 /** An entry that comes after its batch was settled is payable at once if its money is here, which a CPP that lied did not pay. */
-const credit = (books: Books, payee: string, amountMinor: bigint, pairSeq: number): void => {
+const credit = (books: Books, { payee, pnId }: NoticeRow, amountMinor: bigint, pairSeq: number): void => {
+  books.lines.push({ payee, what: 'payment', amountMinor, id: pnId })
   const row = payeeOf(books, payee)
   books.payees.set(payee, { ...row, accruedMinor: sumMinor(row.accruedMinor, amountMinor) })
   const surplusMinor = books.pair.surplusMinor ?? 0n
@@ -294,20 +295,28 @@ export const isCovered = (books: Books): boolean => {
 /**
  * Settles the batch: the receivable falls by its total, and what its entries credited becomes payable. `through` is where
  * the money came: the bank, or the operator's own books. A sum that went back to the CPP left the surplus when it was ordered.
+ * @param shortfall what becomes of payees' credits that the sum does not cover: they stay accrued, or, by the operator's
+ *   word, this MPP advances them
  */
-export const settleBatch = (books: Books, through: 'bank' | 'operator'): void => {
+export const settleBatch = (
+  books: Books,
+  through: 'bank' | 'operator',
+  shortfall: 'keep' | 'advance' = 'keep',
+): void => {
   const { batch, pair, context } = books
   if (batch === undefined || batch.state === 'settled') throw new Error('no batch to settle')
   const credits = creditsOf(batch, books.entries)
   const receivedMinor = sumMinor(pair.surplusMinor ?? 0n, batch.orderId === undefined ? batch.totalMinor : 0n)
   // What came in late, between the order and the bank's answer, is due only if it is covered.
-  const due = receivedMinor >= credits.totalMinor
+  const restMinor = receivedMinor - credits.totalMinor
+  const due = restMinor >= 0n || shortfall === 'advance'
   post(books, through, `receivable:${batch.cpp}`, batch.totalMinor)
   books.pair = {
     ...pair,
     receivableMinor: sumMinor(pair.receivableMinor, -batch.totalMinor),
     settledToSeq: Math.max(pair.settledToSeq, batch.toSeq),
-    surplusMinor: due ? receivedMinor - credits.totalMinor : receivedMinor,
+    surplusMinor: !due ? receivedMinor : restMinor > 0n ? restMinor : 0n,
+    ...(due && restMinor < 0n ? { advancedMinor: sumMinor(pair.advancedMinor ?? 0n, -restMinor) } : {}),
   }
   const { code: _, ...rest } = batch
   books.batch = { ...rest, state: 'settled', settledAtMs: context.nowMs }

@@ -129,6 +129,7 @@ export const finishPayout = (
   const payingMinor = sumMinor(row.payingMinor, -amountMinor)
   if (paid) {
     post(books, `paying:${payee}`, 'bank', amountMinor)
+    books.lines.push({ payee, what: 'payout', amountMinor: -amountMinor, id: payoutId })
     books.payees.set(payee, { ...row, payingMinor, paidMinor: sumMinor(row.paidMinor, amountMinor) })
     considerPayout(books, payee)
     return

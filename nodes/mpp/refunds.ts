@@ -51,9 +51,10 @@ export const setAside = (
 }
 
 /** The payee's bank has paid in what was not free. */
-export const fund = (books: Books, { payee, fromBankMinor }: RefundRow): void => {
+export const fund = (books: Books, { refundId, payee, fromBankMinor }: RefundRow): void => {
   const row = payeeOf(books, payee)
   post(books, 'bank', `refunding:${payee}`, fromBankMinor)
+  books.lines.push({ payee, what: 'paid-in', amountMinor: fromBankMinor, id: refundId })
   books.payees.set(payee, { ...row, refundingMinor: sumMinor(row.refundingMinor, fromBankMinor) })
 }
 
@@ -103,6 +104,7 @@ export const confirmRefund = (
   const { refundId, payee, amountMinor, host, ref, mode } = refund
   if (mode === 'micro') {
     const row = payeeOf(books, payee)
+    books.lines.push({ payee, what: 'refund', amountMinor: -amountMinor, id: refundId })
     books.payees.set(payee, {
       ...row,
       refundingMinor: sumMinor(row.refundingMinor, -amountMinor),

@@ -87,6 +87,8 @@ export type PayeeRow = {
    * settlement brings covers it before anything becomes payable. Absent: 0.
    */
   readonly advancedMinor?: bigint
+  /** Lines of its account so far. */
+  readonly lines?: number
 }
 export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
@@ -114,7 +116,24 @@ export const PAYEES = defineTable<PayeeRow>({
     'retryAtMs',
     'changedAtMs',
     'advancedMinor',
+    'lines',
   ],
+})
+
+/** A change of what a payee is owed. Key [payee, seq]: all of a payee's payments, payouts and refunds by one ordered scan. */
+export type PayeeLineRow = {
+  readonly seq: number
+  readonly what: 'payment' | 'payout' | 'refund' | 'paid-in' | 'correction'
+  /** Positive: the payee is owed more. */
+  readonly amountMinor: bigint
+  /** pnId, payoutId or refundId. */
+  readonly id: Uint8Array
+  readonly atMs: number
+}
+export const PAYEE_LINES = defineTable<PayeeLineRow>({
+  name: 'payee-lines',
+  version: 1,
+  fields: ['seq', 'what', 'amountMinor', 'id', 'atMs'],
 })
 
 export type EnrolmentState = 'mandating' | 'issuing' | 'registering' | 'enrolled' | 'refused'
@@ -271,6 +290,8 @@ export type PairRow = {
   readonly surplusMinor?: bigint
   /** How much less the CPP's entries say than this MPP holds to be right: they lower `receivableMinor`, not what it may owe. */
   readonly understatedMinor?: bigint
+  /** Σ of what this MPP made payable to payees by its operator's word, beyond what the CPP had paid in. */
+  readonly advancedMinor?: bigint
 }
 export const PAIRS = defineTable<PairRow>({
   name: 'pairs',
@@ -293,6 +314,7 @@ export const PAIRS = defineTable<PairRow>({
     'changedAtMs',
     'surplusMinor',
     'understatedMinor',
+    'advancedMinor',
   ],
 })
 
@@ -535,6 +557,7 @@ export const ASKS = defineTable<AskRow>({ name: 'asks', version: 1, fields: ['pa
 export const MPP_TABLES = [
   HOSTS,
   PAYEES,
+  PAYEE_LINES,
   ENROLMENTS,
   MANDATES,
   LISTINGS,
