@@ -276,8 +276,8 @@ const gatherJob = (requestId: Uint8Array, sent: Gathering['sent']) => ({
 })
 
 /**
- * A DT is the stored answer to its countersigned decision, a refund's confirmation to its countersigned refund; an adjustment stays in the outbox until the MPP has it, and is lacked by
- * nobody afterwards.
+ * A DT is the stored answer to its countersigned decision, a refund's confirmation to its countersigned refund; an adjustment stays
+ * in the outbox until the MPP has it, and is lacked by nobody afterwards.
  */
 export const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery => {
   switch (kind) {

@@ -618,8 +618,8 @@ export const CPP_TABLES = [
   directory,
   authorizations,
   replacements,
+  formerRecords,
   refunds,
   paymentRefunds,
   refundMoney,
-  formerRecords,
 ] as const

@@ -48,6 +48,7 @@ import {
   renewPayees,
   type ReadPayeeCredential,
 } from './decide-payees.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import {
   decideRefund,
   decideRefundConfirmation,
@@ -63,7 +64,6 @@ import {
   REFUND_PIN_JOB,
   refundJobs,
 } from './decide-refund.ts'
-import type { evidence as evidenceOf } from './evidence.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
 import { merchantReport, oneOrder, payeeList, paymentsPage } from './reads.ts'
 import { DEADLINES, MERCHANT_TABLES, paymentRequests } from './state.ts'
@@ -75,18 +75,18 @@ export type MerchantDependencies = {
   /** Seals an invoice that travels nested in a request to pay. */
   readonly sealInvoice: SealInvoice
   readonly readPayeeCredential: ReadPayeeCredential
-  /** scrypt, off the step loop, with this host's salt. */
-  readonly deriveRefundPin: (pin: string) => Promise<Uint8Array>
   /** What this host holds of a payment, for whoever it shows it to. */
   readonly evidence: ReturnType<typeof evidenceOf>
+  /** scrypt, off the step loop, with this host's salt. */
+  readonly deriveRefundPin: (pin: string) => Promise<Uint8Array>
 }
 
 export const merchantNode = ({
   chains,
   sealInvoice,
   readPayeeCredential,
-  deriveRefundPin,
   evidence,
+  deriveRefundPin,
 }: MerchantDependencies): NodeDefinition<'merchant', MerchantPolicy> => ({
   role: 'merchant',
   tables: MERCHANT_TABLES,

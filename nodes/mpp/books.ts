@@ -137,7 +137,6 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   for (const [seq, row] of books.entries)
     if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
-  for (const [id, row] of books.refunds) if (row !== slice.refunds.get(id)) writes.push(put(REFUNDS, row.refundId, row))
   const { nowMs } = books.context
   for (const [payee, row] of books.payees) {
     const before = slice.payees.get(payee)
@@ -145,6 +144,7 @@ export const closeBooks = (books: Books): Partial<Decision> => {
     const told = payeeLines(before, { ...row, changedAtMs: nowMs }, books.lines, nowMs)
     writes.push(put(PAYEES, keyOf(payee), told.row), ...told.writes)
   }
+  for (const [id, row] of books.refunds) if (row !== slice.refunds.get(id)) writes.push(put(REFUNDS, row.refundId, row))
   return { writes, sends, forget, set, clear, postings }
 }
 

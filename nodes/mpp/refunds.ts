@@ -53,8 +53,8 @@ export const setAside = (
 /** The payee's bank has paid in what was not free. */
 export const fund = (books: Books, { refundId, payee, fromBankMinor }: RefundRow): void => {
   const row = payeeOf(books, payee)
-  post(books, 'bank', `refunding:${payee}`, fromBankMinor)
   books.lines.push({ payee, what: 'paid-in', amountMinor: fromBankMinor, id: refundId })
+  post(books, 'bank', `refunding:${payee}`, fromBankMinor)
   books.payees.set(payee, { ...row, refundingMinor: sumMinor(row.refundingMinor, fromBankMinor) })
 }
 

@@ -82,13 +82,13 @@ export type PayeeRow = {
   /** After a refused payout: not before this. */
   readonly retryAtMs?: number
   readonly changedAtMs: number
+  /** Lines of its account so far. */
+  readonly lines?: number
   /**
    * Taken from accrued for refunds, and its settlement still to come: accrued + this is what unsettled entries credited. Money that a
    * settlement brings covers it before anything becomes payable. Absent: 0.
    */
   readonly advancedMinor?: bigint
-  /** Lines of its account so far. */
-  readonly lines?: number
 }
 export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
@@ -115,14 +115,15 @@ export const PAYEES = defineTable<PayeeRow>({
     'payoutAtMs',
     'retryAtMs',
     'changedAtMs',
-    'advancedMinor',
     'lines',
+    'advancedMinor',
   ],
 })
 
 /** A change of what a payee is owed. Key [payee, seq]: all of a payee's payments, payouts and refunds by one ordered scan. */
 export type PayeeLineRow = {
   readonly seq: number
+  /** `paid-in`: by the payee's bank, for a refund of what was paid out already. */
   readonly what: 'payment' | 'payout' | 'refund' | 'paid-in' | 'correction'
   /** Positive: the payee is owed more. */
   readonly amountMinor: bigint

@@ -1,5 +1,5 @@
 /**
- * Statements of an MPP: what it owes a payee (credited payments and what it paid in for refunds, less payouts and refunds), and what a CPP owes it (entries held,
+ * Statements of an MPP: what it owes a payee (credited payments, less payouts and refunds), and what a CPP owes it (entries held,
  * less settled batches). The first closes at accrued + payable + refunding + paying, the second at `receivable`. A macropayment
  * is a bank's, and in neither.
  */
@@ -58,7 +58,7 @@ function* pairRows(read: Reader, cpp: string, currency: Currency, after: string)
   const passed = after.slice(1)
   if (after.startsWith('e'))
     for (const [, entry] of read.scan(ENTRIES, [cpp, currency], { from: [Number(passed) + 1] })) {
-      const { pairSeq, type, bookedAtMs, amountMinor, pnId, digest, payee, refundId } = entry
+      const { pairSeq, type, bookedAtMs, amountMinor, pnId, digest, payee } = entry
       yield {
         cursor: `e${pairSeq}`,
         line:
@@ -67,7 +67,7 @@ function* pairRows(read: Reader, cpp: string, currency: Currency, after: string)
             : {
                 atMs: bookedAtMs,
                 what: PAIR_WORDS[type],
-                id: toHex(refundId ?? pnId ?? digest.slice(0, 16)),
+                id: toHex(pnId ?? digest.slice(0, 16)),
                 amountMinor,
                 ...(payee === undefined ? {} : { with: payee }),
               },
