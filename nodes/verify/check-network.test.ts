@@ -100,6 +100,7 @@ const atRest = (): Fixture => {
           paidOutMinor: 700n,
           macroBookedMinor: 5_000n,
           released: 4,
+          refundedMinor: 0n,
         },
       ],
       undecided: {},
@@ -118,6 +119,8 @@ const atRest = (): Fixture => {
           paidMinor: 700n,
           reversedMinor: 0n,
           confirmedMicroMinor: 900n,
+          paidInMinor: 0n,
+          macroRefundedMinor: 0n,
         },
       ],
       pairs: [
@@ -150,8 +153,12 @@ const atRest = (): Fixture => {
           writtenOffMinor: 0n,
           confirmedMacroMinor: 5_000n,
           collections: 1,
+          refundedMinor: 0n,
+          refundCreditedMinor: 0n,
+          refundDueMinor: 0n,
         },
       ],
+      positions: [] as Writable<CppReport['positions'][number]>[],
       boundBreaches: 0,
       pairs: [
         {
@@ -195,6 +202,21 @@ const atRest = (): Fixture => {
       'hu-otp': lines,
     },
   }) as Fixture
+}
+const refundOf = (amountMinor: bigint, state = 'confirmed', refundId = 'r1') => ({ refundId, amountMinor, state })
+/** 100 of the first payment, collected, settled and paid out, are given back: paid in by the cafe's bank, credited by hu-otp's. */
+const refunded = (network: Fixture): void => {
+  for (const node of ['hu-wallets-1', 'ro-shops-1', 'ro-danube', 'hu-otp'] as const)
+    (network.payments[node][0] as Writable<PaymentLine>).refunds = [refundOf(100n)]
+  Object.assign(network.cpp.totals[0] as object, { refundedMinor: 100n, refundCreditedMinor: 100n })
+  Object.assign(network.mpp.payees[0] as object, { paidInMinor: 100n, reversedMinor: 100n })
+  Object.assign(network.merchant.payees[0] as object, { refundedMinor: 100n })
+  Object.assign(network.cpp.pairs[0] as object, { lastSeq: 4, entriesMinor: 800n, payableMinor: 100n })
+  const mpp = { contiguousSeq: 4, highestSeq: 4, entriesMinor: 800n, receivableMinor: 100n }
+  Object.assign(network.mpp.pairs[0] as object, mpp)
+  const order = { purpose: 'refund', currency: 'EUR', count: 1, amountMinor: 100n } as const
+  network.payerBank.orders.push({ ...order, from: 'hu-otp' })
+  network.payeeBank.orders.push({ ...order, from: 'ro-danube' })
 }
 const reportsOf = ({ wallet, merchant, mpp, cpp, payerBank, payeeBank, settlementBank }: Fixture) =>
   [wallet, merchant, mpp, cpp, payerBank, payeeBank, settlementBank] as readonly Report[]
@@ -412,13 +434,13 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
   [
     'a payee owed what nothing explains',
     (n) => (account(n).accruedMinor = 199n),
-    '§8.4 what the payee is owed is confirmed less paid and reversed: ro-cafe at ro-danube EUR',
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
     'always',
   ],
   [
     'a reversal forgotten',
     (n) => (account(n).reversedMinor = 1n),
-    '§8.4 what the payee is owed is confirmed less paid and reversed: ro-cafe at ro-danube EUR',
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
     'always',
   ],
   [
@@ -476,6 +498,12 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
     'always',
   ],
   [
+    'a cost that the wallet does not know',
+    (n) => Object.assign(paymentAt(n, 'hu-otp', 0), { accountAmountMinor: 1n, accountCurrency: 'HUF' }),
+    '§8.5 payments that cost the wallet other than the CPP',
+    'always',
+  ],
+  [
     'an invoice paid twice',
     (n) =>
       (['hu-wallets-1', 'ro-shops-1', 'ro-danube', 'hu-otp'] as const).forEach(
@@ -506,6 +534,72 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
     'a confirmation that the wallet does not hold',
     (n) => n.payments['hu-wallets-1'].shift(),
     '§8.9 confirmed payments that a party to them does not hold',
+    'quiet',
+  ],
+  [
+    'a refund that is neither offset, credited nor due',
+    (n) => (total(n).refundedMinor = 1n),
+    '§8.2 refunds are offset, credited or due: hu-otp EUR',
+    'always',
+  ],
+  [
+    'a refund credited by no bank',
+    (n) => ((total(n).refundCreditedMinor = 1n), (total(n).refundedMinor = 1n)),
+    '§8.2 refunds credited are what banks transferred: hu-otp EUR',
+    'always',
+  ],
+  [
+    'money for a refund that no bank paid in',
+    (n) => ((account(n).paidInMinor = 1n), (account(n).payableMinor = 1n)),
+    '§8.4 paid in for refunds is what banks transferred: ro-danube EUR',
+    'always',
+  ],
+  [
+    'money for a refund that is not counted as paid in',
+    (n) => (account(n).payableMinor = 1n),
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
+    'always',
+  ],
+  [
+    'refunds of more than the payment',
+    (n) => (paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(200n), refundOf(101n, 'requested', 'r2')]),
+    '§8.5 payments refunded by more than their sum',
+    'always',
+  ],
+  [
+    'two sums of one refund',
+    (n) => {
+      paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(100n)]
+      paymentAt(n, 'hu-otp', 0).refunds = [refundOf(101n)]
+    },
+    '§8.9 refunds whose nodes differ on sum or end',
+    'always',
+  ],
+  [
+    'two ends of one refund',
+    (n) => {
+      paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(100n, 'refused')]
+      paymentAt(n, 'hu-otp', 0).refunds = [refundOf(100n)]
+    },
+    '§8.9 refunds whose nodes differ on sum or end',
+    'always',
+  ],
+  [
+    'a refund that the wallet does not hold',
+    (n) => (refunded(n), delete paymentAt(n, 'hu-wallets-1', 0).refunds),
+    '§8.9 confirmed refunds that a party to them does not hold',
+    'quiet',
+  ],
+  [
+    'a reversal without a refund',
+    (n) => ((account(n).reversedMinor = 1n), (account(n).accruedMinor = 199n)),
+    '§8.4 reversed is what was refunded of micropayments: ro-cafe at ro-danube EUR',
+    'quiet',
+  ],
+  [
+    "a refund that the merchant's sum lacks",
+    (n) => (refunded(n), (shop(n).refundedMinor = 99n)),
+    '§8.5 refunds are those of the payments: ro-cafe at ro-shops-1 EUR',
     'quiet',
   ],
   [
@@ -550,6 +644,13 @@ describe('a network at rest', () => {
     expect(failing(check(network, false)).includes(expected)).toBe(when === 'always')
   })
 
+  it('passes with a refund that the payee paid in and the bank credited', () => {
+    const network = atRest()
+    refunded(network)
+    expect(failing(check(network))).toEqual([])
+    expect(failing(check(network, false))).toEqual([])
+  })
+
   it('has no check that no broken figure fails', () => {
     const broken = new Set(
       breaks.map(([, , name]) => name.replace(/:.*/, '').replace(/ (ro-shops-1|ro-danube)\b/g, '')),
@@ -574,6 +675,129 @@ describe('a network at rest', () => {
     network.payments['hu-otp'].push(refused)
     network.payments['hu-wallets-1'].push({ ...refused, state: 'expired' })
     expect(failing(check(network))).toEqual(['§8.9 payments with different final states'])
+  })
+})
+
+describe('payments in another currency', () => {
+  /** Anna has an account in HUF too: a micropayment of 1.00 EUR for 400.00 HUF, and a macro payment of 20.00 EUR for 8000.00 HUF. */
+  const exchanging = (): Fixture => {
+    const network = atRest()
+    const charged = (one: PaymentLine, accountAmountMinor: bigint): Writable<PaymentLine> => ({
+      ...one,
+      accountAmountMinor,
+      accountCurrency: 'HUF',
+    })
+    const lines = [charged(line(7, 'micro', 100n), 40_000n), charged(line(8, 'macro', 2_000n), 800_000n)]
+    const payeesLines = lines.map((one) => without(one, 'prId', 'customer', 'accountAmountMinor', 'accountCurrency'))
+    network.payments['hu-otp'].push(...lines)
+    network.payments['hu-wallets-1'].push(...lines.map((one) => without(one, 'pnId', 'mpp')))
+    network.payments['ro-danube'].push(...payeesLines)
+    network.payments['ro-shops-1'].push(...payeesLines)
+    network.cpp.totals.push({
+      ...total(network),
+      currency: 'HUF',
+      outstandingMinor: 40_000n,
+      confirmedMicroMinor: 40_000n,
+      collectedMinor: 0n,
+      confirmedMacroMinor: 0n,
+      collections: 0,
+    })
+    total(network).confirmedMacroMinor += 2_000n
+    network.cpp.positions = [
+      {
+        currency: 'EUR',
+        positionMinor: -2_100n,
+        boughtMinor: 0n,
+        soldMinor: 2_100n,
+        returnedMinor: 0n,
+        exchangedMinor: 0n,
+        owedMinor: 0n,
+      },
+      {
+        currency: 'HUF',
+        positionMinor: 840_000n,
+        boughtMinor: 840_000n,
+        soldMinor: 0n,
+        returnedMinor: 0n,
+        exchangedMinor: 800_000n,
+        owedMinor: 0n,
+      },
+    ]
+    Object.assign(cppPair(network), { lastSeq: 4, entriesMinor: 1_000n, payableMinor: 300n })
+    Object.assign(mppPair(network), { contiguousSeq: 4, highestSeq: 4, entriesMinor: 1_000n, receivableMinor: 300n })
+    Object.assign(account(network), { accruedMinor: 300n, confirmedMicroMinor: 1_000n })
+    Object.assign(shop(network), {
+      confirmedMicroMinor: 1_000n,
+      confirmedMacroMinor: 7_000n,
+      macroBookedMinor: 7_000n,
+    })
+    network.payerBank.totals.push({ ...bankTotal(network), currency: 'HUF', clearedMinor: 0n })
+    Object.assign(network.payerBank.orders[1] as object, { count: 2, amountMinor: 7_000n })
+    network.payerBank.orders.push({
+      from: 'hu-otp',
+      purpose: 'exchange',
+      currency: 'HUF',
+      count: 1,
+      amountMinor: 800_000n,
+    })
+    return network
+  }
+  const huf = (network: Fixture) => network.cpp.positions[1] as Fixture['cpp']['positions'][number]
+  const eur = (network: Fixture) => network.cpp.positions[0] as Fixture['cpp']['positions'][number]
+
+  it('balance in each currency', () => {
+    expect(failing(check(exchanging()))).toEqual([])
+    expect(failing(check(exchanging(), false))).toEqual([])
+  })
+
+  it.each<readonly [string, Break, string, 'always' | 'quiet']>([
+    [
+      'a position that no exchange explains',
+      (n) => (huf(n).positionMinor = 839_999n),
+      '§8.2 position is bought less sold: hu-otp HUF',
+      'always',
+    ],
+    [
+      'more exchanged than bought',
+      (n) => (huf(n).owedMinor = 40_001n),
+      '§8.2 exchanged and owed are part of what was bought: hu-otp HUF',
+      'always',
+    ],
+    [
+      'exchanged, and no bank booked it',
+      (n) => (huf(n).exchangedMinor = 800_001n),
+      '§8.7 exchanged is what banks booked to it: hu-otp HUF',
+      'always',
+    ],
+    [
+      'taken from a customer and not counted',
+      (n) => (huf(n).exchangedMinor = 799_999n),
+      '§8.7 exchanged is what banks booked to it: hu-otp HUF',
+      'quiet',
+    ],
+    [
+      'bought what no payment cost',
+      (n) => ((huf(n).boughtMinor = 840_001n), (huf(n).positionMinor = 840_001n)),
+      '§8.2 bought is what payments in another currency cost: hu-otp HUF',
+      'quiet',
+    ],
+    [
+      'sold what no payment paid',
+      (n) => ((eur(n).soldMinor = 2_101n), (eur(n).positionMinor = -2_101n)),
+      '§8.2 sold is what payments in another currency paid: hu-otp EUR',
+      'quiet',
+    ],
+    [
+      'charged other than the wallet holds',
+      (n) => (paymentAt(n, 'hu-wallets-1', 5).accountAmountMinor = 40_001n),
+      '§8.5 payments that cost the wallet other than the CPP',
+      'always',
+    ],
+  ])('%s fails its check', (_name, damage, expected, when) => {
+    const network = exchanging()
+    damage(network)
+    expect(failing(check(network))).toContain(expected)
+    expect(failing(check(network, false)).includes(expected)).toBe(when === 'always')
   })
 })
 
