@@ -78,6 +78,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     metrics,
     chain,
     keepFrames: false,
+    sent: { keep: () => [] },
     recent: createLru(1),
     onPassing: () => {},
     onRecord: () => {},
