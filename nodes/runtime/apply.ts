@@ -235,7 +235,6 @@ const unkept = (send: Decision['sends'][number], ref: RequestRef | undefined): D
 /** A decision names a handful of ids: looking through those found costs less than any index of them. */
 const uniqueIds = (first: readonly Uint8Array[], second: readonly Uint8Array[]): readonly Uint8Array[] => {
   const found: Uint8Array[] = []
-  for (const ids of [first, second])
-    for (const id of ids) if (!found.some((one) => equalBytes(one, id))) found.push(id)
+  for (const ids of [first, second]) for (const id of ids) if (!found.some((one) => equalBytes(one, id))) found.push(id)
   return found
 }

@@ -135,11 +135,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     return booked.total
   }
 
-  const one = (
-    accumulation: Accumulation,
-    batch: ReturnType<typeof emptyBatch>,
-    context: Context<CppPolicy>,
-  ): void => {
+  const one = (accumulation: Accumulation, batch: ReturnType<typeof emptyBatch>, context: Context<CppPolicy>): void => {
     const { amountMinor, prId, txId, pnId, ref } = accumulation
     const customer = customerRow(accumulation.customer)
     const found = (staged.get(ledger, customer.customer) as TotalRow | undefined) ?? newTotal(customer)
