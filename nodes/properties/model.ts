@@ -70,7 +70,7 @@ export const createModel = ({ macroFromMinor, thresholdMinor, customers, payees 
   }
   /** A CPP may try a refused collection again at any time of its choice. */
   const retried = (standings: readonly Standing[]): readonly Standing[] =>
-    standings.flatMap((one) => (one.suspended && collected(one).suspended === false ? [one, collected(one)] : [one]))
+    standings.flatMap((one) => (one.suspended && !collected(one).suspended ? [one, collected(one)] : [one]))
 
   const ends = (standing: Standing, amountMinor: bigint, approval: Approval): readonly Possible[] => {
     if (standing.suspended) return [{ end: { outcome: 'refused', code: 'CUSTOMER_SUSPENDED' }, next: standing }]
