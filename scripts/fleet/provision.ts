@@ -70,6 +70,7 @@ export const provision = async (
     holders: {},
   }
   const pins: Record<string, string> = (await readJson<Record<string, string>>(directory.pinsFile)) ?? {}
+  const currencies = new Map(plan.accounts.map(({ account, currency }) => [account, currency]))
   for (const { account } of plan.accounts) secrets.holders[account] ??= freshSeed()
   for (const { customer } of plan.customers) pins[customer] ??= String(randomInt(0, 1_000_000)).padStart(6, '0')
   await writeJson(directory.secretsFile, secrets)
@@ -136,7 +137,7 @@ export const provision = async (
     register,
     holderKey: (account) => issuer.publicKeyOf(holder(account)),
     mandate: (account, operatorId, limitMinor) =>
-      issuer.mandate(holder(account), account, operatorId, limitMinor, plan.currency),
+      issuer.mandate(holder(account), account, operatorId, limitMinor, currencies.get(account) ?? plan.currency),
     pin: (customer) => {
       const pin = pins[customer]
       if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${customer}; give --pin-file`)
