@@ -325,7 +325,8 @@ export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
   return { total, parts }
 }
 
-const entry = (
+/** The next entry of a customer; the caller has changed what is outstanding by it. */
+export const entry = (
   total: TotalRow,
   customer: string,
   kind: EntryKind,

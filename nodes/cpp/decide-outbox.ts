@@ -68,6 +68,7 @@ export const refused = (read: Reader, event: Refused, context: Ctx): Decision =>
     case OUTBOX.outcome:
     case OUTBOX.adjustment:
     case OUTBOX.requestToPay:
+    case OUTBOX.refund:
       return logged
   }
 }
@@ -110,6 +111,7 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
   const number = failureNumber(code)
   switch (order.purpose) {
     case 'collection':
+    case 'refund':
     case 'settlement':
     case 'payment':
     case 'recovery': {

@@ -38,6 +38,7 @@ import {
   type IssueInput,
   type IssueResult,
 } from './decide-enrolment.ts'
+import { countersignedRefund, refundRetry } from './decide-refund.ts'
 import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
 import { requestToPay } from './decide-request-to-pay.ts'
 import {
@@ -57,6 +58,7 @@ import {
 } from './decide-settlement.ts'
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
@@ -75,6 +77,8 @@ export type CppDependencies = {
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
   readonly seal: Seal
+  /** What this CPP holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const cppDefinition = ({
@@ -84,6 +88,7 @@ export const cppDefinition = ({
   authorizeDevice: signAuthorization,
   framesOf,
   seal,
+  evidence,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: CPP_TABLES,
@@ -98,6 +103,7 @@ export const cppDefinition = ({
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
+    'countersigned-refund': countersignedRefund,
     'post-answer': postAnswer,
     'void-answer': voidAnswer,
     'payment-query': paymentQuery,
@@ -114,6 +120,7 @@ export const cppDefinition = ({
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
     [EXCHANGE_RETRY]: exchangeRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,
@@ -136,6 +143,7 @@ export const cppDefinition = ({
     settlements,
     statement,
     registration,
+    evidence,
   },
   jobs: {
     [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),

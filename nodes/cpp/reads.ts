@@ -11,6 +11,7 @@ import { costOf, isExchanged } from './fx.ts'
 import { totalOf } from './load.ts'
 import type { CppPolicy } from './policy.ts'
 import { isRegistered } from './decide-enrolment.ts'
+import { refundsOf } from './decide-refund.ts'
 import {
   ENTRY,
   aliases,
@@ -20,6 +21,7 @@ import {
   pairEntries,
   pairs,
   payments,
+  refunds,
   waiting,
   type BatchRow,
   type PairRow,
@@ -46,6 +48,9 @@ const emptySums = (currency: Currency): Sums => ({
   writtenOffMinor: 0n,
   confirmedMacroMinor: 0n,
   collections: 0,
+  refundedMinor: 0n,
+  refundCreditedMinor: 0n,
+  refundDueMinor: 0n,
 })
 
 /** What a customer's payments and entries say, for the bound. */
@@ -54,6 +59,7 @@ type Trace = {
   lastPaymentMinor: bigint
   /** The last micropayment that was confirmed or notified. */
   lastPrId: Uint8Array | undefined
+  offsetMinor: bigint
   notified: number
   notifiedMinor: bigint
 }
@@ -61,15 +67,16 @@ type Trace = {
 /**
  * The bound of design §2: below θ as in force at the last admission, or one payment below M. Since nothing but an admission
  * raises the sum, θ of the last one is the one that holds. When one payment makes up the whole sum, it is the last entry
- * with nothing pending, or the one pending with nothing outstanding. In another currency than the invoice's it is below M of the
- * invoice's, and may be over that of the account's.
+ * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding. In another currency than the
+ * invoice's it is below M of the invoice's, and may be over that of the account's.
  */
-const breaksBound = (read: Reader, { total, lastPaymentMinor, lastPrId, notified }: Trace): boolean => {
+const breaksBound = (read: Reader, { total, lastPaymentMinor, lastPrId, offsetMinor, notified }: Trace): boolean => {
   if (total === undefined) return false
   const { outstandingMinor, pendingMinor, thresholdMinor, currency } = total
   const sum = outstandingMinor + pendingMinor
   if (sum === 0n || sum < thresholdMinor) return false
-  const single = pendingMinor === 0n ? lastPaymentMinor === sum : outstandingMinor === 0n && notified === 1
+  const single =
+    pendingMinor === 0n ? lastPaymentMinor - offsetMinor === sum : outstandingMinor === 0n && notified === 1
   if (!single) return true
   const payment = lastPrId === undefined ? undefined : read.get(payments, lastPrId)
   return payment === undefined || !isExchanged(payment)
@@ -97,6 +104,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
       total: undefined,
       lastPaymentMinor: 0n,
       lastPrId: undefined,
+      offsetMinor: 0n,
       notified: 0,
       notifiedMinor: 0n,
     }
@@ -113,6 +121,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
         case ENTRY.payment:
           trace.lastPaymentMinor = row.amountMinor
           trace.lastPrId = row.id
+          trace.offsetMinor = 0n
           sum.confirmedMicroMinor += row.amountMinor
           break
         case ENTRY.collection:
@@ -121,12 +130,24 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.refundOffset:
           sum.refundOffsetMinor += row.amountMinor
+          trace.offsetMinor += row.amountMinor
           break
         case ENTRY.writeOff:
           sum.writtenOffMinor += row.amountMinor
           break
       }
     }
+  }
+  for (const [, refund] of read.scan(refunds, [])) {
+    const { state, accountMinor, creditMinor, credit, prId } = refund
+    if (state === 'awaiting') {
+      undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
+      continue
+    }
+    const sum = of(refundCurrency(read, prId, refund.currency))
+    sum.refundedMinor += accountMinor
+    if (credit === 'booked') sum.refundCreditedMinor += creditMinor
+    else sum.refundDueMinor += creditMinor
   }
   for (const [, payment] of read.scan(payments, [])) {
     const { prId, state, mode, customer, amountMinor, currency } = payment
@@ -170,6 +191,12 @@ const addExchange = (held: Map<Currency, Position>, payment: PaymentRow): void =
   else bought.owedMinor += cost.amountMinor
 }
 
+/** Of the account that a refund went to. */
+const refundCurrency = (read: Reader, prId: Uint8Array, invoiced: Currency): Currency => {
+  const customer = read.get(payments, prId)?.customer
+  return (customer === undefined ? undefined : read.get(customers, customer)?.currency) ?? invoiced
+}
+
 /** pending = Σ notified micropayments: a total that says otherwise would admit too much. */
 const breaksPending = ({ total, notifiedMinor }: Trace): boolean => (total?.pendingMinor ?? 0n) !== notifiedMinor
 
@@ -185,7 +212,15 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
+const refundLines = (read: Reader, prId: Uint8Array): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, prId)
+  if (rows.length === 0) return {}
+  return {
+    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
+  }
+}
+
+const lineOf = (read: Reader, row: PaymentRow, cpp: string): PaymentLine => ({
   prId: toHex(row.prId),
   ...(row.pnId === undefined ? {} : { pnId: toHex(row.pnId) }),
   payee: row.payee,
@@ -200,6 +235,7 @@ const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
   ...(row.accountAmountMinor === undefined || row.accountCurrency === undefined
     ? {}
     : { accountAmountMinor: row.accountAmountMinor, accountCurrency: row.accountCurrency }),
+  ...refundLines(read, row.prId),
 })
 
 const strict = { additionalProperties: false }
@@ -230,14 +266,14 @@ export const paymentsPage = (read: Reader, args: Args, { self }: Ctx): PaymentsP
     const from = after === undefined ? {} : { from: [fromHex(after)] }
     // One more on each side: the row of `after` itself, and a look whether there is a next page.
     const rows = rowsOf(read.scan(payments, [], { ...from, limit: limit + 2 }))
-      .map((row) => lineOf(row, self.id))
+      .map((row) => lineOf(read, row, self.id))
       .filter(({ prId }) => prId !== after)
     const page = rows.slice(0, limit)
     return { payments: page, next: rows.length > limit ? page.at(-1)?.prId : undefined }
   })
 
-const paymentDetail = (row: PaymentRow, cpp: string) => ({
-  ...lineOf(row, cpp),
+const paymentDetail = (read: Reader, row: PaymentRow, cpp: string) => ({
+  ...lineOf(read, row, cpp),
   code: row.code === undefined ? undefined : failureCode(row.code),
   reason: row.reason,
   pairSeq: row.pairSeq,
@@ -254,7 +290,7 @@ export const payment = (read: Reader, args: Args, { self }: Ctx) =>
     const row = read.get(payments, fromHex(paymentId))
     return row === undefined
       ? ({ ok: false, code: 'NOT_FOUND', detail: paymentId } as const)
-      : { ok: true, payment: paymentDetail(row, self.id) }
+      : { ok: true, payment: paymentDetail(read, row, self.id) }
   })
 
 const ENTRY_NAMES = { 1: 'payment', 2: 'collection', 3: 'refund-offset', 4: 'write-off' } as const

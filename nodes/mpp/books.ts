@@ -5,7 +5,7 @@
  * `closeBooks` gives the writes: pure as seen from outside.
  *
  * Accounts of the postings: `receivable:<cpp>` (an asset, so debits are negative), `suspense:<cpp>` (owed, but to no payee
- * yet: disputed entries), `accrued:`, `payable:` and `paying:<payee>`, `bank` (the MPP's own money at its bank), and
+ * yet: disputed entries), `accrued:`, `payable:`, `refunding:` and `paying:<payee>`, `bank` (the MPP's own money at its bank), and
  * `operator` for book transfers between hosts of one operator.
  */
 import { sumMinor, type Currency } from '../../protocol/amount.ts'
@@ -32,14 +32,23 @@ import {
   NOTICES,
   PAIRS,
   PAYEES,
+  REFUNDS,
   type BatchRow,
   type EntryRow,
   type NoticeRow,
   type PairRow,
   type PayeeRow,
+  type RefundRow,
 } from './state.ts'
 /** An entry of the pair's sequence, as the CPP sealed it. */
-export type EntryMessage = Verified<'delayed-transfer-confirmation'> | Verified<'pair-adjustment'>
+export type EntryMessage =
+  | Verified<'delayed-transfer-confirmation'>
+  | Verified<'pair-adjustment'>
+  | (Verified<'refund-confirmation'> & { readonly body: { readonly pairSeq: number } })
+
+/** A refund of a macro payment is no entry: it has no number. */
+export const isEntry = (message: EntryMessage | Verified<'refund-confirmation'>): message is EntryMessage =>
+  message.body.pairSeq !== undefined
 
 export type BookSlice = {
   readonly cpp: string
@@ -52,6 +61,8 @@ export type BookSlice = {
   /** By hex pnId. */
   readonly notices: ReadonlyMap<string, NoticeRow>
   readonly payees: ReadonlyMap<string, PayeeRow>
+  /** By hex refundId. */
+  readonly refunds: ReadonlyMap<string, RefundRow>
   /** Is the batch among the CPP's unpaid ones? */
   readonly overdue: boolean
 }
@@ -66,6 +77,7 @@ export type Books = {
   readonly entries: Map<number, EntryRow>
   readonly notices: Map<string, NoticeRow>
   readonly payees: Map<string, PayeeRow>
+  readonly refunds: Map<string, RefundRow>
   readonly writes: Write[]
   readonly sends: (Message | Relay)[]
   readonly forget: (readonly KeyPart[])[]
@@ -101,6 +113,7 @@ export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books 
     entries: new Map(slice.entries),
     notices: new Map(slice.notices),
     payees: new Map(slice.payees),
+    refunds: new Map(slice.refunds),
     writes: [],
     sends: [],
     forget: [],
@@ -131,6 +144,7 @@ export const closeBooks = (books: Books): Partial<Decision> => {
     const told = payeeLines(before, { ...row, changedAtMs: nowMs }, books.lines, nowMs)
     writes.push(put(PAYEES, keyOf(payee), told.row), ...told.writes)
   }
+  for (const [id, row] of books.refunds) if (row !== slice.refunds.get(id)) writes.push(put(REFUNDS, row.refundId, row))
   return { writes, sends, forget, set, clear, postings }
 }
 

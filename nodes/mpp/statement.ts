@@ -22,7 +22,7 @@ const OfPayee = statementArgs({ payee: Type.String({ maxLength: 64 }) })
 const OfPair = statementArgs({ cpp: NodeId, currency: CurrencyCode })
 const Args = Type.Union([OfPayee, OfPair])
 
-const PAIR_WORDS = { dt: 'payment', adjustment: 'adjustment', missing: 'missing' } as const
+const PAIR_WORDS = { dt: 'payment', refund: 'refund', adjustment: 'adjustment', missing: 'missing' } as const
 
 /**
  * `statement {payee, fromMs?, toMs?, after?, limit?}` or `statement {cpp, currency, …}` → a page. Order of checks:
