@@ -228,12 +228,21 @@ describe('a micropayment in another currency', () => {
       outstandingMinor: 48_000n,
     })
     expect(report(one).positions).toEqual([
-      { currency: 'EUR', positionMinor: -120n, boughtMinor: 0n, soldMinor: 120n, exchangedMinor: 0n, owedMinor: 0n },
+      {
+        currency: 'EUR',
+        positionMinor: -120n,
+        boughtMinor: 0n,
+        soldMinor: 120n,
+        refundedMinor: 0n,
+        exchangedMinor: 0n,
+        owedMinor: 0n,
+      },
       {
         currency: 'HUF',
         positionMinor: 48_000n,
         boughtMinor: 48_000n,
         soldMinor: 0n,
+        refundedMinor: 0n,
         exchangedMinor: 0n,
         owedMinor: 0n,
       },

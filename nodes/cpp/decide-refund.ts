@@ -26,6 +26,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { account, cash, combineParts, entry, receivable, serve, type Account, type Part, type Step } from './account.ts'
 import { offset } from './aggregation.ts'
+import { accountAmountOfRefund, exchanged } from './fx.ts'
 import { loadNotice, loadPayment, type PaymentSlice } from './load.ts'
 import { OUTBOX, pnIdOf, receipt, toBank, toWallet, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
@@ -49,10 +50,6 @@ type Ctx = Context<CppPolicy>
 /** Refunds of a payment: none is ever refused once it has a row. */
 export const refundsOf = (read: Reader, prId: Uint8Array): readonly RefundRow[] =>
   [...read.scan(paymentRefunds, [prId])].flatMap(([, { refundId }]) => read.get(refunds, refundId) ?? [])
-
-/** What a refund is worth in the currency of the customer's account, given what was refunded of the payment before. */
-const refundInAccountCurrency = (_payment: PaymentRow, _refundedMinor: bigint, amountMinor: bigint): bigint =>
-  amountMinor
 
 export const refundDue = (customer: string): string => `refund-due:${customer}`
 /** Money that came for refunds which are not confirmed. */
@@ -138,7 +135,7 @@ export const countersignedRefund = on(
       currency,
       mode,
       ref,
-      accountMinor: refundInAccountCurrency(payment, refundedMinor, amountMinor),
+      accountMinor: accountAmountOfRefund(payment, refundedMinor, amountMinor),
       offsetMinor: 0n,
       creditMinor: 0n,
       credit: 'none',
@@ -190,6 +187,7 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
         ...legs(refundDue(customer), before.total.currency, confirmed.creditMinor),
       ],
     },
+    givenBack(refund, paid),
     account(customer, step),
     ...putPair({ pair: batched.pair, parts: [...appended.parts, ...batched.parts] }),
   ])
@@ -197,6 +195,10 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
 
 const legs = (name: string, currency: RefundRow['currency'], amountMinor: bigint) =>
   amountMinor === 0n ? [] : [{ account: name, currency, amountMinor }]
+
+/** In another currency the CPP takes back what it had sold, for its part of what it had bought. */
+const givenBack = ({ amountMinor, accountMinor }: RefundRow, { exchange }: PaymentSlice): Part =>
+  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
 
 /** Off what the customer owes, as far as no running collection may bring it in; who waited is served. */
 const takeOff = (
@@ -234,6 +236,7 @@ const confirmMacro = (refund: RefundRow, money: RefundMoneyRow, paid: PaymentSli
         { account: refundDue(payment.customer), currency: before.customer.currency, amountMinor: accountMinor },
       ],
     },
+    givenBack(refund, paid),
   ])
 }
 

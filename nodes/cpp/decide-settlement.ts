@@ -64,7 +64,13 @@ import {
 type Ctx = Context<CppPolicy>
 
 /** Orders that a transfer-answer answers. */
-const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set(['collection', 'settlement', 'payment', 'recovery', 'refund'])
+const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set([
+  'collection',
+  'settlement',
+  'payment',
+  'recovery',
+  'refund',
+])
 
 /** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what was ordered is booked or refused. */
 export const transferAnswer = on(

@@ -144,6 +144,11 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
       undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
       continue
     }
+    const paid = read.get(payments, prId)
+    if (paid !== undefined && isExchanged(paid)) {
+      positionIn(held, paid.currency).refundedMinor += refund.amountMinor
+      positionIn(held, costOf(paid).currency).refundedMinor -= accountMinor
+    }
     const sum = of(refundCurrency(read, prId, refund.currency))
     sum.refundedMinor += accountMinor
     if (credit === 'booked') sum.refundCreditedMinor += creditMinor
@@ -175,7 +180,15 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
 const positionIn = (held: Map<Currency, Position>, currency: Currency): Position => {
   const known = held.get(currency)
   if (known !== undefined) return known
-  const none = { currency, positionMinor: 0n, boughtMinor: 0n, soldMinor: 0n, exchangedMinor: 0n, owedMinor: 0n }
+  const none: Position = {
+    currency,
+    positionMinor: 0n,
+    boughtMinor: 0n,
+    soldMinor: 0n,
+    refundedMinor: 0n,
+    exchangedMinor: 0n,
+    owedMinor: 0n,
+  }
   held.set(currency, none)
   return none
 }

@@ -66,6 +66,8 @@ export type CppReport = {
     /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
     readonly boughtMinor: bigint
     readonly soldMinor: bigint
+    /** What confirmed refunds of them brought back, less what they gave back. */
+    readonly refundedMinor: bigint
     /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
     readonly exchangedMinor: bigint
     readonly owedMinor: bigint

@@ -709,6 +709,7 @@ describe('payments in another currency', () => {
         positionMinor: -2_100n,
         boughtMinor: 0n,
         soldMinor: 2_100n,
+        refundedMinor: 0n,
         exchangedMinor: 0n,
         owedMinor: 0n,
       },
@@ -717,6 +718,7 @@ describe('payments in another currency', () => {
         positionMinor: 840_000n,
         boughtMinor: 840_000n,
         soldMinor: 0n,
+        refundedMinor: 0n,
         exchangedMinor: 800_000n,
         owedMinor: 0n,
       },
@@ -783,6 +785,12 @@ describe('payments in another currency', () => {
       'sold what no payment paid',
       (n) => ((eur(n).soldMinor = 2_101n), (eur(n).positionMinor = -2_101n)),
       '§8.2 sold is what payments in another currency paid: hu-otp EUR',
+      'quiet',
+    ],
+    [
+      'given back by no refund',
+      (n) => ((huf(n).refundedMinor = -1n), (huf(n).positionMinor -= 1n)),
+      '§8.2 refunded is what payments in another currency were refunded: hu-otp HUF',
       'quiet',
     ],
     [

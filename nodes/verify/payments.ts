@@ -180,6 +180,14 @@ const paid = ({ amountMinor }: PaymentLine): bigint => amountMinor
 const charged = ({ amountMinor, accountAmountMinor }: PaymentLine): bigint => accountAmountMinor ?? amountMinor
 const chargedIn = ({ currency, accountCurrency }: PaymentLine): string => accountCurrency ?? currency
 
+/** What refunds of a payment in another currency did to the position in one: all of them give back their share, rounded down once. */
+const returnedIn = (line: PaymentLine, currency: string): bigint => {
+  if (line.accountCurrency === undefined) return 0n
+  const refundedMinor = sumOf(line.refunds ?? [], (refund) => (refund.state === 'confirmed' ? refund.amountMinor : 0n))
+  if (line.currency === currency) return refundedMinor
+  return line.accountCurrency === currency ? -((refundedMinor * charged(line)) / line.amountMinor) : 0n
+}
+
 /** At rest the sums of the reports are the sums of the payments: what was confirmed is what was entered and credited. */
 const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] => {
   const confirmed = (node: string, is: (line: PaymentLine) => boolean, sum = paid): bigint =>
@@ -208,7 +216,7 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
       ]),
     ),
     ...known(cpps).flatMap(({ id, positions }) =>
-      positions.flatMap(({ currency, boughtMinor, soldMinor }) => [
+      positions.flatMap(({ currency, boughtMinor, soldMinor, refundedMinor }) => [
         equal(
           '§8.2',
           `bought is what payments in another currency cost: ${id} ${currency}`,
@@ -220,6 +228,12 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
           `sold is what payments in another currency paid: ${id} ${currency}`,
           soldMinor,
           confirmed(id, (line) => line.accountCurrency !== undefined && line.currency === currency),
+        ),
+        equal(
+          '§8.2',
+          `refunded is what payments in another currency were refunded: ${id} ${currency}`,
+          refundedMinor,
+          sumOf(payments.get(id) ?? [], (line) => returnedIn(line, currency)),
         ),
       ]),
     ),
