@@ -3,13 +3,25 @@ import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { toHex } from '../../protocol/bytes.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import type { FailureCode } from '../../protocol/failures.ts'
+import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
+import { batchHash } from '../../protocol/mountain-range.ts'
 import type { Decision } from '../runtime/node.ts'
 import type { CppReport } from '../runtime/reports.ts'
 import { incoming, testId } from '../runtime/testing.ts'
 import { totalOf } from './load.ts'
-import { paymentRefunds, refundMoney, refunds } from './state.ts'
-import { BANK, createWorld, MERCHANT_HOST, MPP, sent, sentAll, textOf, type Sent, type World } from './testing/world.ts'
+import { batches, paymentRefunds, refundMoney, refunds } from './state.ts'
+import {
+  BANK,
+  CPP,
+  createWorld,
+  MERCHANT_HOST,
+  MPP,
+  sent,
+  sentAll,
+  textOf,
+  type Sent,
+  type World,
+} from './testing/world.ts'
 
 const ALICE = 'hu-alice'
 const OPERATOR_ACCOUNT = `${BANK}:otp-eur`
@@ -375,4 +387,78 @@ it('property: refunds, collections and payments in any order keep the books', ()
     }),
     { numRuns: 60 },
   )
+})
+
+describe('a batch of refunds', () => {
+  /** Paid, settled, then given back: the pair's second batch is negative. */
+  const negative = () => {
+    const on = world()
+    const pn = micro(on, 'a')
+    const answer = ({ body }: Sent<'settlement-batch'>) =>
+      on.receive(
+        'settlement-acceptance',
+        { batchId: body.batchId, seq: body.seq, batchHash: batchHash(body.prevHash, { cpp: CPP, ...body }) },
+        { from: MPP },
+      )
+    const first = sent(on.control('settle-now'), 'settlement-batch')
+    on.answer(sent(answer(first), 'transfer-order'), 'done')
+    refund(on, pn, 'a')
+    const message = sent(on.control('settle-now'), 'settlement-batch')
+    const booked = (amountMinor = 100n) =>
+      on.receive(
+        'account-notice',
+        {
+          noticeId: testId(`notice ${amountMinor}`),
+          account: OPERATOR_ACCOUNT,
+          amountMinor,
+          currency: 'EUR',
+          reference: { purpose: 'settlement', id: message.body.batchId },
+          originatingBank: BANK,
+          bookedAtMs: 1,
+        },
+        { from: BANK, role: 'bank' },
+      )
+    const state = () => on.ledger.get(batches, MPP, 'EUR', 2)?.state
+    return { on, message, state, accept: () => answer(message), booked }
+  }
+
+  it('has a negative sum, over a leaf of its own type', () => {
+    const { message } = negative()
+    expect(message.body).toMatchObject({ fromSeq: 2, toSeq: 2, totalMinor: -100n })
+  })
+
+  it.each([
+    ['answer', 'money'],
+    ['money', 'answer'],
+  ] as const)('is settled by the MPP: first the %s, then the %s', (...order) => {
+    const { on, state, accept, booked } = negative()
+    for (const one of order) {
+      expect(state()).not.toBe('settled')
+      if (one === 'answer') accept()
+      else booked()
+    }
+    expect(state()).toBe('settled')
+    adds(on)
+  })
+
+  it('is not settled by another sum, whenever it comes', () => {
+    const { on, state, accept, booked } = negative()
+    booked(99n)
+    accept()
+    booked(101n)
+    expect(state()).toBe('owed')
+    adds(on)
+  })
+
+  it.each([
+    ['what it is', -100n, 'dismissed'],
+    ['nothing', 0n, 'unresolved'],
+  ] as const)('disputed as %s is recomputed from its refund', (_, amountMinor, state) => {
+    const { on, message } = negative()
+    const { body } = message
+    const hash = batchHash(body.prevHash, { cpp: CPP, ...body })
+    const items = [{ pairSeq: 2, code: failureNumber('ENTRY_MISMATCH'), amountMinor }]
+    on.receive('settlement-dispute', { batchId: body.batchId, seq: body.seq, batchHash: hash, items }, { from: MPP })
+    expect(on.ledger.get(batches, MPP, 'EUR', 2)?.disputes).toMatchObject([{ pairSeq: 2, state }])
+  })
 })

@@ -8,7 +8,17 @@ import type { Decision } from '../runtime/node.ts'
 import { incoming, testId } from '../runtime/testing.ts'
 import { REFUND_PIN_JOB } from './decide-refund.ts'
 import { outbox, refundPins, refunds } from './state.ts'
-import { approved, BAKERY, confirmationOf, CPP, merchant, MPP, MPP2, type Merchant } from './testing/merchant.ts'
+import {
+  approved,
+  BAKERY,
+  confirmationOf,
+  CPP,
+  merchant,
+  MPP,
+  MPP2,
+  outcomeOf,
+  type Merchant,
+} from './testing/merchant.ts'
 
 const PIN = '482915'
 const REFUND = testId('refund')
@@ -139,6 +149,8 @@ describe('a refund: checks in their order', () => {
     host.enrol()
     await setPin(host)
     approved(host)
+    expect(valueOf(await ask(host)).code).toBe('UNDECIDED')
+    host.deliver(outcomeOf(host.order()))
     expect(valueOf(await ask(host)).code).toBe('NOT_FOUND')
   })
 
