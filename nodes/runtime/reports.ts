@@ -34,11 +34,11 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
-  /** Absent where there is none. */
-  readonly refunds?: readonly RefundLine[]
   /** Customer's side: what the customer is charged, where the account is in another currency. */
   readonly accountAmountMinor?: bigint
   readonly accountCurrency?: Currency
+  /** Absent where there is none. */
+  readonly refunds?: readonly RefundLine[]
 }
 export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
 
@@ -72,8 +72,8 @@ export type CppReport = {
     /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
     readonly boughtMinor: bigint
     readonly soldMinor: bigint
-    /** What refunds of such payments took back of what was sold, less what they gave back of what was bought. */
-    readonly returnedMinor: bigint
+    /** What confirmed refunds of them brought back, less what they gave back. */
+    readonly refundedMinor: bigint
     /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
     readonly exchangedMinor: bigint
     readonly owedMinor: bigint
