@@ -74,6 +74,12 @@ export const FAILURES = {
   CPP_DEFAULTED: { number: 6017, retry: 'permanent', answer: 'outcome', meaning: 'a settlement of this CPP bounced', peer: 'the CPP settles first' },
   WITHDRAWN: { number: 6018, retry: 'permanent', answer: 'outcome', meaning: 'a query found nothing after expiry; the id can not be used any more', peer: 'start again' },
   TRANSFER_FAILED: { number: 6019, retry: 'permanent', answer: 'outcome', meaning: 'the payee\'s bank returned the transfer', peer: 'ask the payee' },
+  QUOTE_REQUIRED: { number: 6020, retry: 'permanent', answer: 'outcome', meaning: 'the account is in another currency than the invoice, and the request names no quote', peer: 'ask for a quote' },
+  QUOTE_UNKNOWN: { number: 6021, retry: 'permanent', answer: 'outcome', meaning: 'this customer was given no such quote', peer: 'ask for a quote' },
+  QUOTE_USED: { number: 6022, retry: 'permanent', answer: 'outcome', meaning: 'another payment was made on this quote', peer: 'ask for a new quote' },
+  QUOTE_EXPIRED: { number: 6023, retry: 'permanent', answer: 'outcome', meaning: 'the quote has expired', peer: 'ask for a new quote' },
+  QUOTE_MISMATCH: { number: 6024, retry: 'permanent', answer: 'outcome', meaning: 'the quote is of another amount, currency or account', peer: 'ask for a quote of this invoice' },
+  COST_EXCEEDED: { number: 6025, retry: 'permanent', answer: 'outcome', meaning: 'the quote is over what the customer agreed to be charged', peer: 'agree to more, or wait for another rate' },
   // 7xxx: bank
   ACCOUNT_UNKNOWN: { number: 7001, retry: 'permanent', answer: 'outcome', meaning: 'no such account at this bank', peer: 'check the account' },
   INSUFFICIENT_FUNDS: { number: 7002, retry: 'permanent', answer: 'outcome', meaning: 'the free balance does not cover it', peer: 'fund the account' },

@@ -24,6 +24,7 @@ import {
   type AuthorizeInput,
   type AuthorizeResult,
 } from './decide-device.ts'
+import { fxQuoteRequest } from './decide-fx.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -58,6 +59,7 @@ import {
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
 import type { evidence as evidenceOf } from './evidence.ts'
+import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
@@ -97,6 +99,7 @@ export const cppDefinition = ({
     'device-replacement': deviceReplacement(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
+    'fx-quote-request': fxQuoteRequest,
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
@@ -116,6 +119,7 @@ export const cppDefinition = ({
     'debt-age': debtAge,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
+    [EXCHANGE_RETRY]: exchangeRetry,
     'refund-retry': refundRetry,
   },
   controls: {

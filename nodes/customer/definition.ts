@@ -35,6 +35,7 @@ import {
   loadReplaced,
   type ChangeKeysInput,
 } from './decide-changes.ts'
+import { decideQuote, endUnrequested, loadQuote } from './decide-quote.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
 import {
   decideConfirmation,
@@ -77,7 +78,6 @@ import {
   loadPayRequest,
   loadRefusedPurchase,
 } from './load.ts'
-import { refusePurchase } from './payment-parts.ts'
 import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
 import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
 import {
@@ -98,6 +98,7 @@ import {
   waitingForLogin,
   WALLET_TABLES,
   type Payment,
+  type PayRequest,
   type Session,
 } from './state.ts'
 import { createVault } from './vault.ts'
@@ -135,6 +136,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'payee-record': on(loadPayeeRecord, decidePayeeRecord),
     'transaction-details': on(loadInvoice(vault), decideInvoice),
     'goods-release': on(loadGoods, decideGoods),
+    'fx-quote': on(loadQuote(vault), decideQuote),
     'request-to-pay': on(loadRequestToPay, decideRequestToPay),
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
@@ -230,12 +232,17 @@ const loadSession = (read: Reader, token: string) => ({
 type StartSlice = {
   readonly known: readonly Registration[]
   readonly logins: readonly Session[]
-  readonly waiting: readonly Payment[]
+  readonly waiting: readonly { readonly payment: Payment; readonly request: PayRequest | undefined }[]
 }
 const loadStart = (read: Reader): StartSlice => ({
   known: loadRegistrations(read),
   logins: [...read.scan(sessions, [])].map(([, row]) => row),
-  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => read.get(payments, prId) ?? []),
+  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => {
+    const payment = read.get(payments, prId)
+    const { requestId } = payment ?? {}
+    const request = requestId === undefined ? undefined : read.get(requests, requestId)
+    return payment === undefined ? [] : [{ payment, request }]
+  }),
 })
 
 /**
@@ -249,14 +256,14 @@ const decideStart =
     decision(
       combine(
         registerHost(chains(), known, context),
-        ...waiting.map((payment) =>
+        ...waiting.map(({ payment, request }) =>
           isGuestPhase(payment.state)
-            ? refusePurchase(
+            ? endUnrequested(
+                { session: undefined, request },
                 payment,
                 'MESSAGE_EXPIRED',
                 'the wallet host restarted before the payment request',
                 context.nowMs,
-                { othersWait: false },
               )
             : {
                 forget: [outbox.goods(payment.prId)],

@@ -11,7 +11,13 @@ export type FinalState = (typeof FINAL_STATES)[number]
 export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
 
 /** A refund of a payment at one node; `confirmed` and `refused` are final, and a refused one counts for nothing. */
-export type RefundLine = { readonly refundId: string; readonly amountMinor: bigint; readonly state: string }
+export type RefundLine = {
+  readonly refundId: string
+  readonly amountMinor: bigint
+  readonly state: string
+  /** At the CPP, of a payment in another currency: what the customer gets back, in the account's currency. */
+  readonly accountAmountMinor?: bigint
+}
 
 export type PaymentLine = {
   /** Customer's side: prId. Absent at MPP and merchant. */
@@ -28,6 +34,9 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
+  /** Customer's side: what the customer is charged, where the account is in another currency. */
+  readonly accountAmountMinor?: bigint
+  readonly accountCurrency?: Currency
   /** Absent where there is none. */
   readonly refunds?: readonly RefundLine[]
 }
@@ -54,6 +63,20 @@ export type CppReport = {
     readonly refundedMinor: bigint
     readonly refundCreditedMinor: bigint
     readonly refundDueMinor: bigint
+  }[]
+  /** In each currency that this CPP has exchanged. */
+  readonly positions: readonly {
+    readonly currency: Currency
+    /** As the ledger keeps it. */
+    readonly positionMinor: bigint
+    /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
+    readonly boughtMinor: bigint
+    readonly soldMinor: bigint
+    /** What confirmed refunds of them brought back, less what they gave back. */
+    readonly refundedMinor: bigint
+    /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
+    readonly exchangedMinor: bigint
+    readonly owedMinor: bigint
   }[]
   /** Customers whose outstanding + pending is at or over their threshold without being a single admitted payment below M. */
   readonly boundBreaches: number
