@@ -359,7 +359,7 @@ export const entriesGathered = on(
 /**
  * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it, and a macro payment's refund
  * needs it; of everything else the
- * bank's answer to the order counts. Order: receipt always; batch known, owed by its MPP, exactly its sum, on the
+ * bank's answer to the order counts. Order: receipt always; batch known, negative and exactly its sum, on the
  * operator's account, from the bank that keeps it.
  */
 export const accountNotice = (read: Reader, event: Incoming<'account-notice'>, context: Ctx): Decision =>
@@ -376,14 +376,22 @@ const settlementBooked = on(
     const { account: credited, amountMinor, currency } = message.body
     const bank = message.sender.id
     const received = receipt(bank, toBank(bank), message.digest, ref)
-    const settles =
-      slice?.batch.state === 'owed' &&
+    const pays =
+      slice !== undefined &&
+      slice.batch.totalMinor < 0n &&
       slice.batch.currency === currency &&
       slice.batch.totalMinor === -amountMinor &&
       context.policy.operatorAccounts[currency] === credited &&
       bankOf(credited) === bank
-    if (slice === undefined || !settles) return decision({ sends: [received] })
-    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
+    if (!pays) return decision({ sends: [received] })
+    const { batch } = slice
+    if (batch.state === 'owed')
+      return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
+    // The MPP pays as it answers, and its money may be here first: the answer then settles the batch.
+    return decision({
+      sends: [received],
+      writes: batch.state === 'open' ? [put(batches, batchKey(batch), { ...batch, paidTo: credited })] : [],
+    })
   },
 )
 
