@@ -4,13 +4,16 @@ import type { NodeServices } from '../runtime/host.ts'
 import { chainBook, statementOf } from './credentials.ts'
 import { walletNode } from './definition.ts'
 
-export const defineWallet = ({ trust, guests, identity }: NodeServices) => {
+type DerivePinKey = typeof derivePinKey
+
+/** @param derive scrypt, for who derives the same PIN keys in several networks and remembers them */
+export const defineWallet = ({ trust, guests, identity }: NodeServices, derive: DerivePinKey = derivePinKey) => {
   const { engine } = trust
   return walletNode({
     chains: chainBook(trust, identity).newest,
     guests,
     publicKeyOf: (seed) => engine.ed25519.keyPairFromSeed(seed).publicKey,
-    derivePinKey,
+    derivePinKey: derive,
     readEnrolment: (record) => statementOf(engine, record, 'enrolment'),
   })
 }
