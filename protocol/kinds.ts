@@ -191,6 +191,15 @@ export const legsOf = (name: KindName): readonly Leg[] => {
 export const ALL_LEGS: readonly Leg[] = KIND_NAMES.flatMap((name) => legsOf(name))
 
 /**
+ * Which body versions a host of this role accepts of each kind that may reach it, in the registry's order: what a
+ * `processor-registration` says. The same for the same build, so that a digest of it tells one build from another.
+ */
+export const acceptsOf = (role: Role): Body<'processor-registration'>['accepts'] =>
+  KIND_NAMES.filter((name) => kindRow(name).accepts.length > 0 && legsOf(name).some(({ to }) => to === role)).map(
+    (name) => ({ kind: kindRow(name).number, versions: [...kindRow(name).accepts] }),
+  )
+
+/**
  * Its body holds a PIN key, which is as good as the PIN: the frame is not kept as evidence, or the key would lie in the ledger in
  * the clear beside the row that holds it encrypted.
  */

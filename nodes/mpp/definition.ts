@@ -17,6 +17,7 @@ import {
 } from './decide-enrolment.ts'
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onNoticeRecord, onStale } from './decide-notice-record.ts'
+import { onSettleBatch, settlementsOf } from './decide-operator.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
@@ -77,12 +78,13 @@ export const mppDefinition = ({
     [DEADLINES.settlementRetry]: onSettlementRetry,
     [DEADLINES.askExpiry]: onAskExpiry,
   },
-  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
+  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee, 'settle-batch': onSettleBatch },
   reads: {
     report: (read, _, context) => reportOf(read, context),
     payments: paymentsOf,
     payee: payeeOf,
     credit: creditOf,
+    settlements: settlementsOf,
   },
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },

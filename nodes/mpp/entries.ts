@@ -238,20 +238,28 @@ export const isCovered = (books: Books): boolean => {
 /**
  * Settles the batch: the receivable falls by its total, and what its entries credited becomes payable. `through` is where
  * the money came: the bank, or the operator's own books. A sum that went back to the CPP left the surplus when it was ordered.
+ * @param shortfall what becomes of payees' credits that the sum does not cover: they stay accrued, or, by the operator's
+ *   word, this MPP advances them
  */
-export const settleBatch = (books: Books, through: 'bank' | 'operator'): void => {
+export const settleBatch = (
+  books: Books,
+  through: 'bank' | 'operator',
+  shortfall: 'keep' | 'advance' = 'keep',
+): void => {
   const { batch, pair, context } = books
   if (batch === undefined || batch.state === 'settled') throw new Error('no batch to settle')
   const credits = creditsOf(batch, books.entries)
   const receivedMinor = sumMinor(pair.surplusMinor ?? 0n, batch.orderId === undefined ? batch.totalMinor : 0n)
   // What came in late, between the order and the bank's answer, is due only if it is covered.
-  const due = receivedMinor >= credits.totalMinor
+  const restMinor = receivedMinor - credits.totalMinor
+  const due = restMinor >= 0n || shortfall === 'advance'
   post(books, through, `receivable:${batch.cpp}`, batch.totalMinor)
   books.pair = {
     ...pair,
     receivableMinor: sumMinor(pair.receivableMinor, -batch.totalMinor),
     settledToSeq: Math.max(pair.settledToSeq, batch.toSeq),
-    surplusMinor: due ? receivedMinor - credits.totalMinor : receivedMinor,
+    surplusMinor: !due ? receivedMinor : restMinor > 0n ? restMinor : 0n,
+    ...(due && restMinor < 0n ? { advancedMinor: sumMinor(pair.advancedMinor ?? 0n, -restMinor) } : {}),
   }
   const { code: _, ...rest } = batch
   books.batch = { ...rest, state: 'settled', settledAtMs: context.nowMs }

@@ -142,12 +142,15 @@ export const payeeOf = (
   }
 }
 
-/** Each pair: what its CPP owes, may come to owe by undecided notices, and may owe at most. */
+/** Each pair: what its CPP owes, may come to owe by undecided notices, and may owe at most; what is paid in beyond, or advanced. */
 export const creditOf = (read: Reader, _: Readonly<Record<string, unknown>>, { policy }: Context<MppPolicy>): unknown =>
-  [...read.scan(PAIRS, [])].map(([, { cpp, currency, receivableMinor, reservedMinor }]) => ({
+  [...read.scan(PAIRS, [])].map(([, { cpp, currency, receivableMinor, reservedMinor, ...pair }]) => ({
     cpp,
     currency,
     receivableMinor,
     reservedMinor,
     limitMinor: creditLimit(policy, cpp, currency),
+    surplusMinor: pair.surplusMinor ?? 0n,
+    understatedMinor: pair.understatedMinor ?? 0n,
+    advancedMinor: pair.advancedMinor ?? 0n,
   }))

@@ -260,6 +260,8 @@ export type PairRow = {
   readonly surplusMinor?: bigint
   /** How much less the CPP's entries say than this MPP holds to be right: they lower `receivableMinor`, not what it may owe. */
   readonly understatedMinor?: bigint
+  /** Σ of what this MPP made payable to payees by its operator's word, beyond what the CPP had paid in. */
+  readonly advancedMinor?: bigint
 }
 export const PAIRS = defineTable<PairRow>({
   name: 'pairs',
@@ -282,6 +284,7 @@ export const PAIRS = defineTable<PairRow>({
     'changedAtMs',
     'surplusMinor',
     'understatedMinor',
+    'advancedMinor',
   ],
 })
 
