@@ -247,7 +247,7 @@ const createDriver = (sim: SimNetwork) => {
 
   /** Until nothing moves at this moment. @throws what stopped a host */
   const quiesce = async (): Promise<void> => {
-    for (let idle = 0; idle < 2; ) {
+    for (let idle = 0; idle < 2;) {
       let moved = sim.network.pump() > 0
       for (const one of sim.hosts()) {
         const fatal = one.fatal()

@@ -10,8 +10,10 @@ export type Replayed = {
   readonly collectedMinor: bigint
   /** What is owed at the end, by customer; those that owe nothing are absent. */
   readonly debts: ReadonlyMap<number, bigint>
-  /** How much each collection of a customer brought in, in order. */
-  readonly byCustomer: ReadonlyMap<number, readonly bigint[]>
+  /** The most that all customers together owed after any moment. */
+  readonly peakMinor: bigint
+  /** Of each payment, in order: did it have to wait for a collection? */
+  readonly crossed: readonly boolean[]
 }
 
 /**
@@ -24,7 +26,9 @@ export const replay = (
   maxDebtAgeMs: number,
 ): Replayed => {
   const debts = new Map<number, { minor: bigint; readonly sinceMs: number }>()
-  const byCustomer = new Map<number, bigint[]>()
+  const crossed: boolean[] = []
+  let owed = 0n
+  let peakMinor = 0n
   let collections = 0
   let collectedMinor = 0n
   const collect = (customer: number): void => {
@@ -32,15 +36,17 @@ export const replay = (
     debts.delete(customer)
     collections += 1
     collectedMinor += minor
-    const list = byCustomer.get(customer)
-    if (list === undefined) byCustomer.set(customer, [minor])
-    else list.push(minor)
+    owed -= minor
   }
-  for (const { customer, amountMinor, atMs } of payments) {
+  for (const [at, { customer, amountMinor, atMs }] of payments.entries()) {
+    if (atMs !== payments[at - 1]?.atMs && owed > peakMinor) peakMinor = owed
     const before = debts.get(customer)
-    if (before !== undefined)
-      if (atMs >= before.sinceMs + maxDebtAgeMs || before.minor + amountMinor >= thresholdOf(customer))
-        collect(customer)
+    if (before !== undefined && atMs >= before.sinceMs + maxDebtAgeMs) collect(customer)
+    const standing = debts.get(customer)
+    const crosses = standing !== undefined && standing.minor + amountMinor >= thresholdOf(customer)
+    if (crosses) collect(customer)
+    crossed.push(crosses)
+    owed += amountMinor
     const debt = debts.get(customer)
     if (debt === undefined) debts.set(customer, { minor: amountMinor, sinceMs: atMs })
     else debt.minor += amountMinor
@@ -49,6 +55,7 @@ export const replay = (
     collections,
     collectedMinor,
     debts: new Map([...debts].map(([customer, { minor }]) => [customer, minor])),
-    byCustomer,
+    peakMinor: owed > peakMinor ? owed : peakMinor,
+    crossed,
   }
 }

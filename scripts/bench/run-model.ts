@@ -170,7 +170,7 @@ const startOf = ({ sim }: PaperNetwork, waveMs: number): number => {
 }
 
 export function* wavesOf(payments: readonly WorkloadPayment[]): Iterable<readonly WorkloadPayment[]> {
-  for (let at = 0; at < payments.length; ) {
+  for (let at = 0; at < payments.length;) {
     const { atMs } = payments[at] as WorkloadPayment
     let end = at
     while (payments[end]?.atMs === atMs) end += 1

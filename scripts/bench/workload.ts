@@ -102,3 +102,50 @@ const distinctWaves = (draws: Draws, count: number, waves: number): readonly num
   while (chosen.size < count) chosen.add(draws.below(waves))
   return [...chosen].toSorted((a, b) => a - b)
 }
+
+/**
+ * The first `customers` of a workload with all they pay, in the same order, in fewer waves: what a run that need not be large is made
+ * with. A customer's payments, and so what the aggregation rule does with them, are the same.
+ */
+export const sampleOf = (workload: Workload, customers: number): Workload => {
+  const { shape, seed } = workload
+  if (customers >= shape.customers) return workload
+  const share = customers / shape.customers
+  const own: WorkloadPayment[][] = Array.from({ length: customers }, () => [])
+  for (const payment of workload.payments) own[payment.customer]?.push(payment)
+  const most = Math.max(...own.map(({ length }) => length))
+  const waves = Math.max(Math.ceil(most * SPARE_WAVES), Math.floor((shape.days * DAY_MS * share) / shape.waveMs))
+  // Whole minutes, so that windows of a policy end between waves.
+  const waveMs = Math.floor((shape.days * DAY_MS) / waves / MINUTE) * MINUTE
+  const merchants = Math.max(1, Math.round(shape.merchants * share))
+  const payments = own
+    .flatMap((list) =>
+      inWaves(
+        list.map(({ atMs }) => Math.floor(atMs / waveMs)),
+        waves,
+      ).map((wave, at) => {
+        const payment = list[at] as WorkloadPayment
+        return { ...payment, atMs: wave * waveMs, merchant: payment.merchant % merchants }
+      }),
+    )
+    .toSorted((a, b) => a.atMs - b.atMs || a.customer - b.customer)
+  return {
+    shape: { ...shape, customers, merchants, waveMs, payments: payments.length },
+    seed,
+    payments,
+    totalMinor: payments.reduce((sum, { amountMinor }) => sum + amountMinor, 0n),
+  }
+}
+/** Waves per payment of the customer with most, at least. */
+const SPARE_WAVES = 1.2
+
+/** Each wave of a sorted list at its place or next to it, no two the same, all below `waves`. */
+const inWaves = (wanted: readonly number[], waves: number): readonly number[] => {
+  let next = 0
+  const forward = wanted.map((wave) => {
+    const chosen = Math.max(next, wave)
+    next = chosen + 1
+    return chosen
+  })
+  return forward.map((wave, at) => Math.min(wave, waves - (forward.length - at)))
+}
