@@ -87,11 +87,7 @@ export const paperLines = (report: PaperReport, { rows, style }: Pick<Output, 'r
       ],
       named(report.latency),
     ),
-    ...(report.bulk === undefined
-      ? []
-      : [
-          `bulk: ${figure(report.bulk.collectionOrdersPerThousand)} collection orders per 1,000, peak ${report.bulk.peakAgainstThreshold.toFixed(2)} × that of threshold, ${report.bulk.waited} payments waited`,
-        ]),
+    ...(report.bulk === undefined ? [] : [...head('Windows of bulk, the whole workload'), ...bulkLines(report.bulk)]),
     ...head('Sealing, per 1,000 payments'),
     ...rows(
       [
@@ -131,6 +127,12 @@ export const paperLines = (report: PaperReport, { rows, style }: Pick<Output, 'r
     ...verify.failed.slice(0, 10),
   ]
 }
+
+const bulkLines = (bulk: NonNullable<PaperReport['bulk']>): readonly string[] => [
+  `${bulk.counted} collections counted in the sample, ${bulk.replayed} replayed: ${bulk.equal ? 'equal' : 'NOT EQUAL'}`,
+  `per 1,000: ${figure(bulk.ordersPerThousand)} orders to the customers' banks for ${figure(bulk.collectionsPerThousand)} collections, ${figure(bulk.waitingPerThousand)} payments that wait`,
+  `${figure(bulk.crossingThatWaitPercent)} % of the payments at which threshold collects still wait; peak debt ${bulk.peakAgainstThreshold.toFixed(2)} × that of threshold`,
+]
 
 type NamedExposure = Named<NonNullable<PaperReport['exposure'][Model]>>
 const WHO = { customers: 'customers→CPP', cpp: 'CPP→MPP', mpp: 'MPP→payees' } as const

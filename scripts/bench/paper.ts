@@ -3,7 +3,7 @@
  * intermediaries, and under the other aggregation policies, with each way of sealing; and what θ by k-means is worth. Every run ends with
  * the checks of `semops verify`, and the collections of the largest are held against an independent replay of the rule.
  */
-import { replay, type Replayed } from './replay.ts'
+import { replay, type Replayed, type Windows } from './replay.ts'
 import { runModel, type RunOptions, type RunResult } from './run-model.ts'
 import { SEALS, type Seals } from './network.ts'
 import { spreadOf, STUDIES, studyThetas, type Spread, type Study } from './theta-study.ts'
@@ -21,6 +21,7 @@ import type { Exposure } from './exposure.ts'
 /** In the order of the table. */
 export const MODELS = ['semops', 'one-intermediary', 'two-intermediaries', 'bulk', 'k-means'] as const
 export type Model = (typeof MODELS)[number]
+const BULK: Windows = { windowMs: DAY_MS / 2, lowWaterMinor: 500n }
 /** What each is, run with the same code. */
 const MODEL: { readonly [M in Model]: Pick<RunOptions, 'intermediaries' | 'macro' | 'cppPolicy'> } = {
   semops: { intermediaries: 2, macro: true },
@@ -28,7 +29,9 @@ const MODEL: { readonly [M in Model]: Pick<RunOptions, 'intermediaries' | 'macro
   'two-intermediaries': { intermediaries: 2 },
   bulk: {
     intermediaries: 2,
-    cppPolicy: { aggregation: { policy: 'bulk', windowMs: DAY_MS, lowWaterMinor: { EUR: '500' } } },
+    cppPolicy: {
+      aggregation: { policy: 'bulk', windowMs: BULK.windowMs, lowWaterMinor: { EUR: String(BULK.lowWaterMinor) } },
+    },
   },
   'k-means': { intermediaries: 2, cppPolicy: { aggregation: { policy: 'kmeans' } } },
 }
@@ -78,8 +81,22 @@ export type PaperReport = {
   /** What a CPP loses when a share of its customers stops paying. */
   readonly loss: Readonly<Partial<Record<Model, readonly Loss[]>>>
   readonly latency: Readonly<Partial<Record<Model, { readonly crossing: Latency; readonly others: Latency }>>>
+  /** An order a window is the same for few customers and many: so of the whole workload, by the replay that the run confirms. */
   readonly bulk:
-    | { readonly collectionOrdersPerThousand: number; readonly peakAgainstThreshold: number; readonly waited: number }
+    | {
+        readonly counted: number
+        readonly replayed: number
+        readonly equal: boolean
+        /** Of the whole workload: orders that bring customers' money in. */
+        readonly ordersPerThousand: number
+        readonly collectionsPerThousand: number
+        /** Payments that wait for a collection, per 1,000. */
+        readonly waitingPerThousand: number
+        /** Of the payments at which `threshold` would collect, the per cent that still wait. */
+        readonly crossingThatWaitPercent: number
+        /** The customers' peak debt ÷ that under `threshold`. */
+        readonly peakAgainstThreshold: number
+      }
     | undefined
   readonly seals: Readonly<Partial<Record<Model, Readonly<Record<Seals, SealFigures>>>>>
   readonly kmeans: readonly Study[]
@@ -107,15 +124,18 @@ export type PaperOptions = {
 }
 
 const PAYMENTS_PER_CUSTOMER = 100
-/** Of the customers, for models whose figures per payment do not depend on how many there are. */
-const SAMPLE_SHARE: { readonly [M in Model]: number } = {
-  semops: 0.05,
-  'one-intermediary': 0.1,
-  'two-intermediaries': 1,
-  bulk: 0.3,
-  'k-means': 0.1,
+/**
+ * Of the customers, for what need not be large: figures of a payment do not depend on how many there are. At least so many, or
+ * waves are empty and there is nothing to cluster.
+ */
+const SAMPLE: { readonly [M in Model]: { readonly share: number; readonly least: number } } = {
+  semops: { share: 0.05, least: 5 },
+  'one-intermediary': { share: 0.1, least: 5 },
+  'two-intermediaries': { share: 1, least: 1 },
+  bulk: { share: 0.3, least: 10 },
+  'k-means': { share: 0.1, least: 60 },
 }
-const SEAL_SHARE = 0.02
+const SEALED_SAMPLE = { share: 0.01, least: 3 }
 
 export const shapeOf = ({ payments, quick }: Pick<PaperOptions, 'payments' | 'quick'>): WorkloadShape => {
   const customers = Math.max(2, Math.round(payments / PAYMENTS_PER_CUSTOMER))
@@ -145,16 +165,16 @@ export const runPaper = async (options: PaperOptions): Promise<PaperReport> => {
     for (const check of result.checks) if (!check.ok) failed.push(`${label}: ${check.name} ${check.detail ?? ''}`)
     return result
   }
-  const share = (part: number): Workload =>
-    sampleOf(workload, quick ? customers : Math.max(2, Math.round(customers * part)))
+  const part = ({ share, least }: { readonly share: number; readonly least: number }): Workload =>
+    sampleOf(workload, Math.max(least, Math.round(customers * share)))
 
   const results = new Map<Model, { readonly of: Workload; readonly result: RunResult }>()
   for (const model of models) {
-    const of = share(SAMPLE_SHARE[model])
+    const of = part(SAMPLE[model])
     results.set(model, { of, result: await run(model, of, { ...MODEL[model], seals: 'ed25519-batch' }) })
   }
   const seals = new Map<Model, Readonly<Record<Seals, SealFigures>>>()
-  const few = sampleOf(workload, quick ? Math.min(5, customers) : Math.max(2, Math.round(customers * SEAL_SHARE)))
+  const few = part(SEALED_SAMPLE)
   for (const model of SEALED) {
     const figures: [Seals, SealFigures][] = []
     for (const seal of SEALS)
@@ -165,6 +185,7 @@ export const runPaper = async (options: PaperOptions): Promise<PaperReport> => {
   const shown = options.step('replays and θ')
   const main = results.get('two-intermediaries')
   const collections = judgeCollections(workload, main?.result, quick ? 2 : 5)
+  const bulk = bulkOf(workload, results.get('bulk'))
   const kmeans = (quick ? [2] : [10, 2]).flatMap((feeMinor) =>
     STUDIES.map((name) =>
       studyThetas(name, {
@@ -187,11 +208,11 @@ export const runPaper = async (options: PaperOptions): Promise<PaperReport> => {
     exposure: each((result, of) => ({ ...result.exposure, volumeMinor: of.totalMinor })),
     loss: each(({ exposure }) => lossesOf(exposure)),
     latency: each(latencyOf),
-    bulk: bulkOf(results.get('bulk')),
+    bulk,
     seals: Object.fromEntries(seals),
     kmeans,
     verify: { runs, checks, failed },
-    ok: failed.length === 0 && collections.equal,
+    ok: failed.length === 0 && collections.equal && bulk?.equal !== false,
   }
 }
 
@@ -216,7 +237,8 @@ const perThousand = (result: RunResult): PerThousand => {
 }
 
 const MAX_DEBT_AGE_MS = 30 * DAY_MS
-const replayed = ({ payments }: Workload): Replayed => replay(payments, () => BORDER_MINOR, MAX_DEBT_AGE_MS)
+const replayed = ({ payments }: Workload, windows?: Windows): Replayed =>
+  replay(payments, () => BORDER_MINOR, MAX_DEBT_AGE_MS, windows)
 
 const judgeCollections = (
   workload: Workload,
@@ -239,10 +261,7 @@ const judgeCollections = (
   return {
     counted,
     replayed: expected.collections,
-    equal:
-      result !== undefined &&
-      counted === expected.collections &&
-      [...result.debts].every(([customer, minor]) => (expected.debts.get(customer) ?? 0n) === minor),
+    equal: result !== undefined && agrees(result, expected),
     ratio: ratioOf(expected.collections, workload),
     bySeed,
     perThousandSpread: spreadOf(bySeed.map((one) => one.perThousand)),
@@ -271,13 +290,29 @@ const latencyOf = (result: RunResult, of: Workload): { readonly crossing: Latenc
   return { crossing: quantiles(true), others: quantiles(false) }
 }
 
-const bulkOf = (run: { readonly of: Workload; readonly result: RunResult } | undefined): PaperReport['bulk'] => {
+const bulkOf = (
+  workload: Workload,
+  run: { readonly of: Workload; readonly result: RunResult } | undefined,
+): PaperReport['bulk'] => {
   if (run === undefined) return undefined
-  const { of, result } = run
-  const fastest = result.latenciesMs.reduce((least, ms) => Math.min(least, ms), Number.POSITIVE_INFINITY)
+  const expected = replayed(run.of, BULK)
+  const [whole, threshold] = [replayed(workload, BULK), replayed(workload)]
+  const per = (count: number): number => (count * 1_000) / workload.payments.length
+  const crossing = threshold.crossed.filter(Boolean).length
+  const waiting = threshold.crossed.filter((crosses, at) => crosses && whole.crossed[at] === true).length
   return {
-    collectionOrdersPerThousand: perThousand(result).collectionOrders,
-    peakAgainstThreshold: Number(result.exposure.customers.peakMinor) / Number(replayed(of).peakMinor),
-    waited: result.latenciesMs.filter((ms) => ms > fastest).length,
+    counted: run.result.collections,
+    replayed: expected.collections,
+    equal: agrees(run.result, expected),
+    ordersPerThousand: per(whole.orders),
+    collectionsPerThousand: per(whole.collections),
+    waitingPerThousand: per(whole.crossed.filter(Boolean).length),
+    crossingThatWaitPercent: crossing === 0 ? 0 : (waiting * 100) / crossing,
+    peakAgainstThreshold: Number(whole.peakMinor) / Number(threshold.peakMinor),
   }
 }
+
+/** As many collections, and as much owed by each customer at the end. */
+const agrees = (result: RunResult, expected: Replayed): boolean =>
+  result.collections === expected.collections &&
+  [...result.debts].every(([customer, minor]) => (expected.debts.get(customer) ?? 0n) === minor)

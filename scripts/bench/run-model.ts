@@ -58,7 +58,7 @@ export type RunResult = {
 
 /** One hop within the network, and one to or from a bank: what a crossing payment waits for is two of these. */
 const HOP_MS = 5
-const BANK_HOP_MS = 100
+export const BANK_HOP_MS = 100
 
 /** @throws Error when a payment is not confirmed */
 export const runModel = async (options: RunOptions): Promise<RunResult> => {
