@@ -174,6 +174,10 @@ export const verifyChainAsIssued = (
   return verified.ok ? checkedAt(verified.value, atMs) : verified
 }
 
+/** Signatures alone, whatever the time and the revocation list: for an auditor, who judges both by what a key sealed. */
+export const readChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> =>
+  verifiedChain(trust, chain)
+
 /** The processor's and the host's key of a chain whose signatures hold, whatever the time; none of any other. */
 export const chainKeyIds = (trust: Trust, chain: readonly Uint8Array[]): readonly Uint8Array[] => {
   const verified = verifiedChain(trust, chain)

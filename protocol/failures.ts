@@ -74,6 +74,12 @@ export const FAILURES = {
   CPP_DEFAULTED: { number: 6017, retry: 'permanent', answer: 'outcome', meaning: 'a settlement of this CPP bounced', peer: 'the CPP settles first' },
   WITHDRAWN: { number: 6018, retry: 'permanent', answer: 'outcome', meaning: 'a query found nothing after expiry; the id can not be used any more', peer: 'start again' },
   TRANSFER_FAILED: { number: 6019, retry: 'permanent', answer: 'outcome', meaning: 'the payee\'s bank returned the transfer', peer: 'ask the payee' },
+  QUOTE_REQUIRED: { number: 6020, retry: 'permanent', answer: 'outcome', meaning: 'the account is in another currency than the invoice, and the request names no quote', peer: 'ask for a quote' },
+  QUOTE_UNKNOWN: { number: 6021, retry: 'permanent', answer: 'outcome', meaning: 'this customer was given no such quote', peer: 'ask for a quote' },
+  QUOTE_USED: { number: 6022, retry: 'permanent', answer: 'outcome', meaning: 'another payment was made on this quote', peer: 'ask for a new quote' },
+  QUOTE_EXPIRED: { number: 6023, retry: 'permanent', answer: 'outcome', meaning: 'the quote has expired', peer: 'ask for a new quote' },
+  QUOTE_MISMATCH: { number: 6024, retry: 'permanent', answer: 'outcome', meaning: 'the quote is of another amount, currency or account', peer: 'ask for a quote of this invoice' },
+  COST_EXCEEDED: { number: 6025, retry: 'permanent', answer: 'outcome', meaning: 'the quote is over what the customer agreed to be charged', peer: 'agree to more, or wait for another rate' },
   // 7xxx: bank
   ACCOUNT_UNKNOWN: { number: 7001, retry: 'permanent', answer: 'outcome', meaning: 'no such account at this bank', peer: 'check the account' },
   INSUFFICIENT_FUNDS: { number: 7002, retry: 'permanent', answer: 'outcome', meaning: 'the free balance does not cover it', peer: 'fund the account' },
@@ -92,6 +98,7 @@ export const FAILURES = {
   ENTRY_MISMATCH: { number: 8004, retry: 'permanent', answer: 'outcome', meaning: 'an entry whose content differs from the one held', peer: 'adjust in the next batch' },
   ROOT_MISMATCH: { number: 8005, retry: 'permanent', answer: 'outcome', meaning: 'the entries held do not give the batch\'s root', peer: 'reconcile' },
   SETTLEMENT_UNKNOWN: { number: 8006, retry: 'permanent', answer: 'refusal', meaning: 'no such open batch', peer: 'none' },
+  REFUND_EXCEEDED: { number: 8007, retry: 'permanent', answer: 'refusal', meaning: 'the refunds of the payment would be more than the payment, or too many', peer: 'refund no more than is left' },
   // 9xxx: enrolment and directory
   REGISTRATION_STALE: { number: 9001, retry: 'permanent', answer: 'refusal', meaning: 'the directory holds a newer version of this row', peer: 'register with a higher version' },
   NAME_TAKEN: { number: 9002, retry: 'permanent', answer: 'refusal', meaning: 'this payee, customer or alias belongs to another', peer: 'choose another name' },

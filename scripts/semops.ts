@@ -24,7 +24,7 @@ export type Streams = { readonly out: Write; readonly error: Write }
 const GROUPS = [
   { title: 'Run a network:', names: ['demo', 'up', 'status', 'ls', 'logs', 'top', 'down'] },
   { title: 'Change a running network:', names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer'] },
-  { title: 'Pay and prove:', names: ['pay', 'trace', 'verify', 'evidence', 'audit'] },
+  { title: 'Pay and prove:', names: ['pay', 'refund', 'trace', 'statement', 'verify', 'evidence', 'audit'] },
   { title: 'Load and faults:', names: ['flood', 'simulate', 'bench'] },
   { title: 'Attach processors:', names: ['credential', 'node', 'conform', 'doctor'] },
 ] as const

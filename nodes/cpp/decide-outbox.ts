@@ -68,6 +68,7 @@ export const refused = (read: Reader, event: Refused, context: Ctx): Decision =>
     case OUTBOX.outcome:
     case OUTBOX.adjustment:
     case OUTBOX.requestToPay:
+    case OUTBOX.refund:
       return logged
   }
 }
@@ -110,13 +111,17 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
   const number = failureNumber(code)
   switch (order.purpose) {
     case 'collection':
-    case 'settlement': {
+    case 'refund':
+    case 'settlement':
+    case 'payment':
+    case 'recovery': {
       const transfer = loadTransfer(read, orderId)
       return transfer === undefined
         ? decision()
         : combineParts([transferred(transfer, orderId, false, number, context)])
     }
     case 'post':
+    case 'exchange':
       return combineParts([posted(order, paid, orderId, false, number, context)])
     case 'hold':
     case 'void':

@@ -24,6 +24,8 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
+import { creditAnswered, refundMoneyBooked, rightRefundMinor } from './decide-refund.ts'
+import { currencyOrderAnswered } from './exchange.ts'
 import {
   loadAccount,
   loadBatch,
@@ -55,17 +57,28 @@ import {
   type BatchRow,
   type DisputeItem,
   type EntryRequestRow,
+  type OrderRow,
   type PairEntryRow,
 } from './state.ts'
 
 type Ctx = Context<CppPolicy>
 
-/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then a collection or a settlement is booked or refused. */
+/** Orders that a transfer-answer answers. */
+const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set([
+  'collection',
+  'settlement',
+  'payment',
+  'recovery',
+  'refund',
+])
+
+/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what was ordered is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
-    if (slice === undefined || slice.order.bank !== message.sender.id) return refuse('NOT_FOUND', 'order')
+    if (slice === undefined || slice.order.bank !== message.sender.id || !TRANSFERS.has(slice.order.purpose))
+      return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, transferred(slice, orderId, result === 'booked', code, context)])
@@ -74,12 +87,15 @@ export const transferAnswer = on(
 
 /** The outcome of a transfer order, or of a refusal that stands for one. */
 export const transferred = (
-  { order, account: before, settlement }: TransferSlice,
+  { order, account: before, settlement, paid, refund }: TransferSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
   context: Ctx,
 ): Part => {
+  if (order.purpose === 'payment' || order.purpose === 'recovery')
+    return currencyOrderAnswered(paid, order, orderId, { booked, code }, context)
+  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
     if (
@@ -180,7 +196,7 @@ export const settlementDispute = on(
     let { pair, next } = slice
     const seen = new Set<number>()
     const disputes = message.body.items.map((item, i): DisputeItem => {
-      const found = entries[i] ?? { entry: undefined, payment: undefined }
+      const found = entries[i] ?? { entry: undefined, payment: undefined, refund: undefined }
       // An entry named twice is put right once.
       const state = seen.has(item.pairSeq) ? 'dismissed' : judgeItem(slice.batch, item, found)
       seen.add(item.pairSeq)
@@ -223,8 +239,9 @@ export const disputedEntry = (pairSeq: number, { payment }: DisputedEntry) => ({
   payee: payment?.payee,
 })
 
-/** What the entry should be, from the CPP's own payment: the amount if that payment is confirmed with this entry, else nothing. */
-const rightAmount = (pairSeq: number, { entry, payment }: DisputedEntry): bigint | undefined => {
+/** What the entry should be, from the CPP's own payment or refund: its sum if that was confirmed with this entry, else nothing. */
+const rightAmount = (pairSeq: number, { entry, payment, refund }: DisputedEntry): bigint | undefined => {
+  if (entry?.kind === 'refund-confirmation') return rightRefundMinor(pairSeq, refund)
   if (entry?.kind !== 'delayed-transfer-confirmation') return undefined
   return payment?.state === 'confirmed' && payment.pairSeq === pairSeq ? payment.amountMinor : 0n
 }
@@ -273,11 +290,19 @@ const gatherJob = (requestId: Uint8Array, sent: Gathering['sent']) => ({
 })
 
 /**
- * A DT is the stored answer to its countersigned decision; an adjustment stays in the outbox until the MPP has it, and is lacked by
- * nobody afterwards.
+ * A DT is the stored answer to its countersigned decision, a refund's confirmation to its countersigned refund; an adjustment stays
+ * in the outbox until the MPP has it, and is lacked by nobody afterwards.
  */
-const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery =>
-  kind === 'pair-adjustment' ? until(OUTBOX.adjustment, id) : { answers: keyOf('countersigned-decision', mpp, id) }
+export const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery => {
+  switch (kind) {
+    case 'pair-adjustment':
+      return until(OUTBOX.adjustment, id)
+    case 'delayed-transfer-confirmation':
+      return { answers: keyOf('countersigned-decision', mpp, id) }
+    case 'refund-confirmation':
+      return { answers: keyOf('countersigned-refund', mpp, id) }
+  }
+}
 
 const entriesOf = (
   read: Reader,
@@ -332,11 +357,17 @@ export const entriesGathered = on(
 )
 
 /**
- * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it; of everything else the
+ * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it, and a macro payment's refund
+ * needs it; of everything else the
  * bank's answer to the order counts. Order: receipt always; batch known, owed by its MPP, exactly its sum, on the
  * operator's account, from the bank that keeps it.
  */
-export const accountNotice = on(
+export const accountNotice = (read: Reader, event: Incoming<'account-notice'>, context: Ctx): Decision =>
+  event.message.body.reference.purpose === 'refund'
+    ? refundMoneyBooked(read, event, context)
+    : settlementBooked(read, event, context)
+
+const settlementBooked = on(
   (read, { message }: Incoming<'account-notice'>) => {
     const { purpose, id } = message.body.reference
     return purpose === 'settlement' ? loadBatchById(read, id) : undefined

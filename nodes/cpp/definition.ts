@@ -24,6 +24,7 @@ import {
   type AuthorizeInput,
   type AuthorizeResult,
 } from './decide-device.ts'
+import { fxQuoteRequest } from './decide-fx.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -37,6 +38,7 @@ import {
   type IssueInput,
   type IssueResult,
 } from './decide-enrolment.ts'
+import { countersignedRefund, refundRetry } from './decide-refund.ts'
 import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
 import { requestToPay } from './decide-request-to-pay.ts'
 import {
@@ -56,10 +58,13 @@ import {
 } from './decide-settlement.ts'
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
+import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
 import { CPP_TABLES, customers } from './state.ts'
+import { statement } from './statement.ts'
 
 export type CppDependencies = {
   readonly vault: PinVault
@@ -72,6 +77,8 @@ export type CppDependencies = {
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
   readonly seal: Seal
+  /** What this CPP holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const cppDefinition = ({
@@ -81,6 +88,7 @@ export const cppDefinition = ({
   authorizeDevice: signAuthorization,
   framesOf,
   seal,
+  evidence,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: CPP_TABLES,
@@ -91,9 +99,11 @@ export const cppDefinition = ({
     'device-replacement': deviceReplacement(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
+    'fx-quote-request': fxQuoteRequest,
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
+    'countersigned-refund': countersignedRefund,
     'post-answer': postAnswer,
     'void-answer': voidAnswer,
     'payment-query': paymentQuery,
@@ -109,6 +119,8 @@ export const cppDefinition = ({
     'debt-age': debtAge,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
+    [EXCHANGE_RETRY]: exchangeRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,
@@ -129,7 +141,9 @@ export const cppDefinition = ({
     customer,
     customers: customerList,
     settlements,
+    statement,
     registration,
+    evidence,
   },
   jobs: {
     [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),

@@ -6,6 +6,7 @@ import type { CustomerEnrolment } from '../../protocol/messages/enrolment.ts'
 import { parseCredential } from '../../protocol/statements.ts'
 import type { Reader } from '../runtime/node.ts'
 import type { Account, Queued } from './account.ts'
+import { isExchanged, type Exchange } from './fx.ts'
 import type { BatchSlice } from './pair.ts'
 import {
   aliases,
@@ -21,6 +22,7 @@ import {
   pairEntries,
   pairs,
   payments,
+  refunds,
   refusedRequests,
   transLocks,
   waiting,
@@ -32,10 +34,12 @@ import {
   type PairEntryRow,
   type PairRow,
   type PaymentRow,
+  type RefundRow,
   type RefusedRequestRow,
   type TotalRow,
   type TransLockRow,
 } from './state.ts'
+import { positions, quotes, type PositionRow, type QuoteRow } from './state-fx.ts'
 
 /** The customer's total; undefined before the enrolment is complete. */
 export const totalOf = (read: Reader, customer: string): TotalRow | undefined => {
@@ -68,10 +72,12 @@ export type RequestSlice = {
   readonly refused: RefusedRequestRow | undefined
   readonly account: Account | undefined
   readonly lock: TransLockRow | undefined
+  /** The quote that the request names. */
+  readonly quote: QuoteRow | undefined
 }
 export const loadRequest = (
   read: Reader,
-  prId: Uint8Array,
+  { prId, quoteId }: { readonly prId: Uint8Array; readonly quoteId?: Uint8Array },
   customer: string,
   trans: { readonly payee: string; readonly txId: Uint8Array } | undefined,
 ): RequestSlice => ({
@@ -79,13 +85,28 @@ export const loadRequest = (
   refused: read.get(refusedRequests, prId),
   account: loadAccount(read, customer),
   lock: trans === undefined ? undefined : read.get(transLocks, trans.payee, trans.txId),
+  quote: quoteId === undefined ? undefined : read.get(quotes, quoteId),
 })
 
 export type PaymentSlice = {
   readonly payment: PaymentRow
   readonly account: Account
   readonly pair: PairRow | undefined
+  /** Of a payment in another currency than the account's. */
+  readonly exchange: Exchange | undefined
 }
+
+const positionIn = (read: Reader, currency: Currency): PositionRow =>
+  read.get(positions, currency) ?? { currency, positionMinor: 0n }
+
+/** The positions that this payment moves, or has moved. */
+export const loadExchange = (read: Reader, payment: PaymentRow): Exchange | undefined =>
+  isExchanged(payment)
+    ? {
+        sold: positionIn(read, payment.currency),
+        bought: positionIn(read, payment.accountCurrency ?? payment.currency),
+      }
+    : undefined
 
 /** @throws Error when a payment's customer is gone: rows of customers with payments are never deleted. */
 export const loadPayment = (read: Reader, prId: Uint8Array | undefined): PaymentSlice | undefined => {
@@ -93,7 +114,8 @@ export const loadPayment = (read: Reader, prId: Uint8Array | undefined): Payment
   if (payment === undefined) return undefined
   const account = loadAccount(read, payment.customer)
   if (account === undefined) throw new Error('a payment without its customer')
-  return { payment, account, pair: read.get(pairs, payment.mpp, payment.currency) }
+  const pair = read.get(pairs, payment.mpp, payment.currency)
+  return { payment, account, pair, exchange: loadExchange(read, payment) }
 }
 
 export const loadNotice = (read: Reader, pnId: Uint8Array): PaymentSlice | undefined =>
@@ -120,11 +142,13 @@ export const loadBatch = (
 export const loadBatchById = (read: Reader, batchId: Uint8Array): BatchSlice | undefined =>
   loadBatch(read, read.get(batchIds, batchId))
 
-/** An answer to a transfer order: of a collection or of a settlement. */
+/** An answer to a transfer order: of a collection, a settlement, a refund's credit, or a payment in another currency. */
 export type TransferSlice = {
   readonly order: OrderRow
   readonly account: Account | undefined
   readonly settlement: BatchSlice | undefined
+  readonly paid: PaymentSlice | undefined
+  readonly refund: RefundRow | undefined
 }
 export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice | undefined => {
   const order = read.get(orders, orderId)
@@ -137,18 +161,22 @@ export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice |
       order.purpose === 'settlement' && batchSeq !== undefined
         ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })
         : undefined,
+    paid: loadPayment(read, order.prId),
+    refund: order.refundId === undefined ? undefined : read.get(refunds, order.refundId),
   }
 }
 
-/** A disputed entry: what stands in the sequence, and the payment it was made for. */
+/** A disputed entry: what stands in the sequence, and the payment or the refund it was made for. */
 export type DisputedEntry = {
   readonly entry: PairEntryRow | undefined
   readonly payment: PaymentRow | undefined
+  readonly refund: RefundRow | undefined
 }
 export const loadEntry = (read: Reader, pair: PairRow, pairSeq: number): DisputedEntry => {
   const entry = read.get(pairEntries, pair.mpp, pair.currency, pairSeq)
-  const prId = entry?.kind === 'delayed-transfer-confirmation' ? read.get(notices, entry.id)?.prId : undefined
-  return { entry, payment: prId === undefined ? undefined : read.get(payments, prId) }
+  const refund = entry?.kind === 'refund-confirmation' ? read.get(refunds, entry.id) : undefined
+  const prId = entry?.kind === 'delayed-transfer-confirmation' ? read.get(notices, entry.id)?.prId : refund?.prId
+  return { entry, payment: prId === undefined ? undefined : read.get(payments, prId), refund }
 }
 
 export type EnrolmentSlice = {

@@ -78,7 +78,7 @@ export const putPair = ({ pair, parts }: PairStep): readonly Part[] => [
 
 export const payable = (mpp: string): string => `payable:${mpp}`
 
-const LEAF_TYPE: { readonly [K in PairEntryRow['kind']]: PairEntryType } = {
+export const LEAF_TYPE: { readonly [K in PairEntryRow['kind']]: PairEntryType } = {
   'delayed-transfer-confirmation': 'dt',
   'refund-confirmation': 'refund',
   'pair-adjustment': 'adjustment',

@@ -8,6 +8,9 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
+/** So that a rate with its margin still fits the message that tells it. */
+const MAX_RATE_PART = 1_000_000_000_000n
+
 const strict = { additionalProperties: false }
 const currencies = CURRENCY_CODES.join('|')
 const perCurrency = <T extends TSchema>(value: T) =>
@@ -17,6 +20,13 @@ const perCurrency = <T extends TSchema>(value: T) =>
 const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
 const account = Type.String({ pattern: ACCOUNT_ID_PATTERN, maxLength: 120 })
 const money = Type.BigInt({ minimum: 1n, maximum: MAX_TOTAL_MINOR })
+const rate = Type.Object(
+  {
+    numerator: Type.BigInt({ minimum: 1n, maximum: MAX_RATE_PART }),
+    denominator: Type.BigInt({ minimum: 1n, maximum: MAX_RATE_PART }),
+  },
+  strict,
+)
 const duration = Type.Integer({ minimum: 1, maximum: 366 * DAY })
 const mppAndCurrency = `${NODE_ID_PATTERN.slice(0, -1)}( (${currencies}))?$`
 
@@ -46,6 +56,18 @@ export const CppPolicy = Type.Object(
       },
       strict,
     ),
+    fx: Type.Object(
+      {
+        /** `"EUR HUF": 400/1`: an invoice of 1 EUR costs an account in HUF 400, before the margin. What is not listed is not exchanged. */
+        rates: Type.Record(Type.String({ pattern: `^(${currencies}) (${currencies})$` }), rate, strict),
+        /** What the CPP keeps, in hundredths of a percent of the rate. */
+        marginBps: Type.Integer({ minimum: 0, maximum: 10_000 }),
+        quoteLifetimeMs: Type.Integer({ minimum: 100, maximum: LIMITS.maxTransLifetimeMs }),
+        /** How long after a refused transfer from the customer's account, of a payment that the payee has, the next one is ordered. */
+        retryMs: duration,
+      },
+      strict,
+    ),
   },
   strict,
 )
@@ -65,6 +87,7 @@ export const DEFAULT_CPP_POLICY: Omit<CppPolicy, 'dataCenters' | 'operatorAccoun
   noticeLifetimeMs: LIMITS.defaultNoticeLifetimeMs,
   aggregation: { policy: 'threshold', thresholdMinor: {}, maxDebtAgeMs: 30 * DAY },
   settlement: { thresholdMinor: {}, maxAgeMs: DAY, retryMs: MINUTE },
+  fx: { rates: {}, marginBps: 0, quoteLifetimeMs: MINUTE, retryMs: HOUR },
 }
 
 export const settlementThreshold = (policy: CppPolicy, currency: Currency): bigint =>

@@ -77,11 +77,15 @@ describe('the report', () => {
           confirmedMicroMinor: 950n,
           collectedMinor: 900n,
           refundOffsetMinor: 0n,
+          refundedMinor: 0n,
+          refundCreditedMinor: 0n,
+          refundDueMinor: 0n,
           writtenOffMinor: 0n,
           confirmedMacroMinor: 5_000n,
           collections: 1,
         },
       ],
+      positions: [],
       boundBreaches: 0,
       pairs: [
         {

@@ -7,9 +7,11 @@ import { failureCode } from '../../protocol/failures.ts'
 import { NodeId, Optional, Type, type Static, type TSchema } from '../../protocol/fields.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState, type CppReport, type PaymentLine, type PaymentsPage } from '../runtime/reports.ts'
+import { costOf, isExchanged } from './fx.ts'
 import { totalOf } from './load.ts'
 import type { CppPolicy } from './policy.ts'
 import { isRegistered } from './decide-enrolment.ts'
+import { refundsOf } from './decide-refund.ts'
 import {
   ENTRY,
   aliases,
@@ -19,17 +21,20 @@ import {
   pairEntries,
   pairs,
   payments,
+  refunds,
   waiting,
   type BatchRow,
   type PairRow,
   type PaymentRow,
   type TotalRow,
 } from './state.ts'
+import { positions } from './state-fx.ts'
 
 type Ctx = Context<CppPolicy>
 type Args = Readonly<Record<string, unknown>>
 type Sums = { -readonly [K in keyof CppReport['totals'][number]]: CppReport['totals'][number][K] }
 
+type Position = { -readonly [K in keyof CppReport['positions'][number]]: CppReport['positions'][number][K] }
 const rowsOf = <Row>(rows: Iterable<readonly [Uint8Array, Row]>): Row[] => [...rows].map(([, row]) => row)
 
 const emptySums = (currency: Currency): Sums => ({
@@ -43,23 +48,40 @@ const emptySums = (currency: Currency): Sums => ({
   writtenOffMinor: 0n,
   confirmedMacroMinor: 0n,
   collections: 0,
+  refundedMinor: 0n,
+  refundCreditedMinor: 0n,
+  refundDueMinor: 0n,
 })
 
 /** What a customer's payments and entries say, for the bound. */
-type Trace = { total: TotalRow | undefined; lastPaymentMinor: bigint; notified: number; notifiedMinor: bigint }
+type Trace = {
+  total: TotalRow | undefined
+  lastPaymentMinor: bigint
+  /** The last micropayment that was confirmed or notified. */
+  lastPrId: Uint8Array | undefined
+  offsetMinor: bigint
+  notified: number
+  notifiedMinor: bigint
+}
 
 /**
  * The bound of design §2: below θ as in force at the last admission, or one payment below M. Since nothing but an admission
  * raises the sum, θ of the last one is the one that holds. When one payment makes up the whole sum, it is the last entry
- * with nothing pending, or the one pending with nothing outstanding.
+ * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding. In another currency than the
+ * invoice's it is below M of the invoice's, and may be over that of the account's.
  */
-const breaksBound = ({ total, lastPaymentMinor, notified }: Trace): boolean => {
+const breaksBound = (read: Reader, { total, lastPaymentMinor, lastPrId, offsetMinor, notified }: Trace): boolean => {
   if (total === undefined) return false
   const { outstandingMinor, pendingMinor, thresholdMinor, currency } = total
   const sum = outstandingMinor + pendingMinor
   if (sum === 0n || sum < thresholdMinor) return false
-  const single = pendingMinor === 0n ? lastPaymentMinor === sum : outstandingMinor === 0n && notified === 1
-  return !(single && sum < CURRENCIES[currency].macroFromMinor)
+  const single =
+    pendingMinor === 0n ? lastPaymentMinor - offsetMinor === sum : outstandingMinor === 0n && notified === 1
+  if (!single) return true
+  const payment = lastPrId === undefined ? undefined : read.get(payments, lastPrId)
+  return payment === undefined || !isExchanged(payment)
+    ? sum >= CURRENCIES[currency].macroFromMinor
+    : payment.mode !== 'micro'
 }
 
 export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
@@ -69,13 +91,23 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
     if (found === undefined) sums.set(currency, (found = emptySums(currency)))
     return found
   }
+  const held = new Map<Currency, Position>()
+  for (const [, { currency, positionMinor }] of read.scan(positions, []))
+    positionIn(held, currency).positionMinor = positionMinor
   const traces = new Map<string, Trace>()
   const undecided: Record<string, number> = {}
   let enrolled = 0
   for (const [, { customer, state, currency }] of read.scan(customers, [])) {
     if (state !== 'active') continue
     enrolled += 1
-    const trace: Trace = { total: undefined, lastPaymentMinor: 0n, notified: 0, notifiedMinor: 0n }
+    const trace: Trace = {
+      total: undefined,
+      lastPaymentMinor: 0n,
+      lastPrId: undefined,
+      offsetMinor: 0n,
+      notified: 0,
+      notifiedMinor: 0n,
+    }
     traces.set(customer, trace)
     const sum = of(currency)
     for (const [, row] of read.scan(ledger, [customer])) {
@@ -88,6 +120,8 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.payment:
           trace.lastPaymentMinor = row.amountMinor
+          trace.lastPrId = row.id
+          trace.offsetMinor = 0n
           sum.confirmedMicroMinor += row.amountMinor
           break
         case ENTRY.collection:
@@ -96,6 +130,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.refundOffset:
           sum.refundOffsetMinor += row.amountMinor
+          trace.offsetMinor += row.amountMinor
           break
         case ENTRY.writeOff:
           sum.writtenOffMinor += row.amountMinor
@@ -103,24 +138,76 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
       }
     }
   }
+  for (const [, refund] of read.scan(refunds, [])) {
+    const { state, accountMinor, creditMinor, credit, prId } = refund
+    if (state === 'awaiting') {
+      undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
+      continue
+    }
+    const paid = read.get(payments, prId)
+    if (paid !== undefined && isExchanged(paid)) {
+      positionIn(held, paid.currency).refundedMinor += refund.amountMinor
+      positionIn(held, costOf(paid).currency).refundedMinor -= accountMinor
+    }
+    const sum = of(refundCurrency(read, prId, refund.currency))
+    sum.refundedMinor += accountMinor
+    if (credit === 'booked') sum.refundCreditedMinor += creditMinor
+    else sum.refundDueMinor += creditMinor
+  }
   for (const [, payment] of read.scan(payments, [])) {
-    const { state, mode, customer, amountMinor, currency } = payment
+    const { prId, state, mode, customer, amountMinor, currency } = payment
     if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
     if (mode === 'macro' && state === 'confirmed') of(currency).confirmedMacroMinor += amountMinor
+    if (state === 'confirmed') addExchange(held, payment)
     const trace = mode === 'micro' && state === 'notified' ? traces.get(customer) : undefined
     if (trace === undefined) continue
     trace.notified += 1
-    trace.notifiedMinor += amountMinor
+    trace.notifiedMinor += costOf(payment).amountMinor
+    if (trace.total?.outstandingMinor === 0n) trace.lastPrId = prId
   }
   return {
     role: 'cpp',
     id: context.self.id,
     customers: enrolled,
     totals: [...sums.values()],
-    boundBreaches: [...traces.values()].filter((trace) => breaksBound(trace) || breaksPending(trace)).length,
+    positions: [...held.values()],
+    boundBreaches: [...traces.values()].filter((trace) => breaksBound(read, trace) || breaksPending(trace)).length,
     pairs: rowsOf(read.scan(pairs, [])).map((pair) => pairReport(read, pair)),
     undecided,
   }
+}
+
+const positionIn = (held: Map<Currency, Position>, currency: Currency): Position => {
+  const known = held.get(currency)
+  if (known !== undefined) return known
+  const none: Position = {
+    currency,
+    positionMinor: 0n,
+    boughtMinor: 0n,
+    soldMinor: 0n,
+    refundedMinor: 0n,
+    exchangedMinor: 0n,
+    owedMinor: 0n,
+  }
+  held.set(currency, none)
+  return none
+}
+
+const addExchange = (held: Map<Currency, Position>, payment: PaymentRow): void => {
+  if (!isExchanged(payment)) return
+  const cost = costOf(payment)
+  positionIn(held, payment.currency).soldMinor += payment.amountMinor
+  const bought = positionIn(held, cost.currency)
+  bought.boughtMinor += cost.amountMinor
+  if (payment.mode === 'micro') return
+  if (payment.exchange === 'booked') bought.exchangedMinor += cost.amountMinor
+  else bought.owedMinor += cost.amountMinor
+}
+
+/** Of the account that a refund went to. */
+const refundCurrency = (read: Reader, prId: Uint8Array, invoiced: Currency): Currency => {
+  const customer = read.get(payments, prId)?.customer
+  return (customer === undefined ? undefined : read.get(customers, customer)?.currency) ?? invoiced
 }
 
 /** pending = Σ notified micropayments: a total that says otherwise would admit too much. */
@@ -138,7 +225,20 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
+const refundLines = (read: Reader, payment: PaymentRow): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, payment.prId)
+  if (rows.length === 0) return {}
+  return {
+    refunds: rows.map(({ refundId, amountMinor, accountMinor, state }) => ({
+      refundId: toHex(refundId),
+      amountMinor,
+      state,
+      ...(isExchanged(payment) ? { accountAmountMinor: accountMinor } : {}),
+    })),
+  }
+}
+
+const lineOf = (read: Reader, row: PaymentRow, cpp: string): PaymentLine => ({
   prId: toHex(row.prId),
   ...(row.pnId === undefined ? {} : { pnId: toHex(row.pnId) }),
   payee: row.payee,
@@ -150,6 +250,10 @@ const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
   cpp,
   mpp: row.mpp,
   customer: row.customer,
+  ...(row.accountAmountMinor === undefined || row.accountCurrency === undefined
+    ? {}
+    : { accountAmountMinor: row.accountAmountMinor, accountCurrency: row.accountCurrency }),
+  ...refundLines(read, row.prId),
 })
 
 const strict = { additionalProperties: false }
@@ -180,14 +284,14 @@ export const paymentsPage = (read: Reader, args: Args, { self }: Ctx): PaymentsP
     const from = after === undefined ? {} : { from: [fromHex(after)] }
     // One more on each side: the row of `after` itself, and a look whether there is a next page.
     const rows = rowsOf(read.scan(payments, [], { ...from, limit: limit + 2 }))
-      .map((row) => lineOf(row, self.id))
+      .map((row) => lineOf(read, row, self.id))
       .filter(({ prId }) => prId !== after)
     const page = rows.slice(0, limit)
     return { payments: page, next: rows.length > limit ? page.at(-1)?.prId : undefined }
   })
 
-const paymentDetail = (row: PaymentRow, cpp: string) => ({
-  ...lineOf(row, cpp),
+const paymentDetail = (read: Reader, row: PaymentRow, cpp: string) => ({
+  ...lineOf(read, row, cpp),
   code: row.code === undefined ? undefined : failureCode(row.code),
   reason: row.reason,
   pairSeq: row.pairSeq,
@@ -196,6 +300,7 @@ const paymentDetail = (row: PaymentRow, cpp: string) => ({
   notifiedAtMs: row.notifiedAtMs,
   postingAtMs: row.postingAtMs,
   decidedAtMs: row.decidedAtMs === 0 ? undefined : row.decidedAtMs,
+  exchange: row.exchange,
 })
 
 export const payment = (read: Reader, args: Args, { self }: Ctx) =>
@@ -203,7 +308,7 @@ export const payment = (read: Reader, args: Args, { self }: Ctx) =>
     const row = read.get(payments, fromHex(paymentId))
     return row === undefined
       ? ({ ok: false, code: 'NOT_FOUND', detail: paymentId } as const)
-      : { ok: true, payment: paymentDetail(row, self.id) }
+      : { ok: true, payment: paymentDetail(read, row, self.id) }
   })
 
 const ENTRY_NAMES = { 1: 'payment', 2: 'collection', 3: 'refund-offset', 4: 'write-off' } as const

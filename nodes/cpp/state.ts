@@ -13,6 +13,14 @@
  *   expired    final                   ← notice expiry, or a decision at or after it
  *   failed     final                   ← the bank returned the transfer
  *
+ * A refund's states:
+ *
+ *   awaiting   macro, its money is not here yet  ← countersigned refund      → confirmed
+ *   confirmed  final                             ← countersigned refund (micro), that and the bank's notice (macro)
+ *
+ * What of it the customer does not owe is credited to their account: none, ordered → booked | refused → ordered, after a delay;
+ * unpayable where no account is configured → ordered, after a delay.
+ *
  * A batch's states:
  *
  *   cut        full while an earlier one is open     → open
@@ -27,6 +35,7 @@
 import type { Currency, PaymentMode } from '../../protocol/amount.ts'
 import type { RequestRef } from '../runtime/node.ts'
 import { defineTable, type Table } from '../runtime/table.ts'
+import { positions, quotes } from './state-fx.ts'
 
 /** An enrolled customer, or one whose enrolment is under way. Key: customer. */
 export type CustomerRow = {
@@ -111,6 +120,13 @@ export const replacements: Table<ReplacementRow> = defineTable<ReplacementRow>({
   name: 'device-replacements',
   version: 1,
   fields: ['customer', 'changeId', 'ref', 'digest', 'deviceKey', 'host'],
+})
+
+/** The record of a device that another has replaced: what it sealed is proved by it. Key: (customer, key id of the device). */
+export const formerRecords: Table<{ readonly record: Uint8Array }> = defineTable<{ readonly record: Uint8Array }>({
+  name: 'former-records',
+  version: 1,
+  fields: ['record'],
 })
 
 /** `kind` of a ledger row: 0 is the total, the others are entries. */
@@ -218,6 +234,12 @@ export type PaymentRow = {
   readonly pairSeq?: number
   /** What the customer owed after this micropayment. */
   readonly outstandingMinor?: bigint
+  /** What the customer is charged and in which currency, where that is not the invoice's; and the quote it follows. */
+  readonly accountAmountMinor?: bigint
+  readonly accountCurrency?: Currency
+  readonly quoteId?: Uint8Array
+  /** Of a confirmed macro payment in another currency: has the CPP what the customer is charged? */
+  readonly exchange?: 'ordered' | 'owed' | 'booked'
 }
 export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
   name: 'payments',
@@ -250,6 +272,10 @@ export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
     'decisionRef',
     'pairSeq',
     'outstandingMinor',
+    'accountAmountMinor',
+    'accountCurrency',
+    'quoteId',
+    'exchange',
   ],
 })
 
@@ -281,16 +307,21 @@ export const invoices: Table<InvoiceRow> = defineTable<InvoiceRow>({ name: 'invo
 export type WaitingRow = { readonly prId: Uint8Array }
 export const waiting: Table<WaitingRow> = defineTable<WaitingRow>({ name: 'waiting', version: 1, fields: ['prId'] })
 
+/**
+ * Orders of a macro payment in another currency: `payment` from the CPP's own account to the payee, `exchange` of the hold to the
+ * CPP, `recovery` from the customer's account where the hold could not be posted any more.
+ */
+export type CurrencyOrder = 'payment' | 'exchange' | 'recovery'
 /** An order at a bank. Key: holdId of a hold, orderId of the others. */
 export type OrderRow = {
-  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement'
+  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement' | 'refund' | CurrencyOrder
   readonly state: 'ordered' | 'booked' | 'refused'
   readonly bank: string
   readonly amountMinor: bigint
   readonly currency: Currency
-  /** Customer of a collection, `<mpp>` of a settlement; of the others the payment says who. */
+  /** Customer of a collection or refund, `<mpp>` of a settlement; of the others the payment says who. */
   readonly subject: string
-  /** Of a collection or settlement: the CPP's own account that it credits or debits. */
+  /** Of a collection, a settlement or a currency order: the CPP's own account that it credits or debits. */
   readonly operatorAccount: string
   readonly orderedAtMs: number
   /** 0 while unanswered. */
@@ -298,6 +329,7 @@ export type OrderRow = {
   readonly prId?: Uint8Array
   readonly batchSeq?: number
   readonly code?: number
+  readonly refundId?: Uint8Array
 }
 export const orders: Table<OrderRow> = defineTable<OrderRow>({
   name: 'orders',
@@ -315,6 +347,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
     'prId',
     'batchSeq',
     'code',
+    'refundId',
   ],
 })
 
@@ -507,10 +540,84 @@ export const directory: Table<DirectoryRow> = defineTable<DirectoryRow>({
   fields: ['registrationId', 'version', 'digest', 'registeredAtMs'],
 })
 
+/** Key: refundId. */
+export type RefundRow = {
+  readonly refundId: Uint8Array
+  readonly state: 'awaiting' | 'confirmed'
+  readonly prId: Uint8Array
+  readonly mpp: string
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly mode: PaymentMode
+  /** The countersigned refund that the confirmation answers. */
+  readonly ref: RequestRef
+  /** What the customer gets, in the currency of their account: both add up to it. */
+  readonly accountMinor: bigint
+  readonly offsetMinor: bigint
+  readonly creditMinor: bigint
+  readonly credit: 'none' | 'ordered' | 'booked' | 'refused' | 'unpayable'
+  /** Orders of the credit so far, and when the armed `refund-retry` deadline fires; 0: none is armed. */
+  readonly attempts: number
+  readonly retryAtMs: number
+  readonly receivedAtMs: number
+  /** 0 before it is confirmed. */
+  readonly confirmedAtMs: number
+  readonly orderId?: Uint8Array
+  readonly pairSeq?: number
+  readonly code?: number
+}
+export const refunds: Table<RefundRow> = defineTable<RefundRow>({
+  name: 'refunds',
+  version: 1,
+  fields: [
+    'refundId',
+    'state',
+    'prId',
+    'mpp',
+    'amountMinor',
+    'currency',
+    'mode',
+    'ref',
+    'accountMinor',
+    'offsetMinor',
+    'creditMinor',
+    'credit',
+    'attempts',
+    'retryAtMs',
+    'receivedAtMs',
+    'confirmedAtMs',
+    'orderId',
+    'pairSeq',
+    'code',
+  ],
+})
+/** Refunds of a payment, at most `maxRefundsPerPayment`. Key: (prId, refundId). */
+export const paymentRefunds: Table<{ readonly refundId: Uint8Array }> = defineTable({
+  name: 'payment-refunds',
+  version: 1,
+  fields: ['refundId'],
+})
+/** Money that came for a refund, as the bank said it. Key: (refundId, noticeId). `used`: a refund is confirmed with it. */
+export type RefundMoneyRow = {
+  readonly noticeId: Uint8Array
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly originatingBank: string
+  readonly atMs: number
+  readonly used: boolean
+}
+export const refundMoney: Table<RefundMoneyRow> = defineTable<RefundMoneyRow>({
+  name: 'refund-money',
+  version: 1,
+  fields: ['noticeId', 'amountMinor', 'currency', 'originatingBank', 'atMs', 'used'],
+})
+
 export const CPP_TABLES = [
   customers,
   ledger,
   payments,
+  quotes,
+  positions,
   refusedRequests,
   notices,
   transLocks,
@@ -529,4 +636,8 @@ export const CPP_TABLES = [
   directory,
   authorizations,
   replacements,
+  formerRecords,
+  refunds,
+  paymentRefunds,
+  refundMoney,
 ] as const

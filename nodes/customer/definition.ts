@@ -35,6 +35,7 @@ import {
   loadReplaced,
   type ChangeKeysInput,
 } from './decide-changes.ts'
+import { decideQuote, endUnrequested, loadQuote } from './decide-quote.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
 import {
   decideConfirmation,
@@ -43,6 +44,7 @@ import {
   decideQueryDue,
   decideRefusedPurchase,
 } from './decide-payment.ts'
+import { decideRefundNotice, loadRefundNotice } from './decide-refund.ts'
 import {
   decideGuestOpened,
   decideGuestPhaseEnd,
@@ -61,6 +63,7 @@ import {
   type HostChains,
   type Registration,
 } from './host-registration.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import { endLogin, guestJobs, loadLogin, type GuestLogins, type PublicKeyOf } from './guest-session.ts'
 import {
   loadFinal,
@@ -75,7 +78,6 @@ import {
   loadPayRequest,
   loadRefusedPurchase,
 } from './load.ts'
-import { refusePurchase } from './payment-parts.ts'
 import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
 import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
 import {
@@ -96,6 +98,7 @@ import {
   waitingForLogin,
   WALLET_TABLES,
   type Payment,
+  type PayRequest,
   type Session,
 } from './state.ts'
 import { createVault } from './vault.ts'
@@ -110,6 +113,8 @@ export type WalletDependencies = {
   /** scrypt, off the step loop. */
   readonly derivePinKey: (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
   readonly readEnrolment: ReadEnrolment
+  /** What this host holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 /** As a customer's host, and as the guests it logs in as. */
@@ -118,7 +123,7 @@ type Handler<Event> = (read: Reader, event: Event, context: Context<WalletPolicy
 type WalletMessages = { readonly [K in WalletKind]: Handler<Incoming<K>> }
 
 export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'customer', WalletPolicy> => {
-  const { chains, guests, publicKeyOf, derivePinKey, readEnrolment } = dependencies
+  const { chains, guests, publicKeyOf, derivePinKey, readEnrolment, evidence } = dependencies
   const vault = createVault()
   const refusedPurchase = on(loadRefusedPurchase, decideRefusedPurchase)
   const enrolmentRecorded = on(
@@ -131,10 +136,12 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'payee-record': on(loadPayeeRecord, decidePayeeRecord),
     'transaction-details': on(loadInvoice(vault), decideInvoice),
     'goods-release': on(loadGoods, decideGoods),
+    'fx-quote': on(loadQuote(vault), decideQuote),
     'request-to-pay': on(loadRequestToPay, decideRequestToPay),
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-payment-outcome': on(loadFinal, decideOutcome),
+    'customer-refund-notice': on(loadRefundNotice, decideRefundNotice),
     'customer-enrolment-record': (read, event, context) =>
       read.get(changes, event.message.body.enrolmentId) === undefined
         ? enrolmentRecorded(read, event, context)
@@ -169,6 +176,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       payment: onePayment,
       customers: (read) => customerList(vault, read),
       requests: requestList,
+      evidence,
     },
     jobs: { ...guestJobs(guests), ...pinJobs(vault, derivePinKey), ...changeJobs(vault, derivePinKey) },
     finished: {
@@ -224,12 +232,17 @@ const loadSession = (read: Reader, token: string) => ({
 type StartSlice = {
   readonly known: readonly Registration[]
   readonly logins: readonly Session[]
-  readonly waiting: readonly Payment[]
+  readonly waiting: readonly { readonly payment: Payment; readonly request: PayRequest | undefined }[]
 }
 const loadStart = (read: Reader): StartSlice => ({
   known: loadRegistrations(read),
   logins: [...read.scan(sessions, [])].map(([, row]) => row),
-  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => read.get(payments, prId) ?? []),
+  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => {
+    const payment = read.get(payments, prId)
+    const { requestId } = payment ?? {}
+    const request = requestId === undefined ? undefined : read.get(requests, requestId)
+    return payment === undefined ? [] : [{ payment, request }]
+  }),
 })
 
 /**
@@ -243,14 +256,14 @@ const decideStart =
     decision(
       combine(
         registerHost(chains(), known, context),
-        ...waiting.map((payment) =>
+        ...waiting.map(({ payment, request }) =>
           isGuestPhase(payment.state)
-            ? refusePurchase(
+            ? endUnrequested(
+                { session: undefined, request },
                 payment,
                 'MESSAGE_EXPIRED',
                 'the wallet host restarted before the payment request',
                 context.nowMs,
-                { othersWait: false },
               )
             : {
                 forget: [outbox.goods(payment.prId)],

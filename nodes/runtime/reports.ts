@@ -10,6 +10,15 @@ export const FINAL_STATES = ['confirmed', 'refused', 'rejected', 'expired', 'fai
 export type FinalState = (typeof FINAL_STATES)[number]
 export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
 
+/** A refund of a payment at one node; `confirmed` and `refused` are final, and a refused one counts for nothing. */
+export type RefundLine = {
+  readonly refundId: string
+  readonly amountMinor: bigint
+  readonly state: string
+  /** At the CPP, of a payment in another currency: what the customer gets back, in the account's currency. */
+  readonly accountAmountMinor?: bigint
+}
+
 export type PaymentLine = {
   /** Customer's side: prId. Absent at MPP and merchant. */
   readonly prId?: string
@@ -25,6 +34,11 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
+  /** Customer's side: what the customer is charged, where the account is in another currency. */
+  readonly accountAmountMinor?: bigint
+  readonly accountCurrency?: Currency
+  /** Absent where there is none. */
+  readonly refunds?: readonly RefundLine[]
 }
 export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
 
@@ -45,6 +59,24 @@ export type CppReport = {
     readonly writtenOffMinor: bigint
     readonly confirmedMacroMinor: bigint
     readonly collections: number
+    /** Σ of confirmed refunds, and of them what the customer's bank has booked, and what it is still to book. */
+    readonly refundedMinor: bigint
+    readonly refundCreditedMinor: bigint
+    readonly refundDueMinor: bigint
+  }[]
+  /** In each currency that this CPP has exchanged. */
+  readonly positions: readonly {
+    readonly currency: Currency
+    /** As the ledger keeps it. */
+    readonly positionMinor: bigint
+    /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
+    readonly boughtMinor: bigint
+    readonly soldMinor: bigint
+    /** What confirmed refunds of them brought back, less what they gave back. */
+    readonly refundedMinor: bigint
+    /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
+    readonly exchangedMinor: bigint
+    readonly owedMinor: bigint
   }[]
   /** Customers whose outstanding + pending is at or over their threshold without being a single admitted payment below M. */
   readonly boundBreaches: number
@@ -75,6 +107,9 @@ export type MppReport = {
     readonly reversedMinor: bigint
     /** Σ over the DTs booked for this payee. */
     readonly confirmedMicroMinor: bigint
+    /** Σ over refunds of what the payee's bank has booked for them: to this MPP (micro), and to CPPs (macro). */
+    readonly paidInMinor: bigint
+    readonly macroRefundedMinor: bigint
   }[]
   readonly pairs: readonly {
     readonly cpp: string
@@ -177,6 +212,8 @@ export type MerchantReport = {
     readonly paidOutMinor: bigint
     readonly macroBookedMinor: bigint
     readonly released: number
+    /** Σ of confirmed refunds. */
+    readonly refundedMinor: bigint
   }[]
   readonly undecided: Readonly<Record<string, number>>
 }

@@ -1,217 +1,25 @@
 import { describe, expect, it } from 'vitest'
-import type {
-  BankReport,
-  CppReport,
-  MerchantReport,
-  MppReport,
-  PaymentLine,
-  Report,
-  WalletReport,
-} from '../runtime/reports.ts'
 import { toJson } from '../runtime/json.ts'
-import { checkNetwork, READING_ORDER, type Check } from './check-network.ts'
+import { READING_ORDER } from './check-network.ts'
 import { paymentsFromJson, reportFromJson } from './from-json.ts'
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] extends object ? Writable<T[K]> : T[K] }
-type Fixture = {
-  wallet: Writable<WalletReport>
-  merchant: Writable<MerchantReport>
-  mpp: Writable<MppReport>
-  cpp: Writable<CppReport>
-  payerBank: Writable<BankReport>
-  payeeBank: Writable<BankReport>
-  settlementBank: Writable<BankReport>
-  payments: Record<'hu-wallets-1' | 'ro-shops-1' | 'ro-danube' | 'hu-otp', Writable<PaymentLine>[]>
-}
-
-const bankTotals = (heldByHoldersMinor: bigint, clearedMinor = 0n): BankReport['totals'][number] => ({
-  currency: 'EUR',
-  sumMinor: 0n,
-  heldByHoldersMinor,
-  holdsMinor: 0n,
-  negativeHolderAccounts: 0,
-  unbalancedEntries: 0,
-  accountsOffJournal: 0,
-  accountsOffHolds: 0,
-  clearedMinor,
-})
-const emptyBank = (id: string, heldByHoldersMinor: bigint, clearedMinor = 0n): BankReport => ({
-  role: 'bank',
-  id,
-  totals: [bankTotals(heldByHoldersMinor, clearedMinor)],
-  clearing: [],
-  accounts: [],
-  inTransit: { credits: 0, clearingOrders: 0 },
-  transit: [],
-  unclearCredits: 0,
-  orders: [],
-  collections: 0,
-  reserves: [],
-  queued: [],
-  pendingNotices: [],
-})
-const line = (n: number, mode: 'micro' | 'macro', amountMinor: bigint, state = 'confirmed'): PaymentLine => ({
-  prId: `pr${n}`,
-  pnId: `pn${n}`,
-  payee: 'ro-cafe',
-  txId: `tx${n}`,
-  amountMinor,
-  currency: 'EUR',
-  mode,
-  state,
-  cpp: 'hu-otp',
-  mpp: 'ro-danube',
-  customer: 'hu-anna',
-})
-const without = (one: PaymentLine, ...fields: readonly (keyof PaymentLine)[]): PaymentLine =>
-  Object.fromEntries(
-    Object.entries(one).filter(([field]) => !fields.includes(field as keyof PaymentLine)),
-  ) as PaymentLine
-
-/**
- * A network at rest, by hand: anna pays 300 + 400 + 200 micro and 5000 macro; the first two micropayments are collected,
- * settled through clearing and paid out, 200 is outstanding, payable and accrued; one payment was rejected.
- */
-const atRest = (): Fixture => {
-  const lines = [
-    line(1, 'micro', 300n),
-    line(2, 'micro', 400n),
-    line(3, 'micro', 200n),
-    line(4, 'macro', 5_000n),
-    line(5, 'micro', 900n, 'rejected'),
-  ]
-  return structuredClone({
-    wallet: {
-      role: 'customer',
-      id: 'hu-wallets-1',
-      customers: [{ customer: 'hu-anna', cpps: ['hu-otp'] }],
-      undecided: {},
-    },
-    merchant: {
-      role: 'merchant',
-      id: 'ro-shops-1',
-      payees: [
-        {
-          payee: 'ro-cafe',
-          mpp: 'ro-danube',
-          currency: 'EUR',
-          confirmedMicroMinor: 900n,
-          confirmedMacroMinor: 5_000n,
-          paidOutMinor: 700n,
-          macroBookedMinor: 5_000n,
-          released: 4,
-        },
-      ],
-      undecided: {},
-    },
-    mpp: {
-      role: 'mpp',
-      id: 'ro-danube',
-      payees: [
-        {
-          payee: 'ro-cafe',
-          currency: 'EUR',
-          accruedMinor: 200n,
-          payableMinor: 0n,
-          refundingMinor: 0n,
-          payingMinor: 0n,
-          paidMinor: 700n,
-          reversedMinor: 0n,
-          confirmedMicroMinor: 900n,
-        },
-      ],
-      pairs: [
-        {
-          cpp: 'hu-otp',
-          currency: 'EUR',
-          contiguousSeq: 3,
-          highestSeq: 3,
-          entriesMinor: 900n,
-          settledMinor: 700n,
-          receivableMinor: 200n,
-          openBatches: 0,
-        },
-      ],
-      undecided: {},
-    },
-    cpp: {
-      role: 'cpp',
-      id: 'hu-otp',
-      customers: 1,
-      totals: [
-        {
-          currency: 'EUR',
-          outstandingMinor: 200n,
-          collectingMinor: 0n,
-          pendingMinor: 0n,
-          confirmedMicroMinor: 900n,
-          collectedMinor: 700n,
-          refundOffsetMinor: 0n,
-          writtenOffMinor: 0n,
-          confirmedMacroMinor: 5_000n,
-          collections: 1,
-        },
-      ],
-      boundBreaches: 0,
-      pairs: [
-        {
-          mpp: 'ro-danube',
-          currency: 'EUR',
-          lastSeq: 3,
-          entriesMinor: 900n,
-          settledMinor: 700n,
-          payableMinor: 200n,
-          openBatches: 0,
-        },
-      ],
-      undecided: {},
-    },
-    payerBank: {
-      ...emptyBank('hu-kh', 4_300n, 5_000n),
-      clearing: [{ peer: 'ro-carpat', currency: 'EUR', positionMinor: 700n }],
-      orders: [
-        { from: 'hu-otp', purpose: 'collection', currency: 'EUR', count: 1, amountMinor: 700n },
-        { from: 'hu-otp', purpose: 'payment', currency: 'EUR', count: 1, amountMinor: 5_000n },
-        { from: 'hu-otp', purpose: 'settlement', currency: 'EUR', count: 1, amountMinor: 700n },
-      ],
-      collections: 1,
-    },
-    payeeBank: {
-      ...emptyBank('ro-carpat', 5_700n, -5_000n),
-      clearing: [{ peer: 'hu-kh', currency: 'EUR', positionMinor: -700n }],
-      orders: [{ from: 'ro-danube', purpose: 'payout', currency: 'EUR', count: 1, amountMinor: 700n }],
-    },
-    settlementBank: {
-      ...emptyBank('eu-settle', 0n),
-      reserves: [
-        { bank: 'hu-kh', currency: 'EUR', balanceMinor: 1_000n, fundedMinor: 6_000n },
-        { bank: 'ro-carpat', currency: 'EUR', balanceMinor: 11_000n, fundedMinor: 6_000n },
-      ],
-    },
-    payments: {
-      'hu-wallets-1': lines.map((one) => without(one, 'pnId', 'mpp')),
-      'ro-shops-1': lines.map((one) => without(one, 'prId', 'customer')),
-      'ro-danube': lines.map((one) => without(one, 'prId', 'customer')),
-      'hu-otp': lines,
-    },
-  }) as Fixture
-}
-const reportsOf = ({ wallet, merchant, mpp, cpp, payerBank, payeeBank, settlementBank }: Fixture) =>
-  [wallet, merchant, mpp, cpp, payerBank, payeeBank, settlementBank] as readonly Report[]
-const check = (fixture: Fixture, quiet = true): readonly Check[] =>
-  checkNetwork(reportsOf(fixture), new Map(Object.entries(fixture.payments)), { quiet })
-const failing = (checks: readonly Check[]): readonly string[] =>
-  checks.filter(({ ok }) => !ok).map(({ name, rule }) => `${rule} ${name}`)
-
-type Break = (network: Fixture) => void
-const total = (network: Fixture) => network.cpp.totals[0] as Fixture['cpp']['totals'][number]
-const bankTotal = (network: Fixture) => network.payerBank.totals[0] as Fixture['payerBank']['totals'][number]
-const account = (network: Fixture) => network.mpp.payees[0] as Fixture['mpp']['payees'][number]
-const shop = (network: Fixture) => network.merchant.payees[0] as Fixture['merchant']['payees'][number]
-const cppPair = (network: Fixture) => network.cpp.pairs[0] as Fixture['cpp']['pairs'][number]
-const mppPair = (network: Fixture) => network.mpp.pairs[0] as Fixture['mpp']['pairs'][number]
-const paymentAt = (network: Fixture, node: keyof Fixture['payments'], index: number) =>
-  network.payments[node][index] as Writable<PaymentLine>
+import {
+  line,
+  without,
+  atRest,
+  refundOf,
+  refunded,
+  reportsOf,
+  check,
+  failing,
+  type Break,
+  total,
+  bankTotal,
+  account,
+  shop,
+  cppPair,
+  mppPair,
+  paymentAt,
+} from './testing/network-at-rest.ts'
 
 /** One figure broken, and a check that must fail for it on a quiet network; `always`: on a moving one too. */
 const breaks: readonly (readonly [name: string, Break, expected: string, when: 'always' | 'quiet'])[] = [
@@ -412,13 +220,13 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
   [
     'a payee owed what nothing explains',
     (n) => (account(n).accruedMinor = 199n),
-    '§8.4 what the payee is owed is confirmed less paid and reversed: ro-cafe at ro-danube EUR',
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
     'always',
   ],
   [
     'a reversal forgotten',
     (n) => (account(n).reversedMinor = 1n),
-    '§8.4 what the payee is owed is confirmed less paid and reversed: ro-cafe at ro-danube EUR',
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
     'always',
   ],
   [
@@ -476,6 +284,12 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
     'always',
   ],
   [
+    'a cost that the wallet does not know',
+    (n) => Object.assign(paymentAt(n, 'hu-otp', 0), { accountAmountMinor: 1n, accountCurrency: 'HUF' }),
+    '§8.5 payments that cost the wallet other than the CPP',
+    'always',
+  ],
+  [
     'an invoice paid twice',
     (n) =>
       (['hu-wallets-1', 'ro-shops-1', 'ro-danube', 'hu-otp'] as const).forEach(
@@ -506,6 +320,72 @@ const breaks: readonly (readonly [name: string, Break, expected: string, when: '
     'a confirmation that the wallet does not hold',
     (n) => n.payments['hu-wallets-1'].shift(),
     '§8.9 confirmed payments that a party to them does not hold',
+    'quiet',
+  ],
+  [
+    'a refund that is neither offset, credited nor due',
+    (n) => (total(n).refundedMinor = 1n),
+    '§8.2 refunds are offset, credited or due: hu-otp EUR',
+    'always',
+  ],
+  [
+    'a refund credited by no bank',
+    (n) => ((total(n).refundCreditedMinor = 1n), (total(n).refundedMinor = 1n)),
+    '§8.2 refunds credited are what banks transferred: hu-otp EUR',
+    'always',
+  ],
+  [
+    'money for a refund that no bank paid in',
+    (n) => ((account(n).paidInMinor = 1n), (account(n).payableMinor = 1n)),
+    '§8.4 paid in for refunds is what banks transferred: ro-danube EUR',
+    'always',
+  ],
+  [
+    'money for a refund that is not counted as paid in',
+    (n) => (account(n).payableMinor = 1n),
+    '§8.4 what the payee is owed is confirmed and paid in less paid and reversed: ro-cafe at ro-danube EUR',
+    'always',
+  ],
+  [
+    'refunds of more than the payment',
+    (n) => (paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(200n), refundOf(101n, 'requested', 'r2')]),
+    '§8.5 payments refunded by more than their sum',
+    'always',
+  ],
+  [
+    'two sums of one refund',
+    (n) => {
+      paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(100n)]
+      paymentAt(n, 'hu-otp', 0).refunds = [refundOf(101n)]
+    },
+    '§8.9 refunds whose nodes differ on sum or end',
+    'always',
+  ],
+  [
+    'two ends of one refund',
+    (n) => {
+      paymentAt(n, 'ro-shops-1', 0).refunds = [refundOf(100n, 'refused')]
+      paymentAt(n, 'hu-otp', 0).refunds = [refundOf(100n)]
+    },
+    '§8.9 refunds whose nodes differ on sum or end',
+    'always',
+  ],
+  [
+    'a refund that the wallet does not hold',
+    (n) => (refunded(n), delete paymentAt(n, 'hu-wallets-1', 0).refunds),
+    '§8.9 confirmed refunds that a party to them does not hold',
+    'quiet',
+  ],
+  [
+    'a reversal without a refund',
+    (n) => ((account(n).reversedMinor = 1n), (account(n).accruedMinor = 199n)),
+    '§8.4 reversed is what was refunded of micropayments: ro-cafe at ro-danube EUR',
+    'quiet',
+  ],
+  [
+    "a refund that the merchant's sum lacks",
+    (n) => (refunded(n), (shop(n).refundedMinor = 99n)),
+    '§8.5 refunds are those of the payments: ro-cafe at ro-shops-1 EUR',
     'quiet',
   ],
   [
@@ -548,6 +428,13 @@ describe('a network at rest', () => {
     damage(network)
     expect(failing(check(network))).toContain(expected)
     expect(failing(check(network, false)).includes(expected)).toBe(when === 'always')
+  })
+
+  it('passes with a refund that the payee paid in and the bank credited', () => {
+    const network = atRest()
+    refunded(network)
+    expect(failing(check(network))).toEqual([])
+    expect(failing(check(network, false))).toEqual([])
   })
 
   it('has no check that no broken figure fails', () => {

@@ -2,7 +2,7 @@
  * Payments across nodes: design §8.9, and the parts of §8.2, §8.4 and §8.5 that single payments show. The customer's side is
  * joined by prId, the payee's side by pnId; only the CPP's lines bear both.
  */
-import { isFinalState, type PaymentLine } from '../runtime/reports.ts'
+import { isFinalState, type PaymentLine, type RefundLine } from '../runtime/reports.ts'
 import { countOf, equal, sumOf, type Check, type Network } from './check.ts'
 
 const MAX_SHOWN = 5
@@ -45,7 +45,32 @@ const show = (found: readonly Joined[], what: (one: Joined) => string): string |
 const statesOf = ({ held }: Joined): string => held.map(({ node, line }) => `${node} ${line.state}`).join(', ')
 const amountsOf = ({ held }: Joined): string =>
   held.map(({ node, line }) => `${node} ${line.amountMinor} ${line.currency}`).join(', ')
+const chargeOf = ({ amountMinor, currency, accountAmountMinor, accountCurrency }: PaymentLine): string =>
+  `${accountAmountMinor ?? amountMinor} ${accountCurrency ?? currency}`
+const chargesOf = ({ held }: Joined): string => held.map(({ node, line }) => `${node} ${chargeOf(line)}`).join(', ')
 const isConfirmed = ({ line }: Held): boolean => line.state === 'confirmed'
+
+const refundsOf = ({ held }: Joined): ReadonlyMap<string, readonly (RefundLine & { readonly node: string })[]> => {
+  const byId = new Map<string, (RefundLine & { readonly node: string })[]>()
+  for (const { node, line } of held)
+    for (const refund of line.refunds ?? [])
+      byId.set(refund.refundId, [...(byId.get(refund.refundId) ?? []), { ...refund, node }])
+  return byId
+}
+const refundsShown = (one: Joined): string =>
+  [...refundsOf(one).values()]
+    .flat()
+    .map(({ refundId, node, state, amountMinor }) => `${refundId} ${node} ${state} ${amountMinor}`)
+    .join(', ')
+const isOver = ({ line }: Held): boolean =>
+  sumOf(line.refunds ?? [], ({ state, amountMinor }) => (state === 'refused' ? 0n : amountMinor)) > line.amountMinor
+/** One refund is one sum, and has one end. */
+const differ = (one: Joined): boolean =>
+  [...refundsOf(one).values()].some(
+    (rows) =>
+      new Set(rows.map(({ amountMinor }) => amountMinor)).size > 1 ||
+      new Set(rows.map(({ state }) => state).filter((state) => state === 'confirmed' || state === 'refused')).size > 1,
+  )
 
 /** Finals never change, so these hold at any time, whatever was read first. */
 const always = (joined: readonly Joined[]): readonly Check[] => {
@@ -55,6 +80,8 @@ const always = (joined: readonly Joined[]): readonly Check[] => {
     new Set(held.map(({ line }) => line.state).filter(isFinalState))
   const terms = ({ held }: Joined): ReadonlySet<string> =>
     new Set(held.map(({ line }) => [line.payee, line.txId, line.amountMinor, line.currency, line.mode].join(' ')))
+  const charges = ({ held }: Joined): ReadonlySet<string> =>
+    new Set(held.filter((one) => isConfirmed(one) && one.line.prId !== undefined).map(({ line }) => chargeOf(line)))
   const invoices = new Map<string, Joined[]>()
   for (const one of joined) {
     const [confirmed] = one.held.filter(isConfirmed)
@@ -77,10 +104,23 @@ const always = (joined: readonly Joined[]): readonly Check[] => {
     ),
     none(
       '§8.5',
+      'payments that cost the wallet other than the CPP',
+      joined.filter((one) => charges(one).size > 1),
+      chargesOf,
+    ),
+    none(
+      '§8.5',
       'invoices paid more than once',
       [...invoices.values()].filter((paid) => paid.length > 1).flat(),
       statesOf,
     ),
+    none(
+      '§8.5',
+      'payments refunded by more than their sum',
+      joined.filter(({ held }) => held.some(isOver)),
+      refundsShown,
+    ),
+    none('§8.9', 'refunds whose nodes differ on sum or end', joined.filter(differ), refundsShown),
   ]
 }
 
@@ -96,6 +136,12 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
     const holding = new Set(held.map(({ node }) => roleOf.get(node)))
     return asked.some((role) => !holding.has(role))
   })
+  const unheard = joined.filter((one) =>
+    [...refundsOf(one).values()].some((rows) => {
+      const holding = new Set(rows.filter(({ state }) => state === 'confirmed').map(({ node }) => roleOf.get(node)))
+      return holding.size > 0 && asked.some((role) => !holding.has(role))
+    }),
+  )
   const open = [...cpps, ...mpps, ...merchants, ...wallets].map(({ id, undecided: states }) => ({
     id,
     count: sumOf(Object.values(states), BigInt),
@@ -111,6 +157,13 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
     ),
     equal(
       '§8.9',
+      'confirmed refunds that a party to them does not hold',
+      BigInt(unheard.length),
+      0n,
+      show(unheard, refundsShown),
+    ),
+    equal(
+      '§8.9',
       'payments undecided by the reports',
       sumOf(open, ({ count }) => count),
       0n,
@@ -122,10 +175,27 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
   ]
 }
 
+const paid = ({ amountMinor }: PaymentLine): bigint => amountMinor
+/** In the currency of the customer's account. */
+const charged = ({ amountMinor, accountAmountMinor }: PaymentLine): bigint => accountAmountMinor ?? amountMinor
+const chargedIn = ({ currency, accountCurrency }: PaymentLine): string => accountCurrency ?? currency
+
+/** What refunds of a payment in another currency did to the position in one: all of them give back their share, rounded down once. */
+const returnedIn = (line: PaymentLine, currency: string): bigint => {
+  if (line.accountCurrency === undefined) return 0n
+  const refundedMinor = sumOf(line.refunds ?? [], (refund) => (refund.state === 'confirmed' ? refund.amountMinor : 0n))
+  if (line.currency === currency) return refundedMinor
+  return line.accountCurrency === currency ? -((refundedMinor * charged(line)) / line.amountMinor) : 0n
+}
+
 /** At rest the sums of the reports are the sums of the payments: what was confirmed is what was entered and credited. */
 const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] => {
-  const confirmed = (node: string, is: (line: PaymentLine) => boolean): bigint =>
-    sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? line.amountMinor : 0n))
+  const confirmed = (node: string, is: (line: PaymentLine) => boolean, sum = paid): bigint =>
+    sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? sum(line) : 0n))
+  const refunded = (node: string, is: (line: PaymentLine) => boolean): bigint =>
+    sumOf(payments.get(node) ?? [], (line) =>
+      is(line) ? sumOf(line.refunds ?? [], (refund) => (refund.state === 'confirmed' ? sum(refund) : 0n)) : 0n,
+    )
   const known = <T extends { readonly id: string }>(reports: readonly T[]): readonly T[] =>
     reports.filter(({ id }) => payments.has(id))
   return [
@@ -135,7 +205,7 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
           '§8.2',
           `entries are the confirmed micropayments: ${id} ${currency}`,
           confirmedMicroMinor,
-          confirmed(id, (line) => line.mode === 'micro' && line.currency === currency),
+          confirmed(id, (line) => line.mode === 'micro' && chargedIn(line) === currency, charged),
         ),
         equal(
           '§8.2',
@@ -145,18 +215,50 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
         ),
       ]),
     ),
-    ...known(mpps).flatMap(({ id, payees }) =>
-      payees.map(({ payee, currency, confirmedMicroMinor }) =>
+    ...known(cpps).flatMap(({ id, positions }) =>
+      positions.flatMap(({ currency, boughtMinor, soldMinor, refundedMinor }) => [
         equal(
-          '§8.4',
-          `credits are the confirmed micropayments: ${payee} at ${id} ${currency}`,
-          confirmedMicroMinor,
-          confirmed(id, (line) => line.mode === 'micro' && line.payee === payee && line.currency === currency),
+          '§8.2',
+          `bought is what payments in another currency cost: ${id} ${currency}`,
+          boughtMinor,
+          confirmed(id, (line) => line.accountCurrency === currency, charged),
         ),
-      ),
+        equal(
+          '§8.2',
+          `sold is what payments in another currency paid: ${id} ${currency}`,
+          soldMinor,
+          confirmed(id, (line) => line.accountCurrency !== undefined && line.currency === currency),
+        ),
+        equal(
+          '§8.2',
+          `refunded is what payments in another currency were refunded: ${id} ${currency}`,
+          refundedMinor,
+          sumOf(payments.get(id) ?? [], (line) => returnedIn(line, currency)),
+        ),
+      ]),
+    ),
+    ...known(mpps).flatMap(({ id, payees }) =>
+      payees.flatMap(({ payee, currency, confirmedMicroMinor, reversedMinor }) => {
+        const isMicro = (line: PaymentLine): boolean =>
+          line.mode === 'micro' && line.payee === payee && line.currency === currency
+        return [
+          equal(
+            '§8.4',
+            `credits are the confirmed micropayments: ${payee} at ${id} ${currency}`,
+            confirmedMicroMinor,
+            confirmed(id, isMicro),
+          ),
+          equal(
+            '§8.4',
+            `reversed is what was refunded of micropayments: ${payee} at ${id} ${currency}`,
+            reversedMinor,
+            refunded(id, isMicro),
+          ),
+        ]
+      }),
     ),
     ...known(merchants).flatMap(({ id, payees }) =>
-      payees.flatMap(({ payee, currency, confirmedMicroMinor, confirmedMacroMinor }) => {
+      payees.flatMap(({ payee, currency, confirmedMicroMinor, confirmedMacroMinor, refundedMinor }) => {
         const of = (mode: string) =>
           confirmed(id, (line) => line.mode === mode && line.payee === payee && line.currency === currency)
         return [
@@ -165,6 +267,12 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
             `sums are those of the confirmed payments: ${payee} at ${id} ${currency}`,
             confirmedMicroMinor + confirmedMacroMinor,
             of('micro') + of('macro'),
+          ),
+          equal(
+            '§8.5',
+            `refunds are those of the payments: ${payee} at ${id} ${currency}`,
+            refundedMinor,
+            refunded(id, (line) => line.payee === payee && line.currency === currency),
           ),
         ]
       }),
