@@ -24,4 +24,5 @@ export const CONTEXTS = {
   pinKeyAtRest: concat(utf8('semops/1 pin-key'), Uint8Array.of(0)),
   pinChange: concat(utf8('semops/1 pin-change'), Uint8Array.of(0)),
   deviceReplacement: concat(utf8('semops/1 device-replacement'), Uint8Array.of(0)),
+  accountClosure: concat(utf8('semops/1 account-closure'), Uint8Array.of(0)),
 } as const

@@ -63,7 +63,7 @@ export const FAILURES = {
   TRANS_ALREADY_PAID: { number: 6006, retry: 'permanent', answer: 'outcome', meaning: 'the transaction details were paid', peer: 'none' },
   MODE_MISMATCH: { number: 6007, retry: 'permanent', answer: 'outcome', meaning: 'micro and macro do not fit the amount', peer: 'mend the CPP' },
   CUSTOMER_UNKNOWN: { number: 6008, retry: 'permanent', answer: 'outcome', meaning: 'no such enrolled customer at this CPP', peer: 'enrol' },
-  CUSTOMER_SUSPENDED: { number: 6009, retry: 'permanent', answer: 'outcome', meaning: 'a collection failed; new payments wait for the operator', peer: 'settle the debt' },
+  CUSTOMER_SUSPENDED: { number: 6009, retry: 'permanent', answer: 'outcome', meaning: 'a collection failed; new payments are taken again once one is booked', peer: 'fund the account' },
   WRONG_PIN: { number: 6010, retry: 'permanent', answer: 'outcome', meaning: 'the PIN proof does not fit', peer: 'unlock again' },
   PIN_LOCKED: { number: 6011, retry: 'permanent', answer: 'outcome', meaning: 'too many wrong PINs', peer: 'ask the CPP to unlock' },
   COLLECTION_REFUSED: { number: 6012, retry: 'permanent', answer: 'outcome', meaning: 'the bank refused the collection this payment needed', peer: 'fund the account' },
@@ -74,6 +74,7 @@ export const FAILURES = {
   CPP_DEFAULTED: { number: 6017, retry: 'permanent', answer: 'outcome', meaning: 'a settlement of this CPP bounced', peer: 'the CPP settles first' },
   WITHDRAWN: { number: 6018, retry: 'permanent', answer: 'outcome', meaning: 'a query found nothing after expiry; the id can not be used any more', peer: 'start again' },
   TRANSFER_FAILED: { number: 6019, retry: 'permanent', answer: 'outcome', meaning: 'the payee\'s bank returned the transfer', peer: 'ask the payee' },
+  CUSTOMER_CLOSED: { number: 6030, retry: 'permanent', answer: 'outcome', meaning: 'the customer has closed the account at this CPP', peer: 'pay at another CPP' },
   // 7xxx: bank
   ACCOUNT_UNKNOWN: { number: 7001, retry: 'permanent', answer: 'outcome', meaning: 'no such account at this bank', peer: 'check the account' },
   INSUFFICIENT_FUNDS: { number: 7002, retry: 'permanent', answer: 'outcome', meaning: 'the free balance does not cover it', peer: 'fund the account' },

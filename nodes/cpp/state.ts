@@ -31,8 +31,8 @@ import { defineTable, type Table } from '../runtime/table.ts'
 /** An enrolled customer, or one whose enrolment is under way. Key: customer. */
 export type CustomerRow = {
   readonly customer: string
-  /** `mandating`: the bank is asked; `recording`: the signed record is being made. */
-  readonly state: 'mandating' | 'recording' | 'active'
+  /** `mandating`: the bank is asked; `recording`: the signed record is being made; `closing`, `closed`: closing.ts. */
+  readonly state: 'mandating' | 'recording' | 'active' | 'closing' | 'closed'
   readonly walletHost: string
   readonly deviceKey: Uint8Array
   /** Encrypted under a key of this node alone. */
@@ -53,6 +53,8 @@ export type CustomerRow = {
   readonly alias?: string
   /** Of a policy that computes θ per customer. */
   readonly assignedThresholdMinor?: bigint
+  /** The version of the table that it is of. */
+  readonly thresholdVersion?: number
   /** The device was reported lost: nothing that it seals is believed. Absent: it is in use. */
   readonly deviceLostAtMs?: number
 }
@@ -80,6 +82,7 @@ export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
     'alias',
     'assignedThresholdMinor',
     'deviceLostAtMs',
+    'thresholdVersion',
   ],
 })
 
@@ -298,6 +301,8 @@ export type OrderRow = {
   readonly prId?: Uint8Array
   readonly batchSeq?: number
   readonly code?: number
+  /** The bulk order of which a collection is an item. */
+  readonly bulkId?: Uint8Array
 }
 export const orders: Table<OrderRow> = defineTable<OrderRow>({
   name: 'orders',
@@ -315,6 +320,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
     'prId',
     'batchSeq',
     'code',
+    'bulkId',
   ],
 })
 
@@ -476,7 +482,7 @@ export const mandateUses: Table<MandateUseRow> = defineTable<MandateUseRow>({
 export type AliasRow = {
   readonly customer: string
   readonly version: number
-  readonly state: 'registering' | 'active' | 'refused'
+  readonly state: 'registering' | 'active' | 'refused' | 'retired'
 }
 export const aliases: Table<AliasRow> = defineTable<AliasRow>({
   name: 'aliases',

@@ -296,16 +296,7 @@ export const createHost = (deps: HostDeps): Host => {
       }
       case 'policy':
         policy = event.policy
-        staged.write(put(policyTable, keyOf('current'), { policy: policy.json, configured: policy.configured }))
-        applier.journal({
-          atMs: nowMs,
-          trigger: 'policy',
-          name: 'set-policy',
-          ids: [],
-          sends: [],
-          postings: [],
-          fields: policy.json,
-        })
+        adoptPolicy({ staged, applier, definition }, batch, policy, contextAt(nowMs))
         batch.after.push(() => event.answer(OK(null)))
         return
       case 'act':
