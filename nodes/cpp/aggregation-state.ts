@@ -81,8 +81,8 @@ export type PassRow = {
   readonly step: 'rearm' | 'gather' | 'compute' | 'assign' | 'done'
   /** The last customer visited; empty before the first. */
   readonly after: string
-  /** Customers seen so far, and of each currency those that are in the sample. */
-  readonly seen: number
+  /** Of `gather`: how many customers of each currency the sample was drawn from so far. */
+  readonly seen: readonly (readonly [Currency, number])[]
 }
 export const passes: Table<PassRow> = defineTable<PassRow>({
   name: 'aggregation-passes',
@@ -137,13 +137,4 @@ export const thetaTables: Table<ThetaTableRow> = defineTable<ThetaTableRow>({
   ],
 })
 
-export const AGGREGATION_TABLES = [
-  troubles,
-  closures,
-  dues,
-  bulkOrders,
-  armed,
-  passes,
-  samples,
-  thetaTables,
-] as const
+export const AGGREGATION_TABLES = [troubles, closures, dues, bulkOrders, armed, passes, samples, thetaTables] as const

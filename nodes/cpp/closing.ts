@@ -35,7 +35,7 @@ export const closed = (customer: CustomerRow, { closure, alias }: Closing, conte
   return combineParts([
     {
       writes: [
-        put(customers, keyOf(id), { ...customer, state: 'closed' }),
+        put<CustomerRow>(customers, keyOf(id), { ...customer, state: 'closed' }),
         put(closures, keyOf(id), { ...closure, closedAtMs: context.nowMs }),
       ],
       sends: [receipt(id, toWallet(walletHost), closure.digest, closure.ref)],

@@ -4,15 +4,7 @@
  * then nothing new is paid, and the receipt comes once nothing is owed (closing.ts).
  */
 import { accountClosureSubject } from '../../protocol/pin.ts'
-import {
-  on,
-  put,
-  refuse,
-  type Context,
-  type Decision,
-  type Incoming,
-  type Reader,
-} from '../runtime/node.ts'
+import { on, put, refuse, type Context, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, putCustomer, windUp } from './account.ts'
 import { closures, type ClosureRow } from './aggregation-state.ts'

@@ -24,14 +24,7 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
-import {
-  loadBatch,
-  loadBatchById,
-  loadEntry,
-  loadTransfer,
-  type DisputedEntry,
-  type TransferSlice,
-} from './load.ts'
+import { loadBatch, loadBatchById, loadEntry, loadTransfer, type DisputedEntry, type TransferSlice } from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import {

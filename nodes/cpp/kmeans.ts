@@ -127,7 +127,11 @@ const squaredDistance = (a: readonly number[], b: readonly number[]): number => 
 export const nearestCluster = (
   features: CustomerFeatures,
   { scale, clusters }: { readonly scale: Scale; readonly clusters: readonly Pick<ThetaCluster, 'centroid'>[] },
-): number => nearest(standardised(coordinatesOf(features), scale), clusters.map(({ centroid }) => centroid))
+): number =>
+  nearest(
+    standardised(coordinatesOf(features), scale),
+    clusters.map(({ centroid }) => centroid),
+  )
 
 const nearest = (point: readonly number[], centroids: readonly (readonly number[])[]): number => {
   if (centroids.length === 0) throw new RangeError('no cluster')
@@ -194,37 +198,33 @@ export function* clusterSteps(
   const distinct = new Set(points.map((point) => point.join(' '))).size
   let best: Fit = { clusterOf: points.map(() => 0), centroids: [scale.means.map(() => 0)] }
   let silhouette = 0
-  let k = 1
   for (let tried = 2; tried <= Math.min(terms.maxK, distinct - 1); tried++) {
     const found = yield* fit(points, tried, seed)
     const value = silhouetteOf(points, found.clusterOf, tried)
     yield
-    if (value >= MIN_SILHOUETTE && value > silhouette) [best, silhouette, k] = [found, value, tried]
+    if (value >= MIN_SILHOUETTE && value > silhouette) [best, silhouette] = [found, value]
   }
-  // By the nearest centroid, as whoever is not in the sample is judged.
-  const assignment = points.map((point) => nearest(point, best.centroids))
-  const clusters = best.centroids.map((centroid, at) =>
+  // By the nearest centroid, as whoever is not in the sample is judged; one that is nobody's nearest is no cluster.
+  const peopled = new Set(points.map((point) => nearest(point, best.centroids)))
+  const centroids = best.centroids.filter((_, at) => peopled.has(at))
+  const assignment = points.map((point) => nearest(point, centroids))
+  const clusters = centroids.map((centroid, at) =>
     pooled(
       features.filter((_, i) => assignment[i] === at),
       centroid,
       terms,
     ),
   )
-  return { k, silhouette, clusters, assignment, scale }
+  return { k: clusters.length, silhouette, clusters, assignment, scale }
 }
 
 /** The estimates of a cluster's customers together. A refused collection counts as the loss that it may become. */
-const pooled = (
-  members: readonly CustomerFeatures[],
-  centroid: readonly number[],
-  terms: ThetaTerms,
-): ThetaCluster => {
+const pooled = (members: readonly CustomerFeatures[], centroid: readonly number[], terms: ThetaTerms): ThetaCluster => {
   const sum = (pick: (features: CustomerFeatures) => number): number =>
     members.reduce((total, one) => total + pick(one), 0)
   const days = sum(({ observedDays }) => observedDays)
   const spendPerDayMinor = days > 0 ? sum(({ spentMinor }) => spentMinor) / days : 0
-  const hazardPerDay =
-    (terms.defaultHazardPerDay * PRIOR_DAYS + sum(({ refusals }) => refusals)) / (PRIOR_DAYS + days)
+  const hazardPerDay = (terms.defaultHazardPerDay * PRIOR_DAYS + sum(({ refusals }) => refusals)) / (PRIOR_DAYS + days)
   return {
     centroid: [...centroid],
     size: members.length,

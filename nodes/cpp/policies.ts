@@ -128,10 +128,7 @@ const kmeans = (settings: Of<'kmeans'>): AggregationPolicy => {
       const { currency, assignedThresholdMinor } = profile
       if (assignedThresholdMinor === undefined) return base.thresholdMinor(profile)
       const { thetaMinMinor } = thetaTerms(settings, currency)
-      return clampThreshold(
-        assignedThresholdMinor < thetaMinMinor ? thetaMinMinor : assignedThresholdMinor,
-        currency,
-      )
+      return clampThreshold(assignedThresholdMinor < thetaMinMinor ? thetaMinMinor : assignedThresholdMinor, currency)
     },
   }
 }
