@@ -61,7 +61,8 @@ const queueOf = (read: Reader, total: TotalRow, customer: string): readonly Queu
 export const loadAccount = (read: Reader, customer: string): Account | undefined => {
   const row = read.get(customers, customer)
   const total = totalOf(read, customer)
-  if (row === undefined || total === undefined) return undefined
+  if (row === undefined || total === undefined || row.state === 'mandating' || row.state === 'recording')
+    return undefined
   const closing = row.state === 'closing' ? loadClosing(read, row) : undefined
   return { customer: row, total, queue: queueOf(read, total, customer), closing }
 }

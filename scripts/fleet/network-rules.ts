@@ -3,6 +3,7 @@ import { parseAmount } from '../../protocol/amount.ts'
 import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.ts'
 import { isLoopback } from '../../bus/server-config.ts'
 import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
+import { policyComplaints } from './policy-rules.ts'
 import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 /** `pointer`: a JSON pointer into the file. */
@@ -63,6 +64,7 @@ export const complaints = (file: NetworkFile): readonly Complaint[] => {
       checkCustomer(rules, realm, section, customer, `/realms/${realm}/customers/${i}`, cpps),
     )
   }
+  found.push(...policyComplaints(file))
   return found
 }
 

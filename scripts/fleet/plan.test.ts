@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseNetwork } from './network.ts'
-import { mergePolicies, planNetwork } from './plan.ts'
+import { mergePolicies } from './merge-policies.ts'
+import { planNetwork } from './plan.ts'
 import { policyOf } from './policies.ts'
 
 const FILE = `network: test

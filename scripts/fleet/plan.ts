@@ -5,6 +5,7 @@
 import { parseAmount, type Currency } from '../../protocol/amount.ts'
 import { bankOf, dataCenterAddress, payeeToken, realmOf, type Role } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
+import { mergePolicies } from './merge-policies.ts'
 import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
@@ -163,21 +164,6 @@ const hostPlan = (
   account,
   policy: mergePolicies(file.policies?.[role] ?? {}, policy ?? {}),
 })
-
-const isObject = (value: unknown): value is Policy =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-/** `over` before `base`, key by key at every depth. */
-export const mergePolicies = (base: Policy, over: Policy): Policy =>
-  Object.fromEntries(
-    [...new Set([...Object.keys(base), ...Object.keys(over)])].map((key) => {
-      const [below, above] = [base[key], over[key]]
-      return [
-        key,
-        isObject(below) && isObject(above) ? mergePolicies(below, above) : Object.hasOwn(over, key) ? above : below,
-      ]
-    }),
-  )
 
 type RealmPlan = Pick<Plan, 'hosts' | 'accounts' | 'payees' | 'customers'>
 
