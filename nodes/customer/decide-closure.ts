@@ -74,7 +74,7 @@ export const decideClosed = (
   return decision({
     writes: [
       put(changes, keyOf(changeId), { ...change, state: 'done', decidedAtMs: nowMs }),
-      put(enrolments, keyOf(customer, cpp), { ...enrolment, state: 'closed' }),
+      put<Enrolment>(enrolments, keyOf(customer, cpp), { ...enrolment, state: 'closed' }),
     ],
     jobs: [release(change, false)],
     announce: [{ topic: changeTopic(changeId), value: { ok: true, customer, cpp, closed: true } }],
