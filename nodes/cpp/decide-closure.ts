@@ -18,15 +18,15 @@ import { aliases, type CustomerRow } from './state.ts'
 type Ctx = Context<CppPolicy>
 
 const load = (read: Reader, customer: string) => {
-  const account = loadAccount(read, customer)
-  const name = account?.customer.alias
-  return { account, alias: name === undefined ? undefined : read.get(aliases, name) }
+  const before = loadAccount(read, customer)
+  const name = before?.customer.alias
+  return { before, alias: name === undefined ? undefined : read.get(aliases, name) }
 }
 
 export const accountClosure = (vault: PinVault) =>
   on(
     (read, { message }: Incoming<'account-closure'>) => load(read, message.sender.id),
-    ({ account: before, alias }, { message, ref }, context: Ctx): Decision => {
+    ({ before, alias }, { message, ref }, context: Ctx): Decision => {
       const { closureId, customer: id, pinProof } = message.body
       if (before === undefined || id !== message.sender.id) return refuse('CUSTOMER_UNKNOWN')
       const { customer, total } = before

@@ -198,7 +198,7 @@ export function* clusterSteps(
   const distinct = new Set(points.map((point) => point.join(' '))).size
   let best: Fit = { clusterOf: points.map(() => 0), centroids: [scale.means.map(() => 0)] }
   let silhouette = 0
-  for (let tried = 2; tried <= Math.min(terms.maxK, distinct - 1); tried++) {
+  for (let tried = 2; tried <= Math.min(terms.maxK, distinct); tried++) {
     const found = yield* fit(points, tried, seed)
     const value = silhouetteOf(points, found.clusterOf, tried)
     yield

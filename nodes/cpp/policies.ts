@@ -76,7 +76,7 @@ const DEFAULT_WINDOW_MS = DAY
 const macroFrom = (currency: Currency): bigint => CURRENCIES[currency].macroFromMinor
 
 /** The end of the aligned window that `atMs` lies in: always later than it. */
-export const windowEnd = (atMs: number, windowMs: number): number => (Math.floor(atMs / windowMs) + 1) * windowMs
+export const windowEnd = (atMs: number, lengthMs: number): number => (Math.floor(atMs / lengthMs) + 1) * lengthMs
 
 /** The paper's: one θ for everyone. What the others build on. */
 const threshold = (settings: AggregationSettings): AggregationPolicy => {
@@ -140,8 +140,8 @@ const POLICIES: { readonly [P in PolicyName]: (settings: Of<P>) => AggregationPo
   bulk,
   kmeans,
 }
-const make = <P extends PolicyName>(settings: Of<P>): AggregationPolicy =>
-  (POLICIES[settings.policy as P] as (given: Of<P>) => AggregationPolicy)(settings)
+const make = (settings: AggregationSettings): AggregationPolicy =>
+  (POLICIES[settings.policy] as (given: AggregationSettings) => AggregationPolicy)(settings)
 
 /** Asked several times a payment: made once for each row of settings. */
 const made = new WeakMap<AggregationSettings, AggregationPolicy>()

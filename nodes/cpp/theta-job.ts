@@ -24,8 +24,6 @@ export const computeThresholds = async (input: unknown): Promise<ThetaResult> =>
         if (value !== undefined) results.push({ currency, clustering: value })
         break
       }
-      // One step after the other: that is what it is for.
-      // oxlint-disable-next-line no-await-in-loop
       await otherThingsFirst()
     }
   }
