@@ -4,7 +4,7 @@ import { inboxSubject } from '../protocol/subjects.ts'
 import { createAuthority, issueLogin, trustOf } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
 import type { Bus, BusEvent } from './bus.ts'
-import { busCompliance, type BusHarness } from './compliance.ts'
+import { busCompliance } from './compliance.ts'
 import { accountUserJwt, publicKeyOf, scopedUserJwt } from './jwt.ts'
 import { newSeed } from './nkeys.ts'
 import { loginPublicKey, mintGuest, type Login } from './logins.ts'
@@ -12,47 +12,12 @@ import { natsBroker, openNatsBus, openRequestReply } from './nats-bus.ts'
 import { revokeLogins } from './revocation.ts'
 import { covers, matches } from './subject-match.ts'
 import { startTestBroker, until, type TestBroker } from './test-broker.ts'
+import { natsHarness } from './testing/nats-harness.ts'
 
 const noJitter = (): number => 0
 
-const natsHarness = async (tls: boolean): Promise<BusHarness> => {
-  const broker = await startTestBroker({ tls })
-  const open = new Set<Bus>()
-  const track = async (opening: Promise<Bus>): Promise<Bus> => {
-    const bus = await opening
-    open.add(bus)
-    bus.onEvent((event) => void (event.type === 'closed' && open.delete(bus)))
-    return bus
-  }
-  return {
-    async broker(role, host) {
-      const inner = natsBroker(await broker.login(role, host), noJitter)
-      return {
-        openHost: (options) => track(inner.openHost(options)),
-        openGuest: (seed, options) => track(inner.openGuest(seed, options)),
-        [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-      }
-    },
-    async settle(...buses) {
-      // The first round trips: the broker has all that was published and passed it on. The second: it was received.
-      for (let round = 0; round < 2; round++)
-        await Promise.all(buses.filter(({ connected }) => connected).map((bus) => bus.flush()))
-    },
-    async cut() {
-      const noticed = [...open].map((bus) => until(bus, () => !bus.connected))
-      await broker.server().kill()
-      await Promise.all(noticed)
-    },
-    async restore() {
-      await broker.start()
-      await Promise.all([...open].map((bus) => until(bus, () => bus.connected)))
-    },
-    [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
-  }
-}
-
-busCompliance('NATS bus', () => natsHarness(false))
-busCompliance('NATS bus over TLS', () => natsHarness(true))
+busCompliance('NATS bus', () => natsHarness())
+busCompliance('NATS bus over TLS', () => natsHarness({ tls: true }))
 
 describe('NATS bus on a real server', () => {
   let broker: TestBroker

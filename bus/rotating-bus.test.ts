@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inboxSubject } from '../protocol/subjects.ts'
-import type { Broker, Bus, BusEvent } from './bus.ts'
+import type { Broker, BusEvent } from './bus.ts'
 import { busCompliance, type BusHarness } from './compliance.ts'
 import { loginPublicKey } from './logins.ts'
 import { natsBroker } from './nats-bus.ts'
 import { revokeLogins } from './revocation.ts'
 import { createRotatingBroker, type RotatingBroker } from './rotating-bus.ts'
 import { createSimulatedNetwork } from './simulated-bus.ts'
-import { startTestBroker, until, type TestBroker } from './test-broker.ts'
+import { startTestBroker, type TestBroker } from './test-broker.ts'
+import { natsHarness } from './testing/nats-harness.ts'
 
 const bytes = (n: number): Uint8Array => new Uint8Array([n >> 8, n & 255])
 const numberOf = (data: Uint8Array): number => ((data[0] as number) << 8) | (data[1] as number)
@@ -44,41 +45,7 @@ busCompliance(
   simulated((first, again) => exchangedOnce(first, async () => again())),
 )
 
-busCompliance('rotating bus after an exchange, NATS', async () => {
-  const server = await startTestBroker()
-  const open = new Set<Bus>()
-  const track = async (opening: Promise<Bus>): Promise<Bus> => {
-    const bus = await opening
-    open.add(bus)
-    bus.onEvent((event) => void (event.type === 'closed' && open.delete(bus)))
-    return bus
-  }
-  return {
-    async broker(role, host) {
-      const login = async (): Promise<Broker> => natsBroker(await server.login(role, host), () => 0)
-      const inner = exchangedOnce(await login(), login)
-      return {
-        openHost: (options) => track(inner.openHost(options)),
-        openGuest: (seed, options) => track(inner.openGuest(seed, options)),
-        [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-      }
-    },
-    async settle(...buses) {
-      for (let round = 0; round < 2; round++)
-        await Promise.all(buses.filter(({ connected }) => connected).map((bus) => bus.flush()))
-    },
-    async cut() {
-      const noticed = [...open].map((bus) => until(bus, () => !bus.connected))
-      await server.server().kill()
-      await Promise.all(noticed)
-    },
-    async restore() {
-      await server.start()
-      await Promise.all([...open].map((bus) => until(bus, () => bus.connected)))
-    },
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  }
-})
+busCompliance('rotating bus after an exchange, NATS', () => natsHarness({ wrap: exchangedOnce }))
 
 const toCpp = 'semops.v1.cpp.hu-otp.payment-request.hu-alice'
 

@@ -6,10 +6,10 @@
  */
 import { createPrivateKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { BrokerTrust } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
+import { isLoopback } from './loopback.ts'
 import { checkSecretFile, isNamed, isWildcard, readCertificates } from './tls-authority.ts'
 
 export type ServerListen = {
@@ -20,9 +20,6 @@ export type ServerListen = {
   /** Paths of PEM files. Required for any host that is not loopback. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string }
 }
-
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /** Forward secrecy and authenticated encryption only. TLS 1.3 has no other suites, and no setting for them. */
 const TLS_1_2_SUITES = ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384']

@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { checkServerIdentity, type ConnectionOptions as TlsConnectionOptions } from 'node:tls'
-import { isLoopback } from './server-config.ts'
+import { isLoopback } from './loopback.ts'
 import { readCertificates } from './tls-authority.ts'
 
 /** How a login reaches its servers: their URLs, and the authority that their certificates are of. */

@@ -150,11 +150,15 @@ export const checkValidity = (record: KeyRecord, atMs: number): Result<void> => 
  */
 export const verifyChain = (trust: Trust, chain: readonly Uint8Array[], atMs: number): Result<VerifiedChain> => {
   const verified = verifiedChain(trust, chain)
-  if (!verified.ok) return verified
-  const revoked = keysOf(verified.value).find((record) => trust.isRevoked(record.keyId))
+  return verified.ok ? judgeChain(trust, verified.value, atMs) : verified
+}
+
+/** What {@link verifyChain} says of a chain whose signatures are known to hold: CREDENTIAL_REVOKED, or a validity code. */
+export const judgeChain = (trust: Trust, verified: VerifiedChain, atMs: number): Result<VerifiedChain> => {
+  const revoked = keysOf(verified).find((record) => trust.isRevoked(record.keyId))
   if (revoked !== undefined) return fail('CREDENTIAL_REVOKED', revoked.owner)
-  const past = keysOf(verified.value).find((record) => trust.isPast(record.notAfterMs))
-  return past === undefined ? checkedAt(verified.value, atMs) : fail('CREDENTIAL_EXPIRED', past.owner)
+  const past = keysOf(verified).find((record) => trust.isPast(record.notAfterMs))
+  return past === undefined ? checkedAt(verified, atMs) : fail('CREDENTIAL_EXPIRED', past.owner)
 }
 
 /**
@@ -169,6 +173,10 @@ export const verifyChainAsIssued = (
   const verified = verifiedChain(trust, chain)
   return verified.ok ? checkedAt(verified.value, atMs) : verified
 }
+
+/** Signatures alone, whatever the time and the revocation list: for an auditor, who judges both by what a key sealed. */
+export const readChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> =>
+  verifiedChain(trust, chain)
 
 /** The processor's and the host's key of a chain whose signatures hold, whatever the time; none of any other. */
 export const chainKeyIds = (trust: Trust, chain: readonly Uint8Array[]): readonly Uint8Array[] => {

@@ -12,6 +12,7 @@ export const DOMAINS = {
   seal2: domain('semops/1 seal-2'),
   seal3: domain('semops/1 seal-3'),
   credential: domain('semops/1 credential'),
+  evidence: domain('semops/1 evidence'),
 } as const
 
 /** What hashes and derived keys are bound to; no signature is made over these. */
@@ -23,6 +24,7 @@ export const CONTEXTS = {
   settlementBatch: concat(utf8('semops/1 settlement-batch'), Uint8Array.of(0)),
   pinKeyAtRest: concat(utf8('semops/1 pin-key'), Uint8Array.of(0)),
   pinChange: concat(utf8('semops/1 pin-change'), Uint8Array.of(0)),
+  sentAtRest: concat(utf8('semops/1 sent'), Uint8Array.of(0)),
   deviceReplacement: concat(utf8('semops/1 device-replacement'), Uint8Array.of(0)),
   accountClosure: concat(utf8('semops/1 account-closure'), Uint8Array.of(0)),
 } as const

@@ -129,10 +129,10 @@ export const KINDS = {
   'missing-entries': { ...plain, ...network, nests: { entries: ['delayed-transfer-confirmation', 'refund-confirmation', 'pair-adjustment'] }, number: 84, paths: [cppToMpp], answeredBy: [], id: 'requestId', bodies: { 1: settlement.MissingEntries } },
   'pair-adjustment': { ...plain, ...network, number: 85, paths: [cppToMpp], answeredBy: ['receipt'], id: 'adjustmentId', bodies: { 1: settlement.PairAdjustment } },
   'payout-advice': { ...plain, ...network, number: 86, paths: [['mpp', 'merchant']], answeredBy: ['receipt'], id: 'payoutId', bodies: { 1: settlement.PayoutAdvice } },
-  'refund-request': { ...plain, ...network, ...later, number: 87, paths: [['merchant', 'mpp']], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.RefundRequest } },
-  'countersigned-refund': { ...plain, ...network, ...later, number: 88, paths: [mppToCpp], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.CountersignedRefund } },
-  'refund-confirmation': { ...plain, ...network, ...later, number: 89, paths: [toPayee], routeBy: 'payee', answeredBy: [], id: 'refundId', bodies: { 1: settlement.RefundConfirmation } },
-  'customer-refund-notice': { ...plain, ...customer, ...later, number: 90, paths: [['cpp', 'customer']], answeredBy: ['receipt'], id: 'refundId', bodies: { 1: settlement.CustomerRefundNotice } },
+  'refund-request': { ...plain, ...network, number: 87, paths: [['merchant', 'mpp']], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.RefundRequest } },
+  'countersigned-refund': { ...plain, ...network, nests: { request: ['refund-request'] }, number: 88, paths: [mppToCpp], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.CountersignedRefund } },
+  'refund-confirmation': { ...plain, ...network, number: 89, paths: [toPayee], routeBy: 'payee', answeredBy: [], id: 'refundId', bodies: { 1: settlement.RefundConfirmation } },
+  'customer-refund-notice': { ...plain, ...customer, number: 90, paths: [['cpp', 'customer']], answeredBy: ['receipt'], id: 'refundId', bodies: { 1: settlement.CustomerRefundNotice } },
   'fx-quote-request': { ...query, ...customer, ...later, number: 91, paths: [['customer', 'cpp']], answeredBy: ['fx-quote', 'refusal'], bodies: { 1: settlement.FxQuoteRequest } },
   'fx-quote': { ...plain, ...customer, ...later, number: 92, paths: [['cpp', 'customer']], answeredBy: [], id: 'quoteId', bodies: { 1: settlement.FxQuote } },
   'ledger-report-query': { ...query, ...network, ...later, number: 93, paths: [['observer', 'cpp'], ['observer', 'mpp'], ['observer', 'bank'], ['observer', 'dc']], answeredBy: ['ledger-report', 'refusal'], bodies: { 1: settlement.LedgerReportQuery } },
@@ -189,6 +189,15 @@ export const legsOf = (name: KindName): readonly Leg[] => {
 }
 
 export const ALL_LEGS: readonly Leg[] = KIND_NAMES.flatMap((name) => legsOf(name))
+
+/**
+ * Which body versions a host of this role accepts of each kind that may reach it, in the registry's order: what a
+ * `processor-registration` says. The same for the same build, so that a digest of it tells one build from another.
+ */
+export const acceptsOf = (role: Role): Body<'processor-registration'>['accepts'] =>
+  KIND_NAMES.filter((name) => kindRow(name).accepts.length > 0 && legsOf(name).some(({ to }) => to === role)).map(
+    (name) => ({ kind: kindRow(name).number, versions: [...kindRow(name).accepts] }),
+  )
 
 /**
  * Its body holds a PIN key, which is as good as the PIN: the frame is not kept as evidence, or the key would lie in the ledger in

@@ -27,6 +27,8 @@ const WIRE = {
   maxCredentialBytes: [1_024, 'a credential'],
   maxRevocationListBytes: [32 * KIB, 'the revocation list'],
   maxRevokedKeys: [1_024, 'keys on the revocation list'],
+  maxEvidenceBytes: [1 * MIB, 'an evidence bundle'],
+  maxEvidencePieces: [128, 'pieces of an evidence bundle'],
 } as const
 
 const SEALS = {
@@ -137,6 +139,8 @@ const ROLES = {
   maxBulkItems: [512, 'transfers in one bulk order'],
   maxEntriesPerBatch: [4_096, 'entries of a settlement batch'],
   maxMissingEntriesPerMessage: [64, 'entries asked for, or shown, in one message'],
+  maxRefundRetryMs: [1 * DAY, 'the longest wait before a refund that a bank refused to credit is ordered again'],
+  maxRefundsPerPayment: [64, 'refunds of one payment, those that were refused among them'],
   maxDisputeItems: [256, 'items of a dispute'],
   maxClearingItems: [256, 'banks in one clearing order'],
   maxOpenOrdersPerHost: [100_000, 'orders of a merchant host that are not yet ended'],

@@ -385,7 +385,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'void-answer': bankAnswer('void order'),
   'transfer-order': {
-    purpose: 'A collection, a settlement or a payout.',
+    purpose: 'A collection, a settlement, a payout, what a payee pays in for a refund, or what a CPP credits for one.',
     sender: ['MUST save orderId before it sends; after a time-out it resends the same order and never issues another.'],
     receiver: [
       'MUST check, in this order: debit account, currency, ownership or mandate, mandate limit, free balance.',
@@ -498,10 +498,48 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     sender: ["MUST follow the bank's booked answer, until a receipt."],
     receiver: ["MUST compare it with its bank's notice of the same payoutId."],
   },
-  'refund-request': later('A payee returns all or part of a payment.'),
-  'countersigned-refund': later("The MPP's countersignature over a refund."),
-  'refund-confirmation': later("The CPP's entry for a refund."),
-  'customer-refund-notice': later('Tells a customer of a refund.'),
+  'refund-request': {
+    purpose: 'A payee returns all or part of a confirmed payment.',
+    sender: [
+      'MUST save refundId before it sends, and resend the same content until a confirmation or a refusal.',
+      "MUST have seen the host's PIN for refunds, and MUST NOT ask for more than is left of the payment.",
+    ],
+    receiver: [
+      'MUST check, in this order: a new refundId (ID_REUSED), that the payee is of the host that asks, that the payment is known, of this payee and invoice, and confirmed (NOT_FOUND), the currency (CURRENCY_UNSUPPORTED), that the refunds of the payment add up to no more than it and are no more than maxRefundsPerPayment (REFUND_EXCEEDED).',
+      "MUST make the money sure before it countersigns: of a micropayment it sets the sum aside, of what is payable to the payee first, then of what is accrued, and has what lacks paid in from the payee's account; of a macro payment it has the sum booked from there to the CPP's account. A bank's refusal refuses the refund.",
+      'MUST give back what it set aside, and answer with a refusal, when the refund is refused.',
+    ],
+  },
+  'countersigned-refund': {
+    purpose: "The MPP's countersignature over a refund: the payee's money for it is there.",
+    sender: [
+      "MUST nest the merchant host's frame byte for byte.",
+      'MUST resend it until a confirmation or a refusal. A refusal of 1xxx to 3xxx says nothing of an earlier sending, and MUST NOT free what was set aside.',
+    ],
+    receiver: [
+      "MUST check, in this order: a new refundId (ID_REUSED), that the notice is known, of this MPP and payee, and its payment confirmed (NOT_FOUND), that the nested request is of the merchant host that the TRANS's chain names and for this payment (SCHEMA_VIOLATION), the currency (CURRENCY_UNSUPPORTED), that the refunds of the payment add up to no more than it and are no more than maxRefundsPerPayment (REFUND_EXCEEDED).",
+      "MUST confirm a macro payment's refund only once its own bank has booked exactly its sum for this refundId, coming from the bank of the TRANS's payout account; either may come first.",
+      'MUST take the sum off what the customer owes, but never off a part that a running collection may bring in, and order the rest to the account of the customer; a credit that the bank refuses stays due and is ordered again.',
+    ],
+  },
+  'refund-confirmation': {
+    purpose: "The CPP's word that the customer is refunded; of a micropayment it is an entry (−) of the pair.",
+    sender: [
+      "MUST follow the commit of the refund. Of a micropayment's refund it MUST take the next pairSeq in that commit; a macro payment's has none.",
+      answerOnce,
+    ],
+    receiver: [
+      'The MPP MUST take an entry that it did not countersign, or of another sum, for a disputed one; a right one it books with its negative sum, reverses what it had set aside, and forwards the frame byte for byte.',
+      "The merchant MUST accept it only from the payment's CPP by way of its MPP, for a refund that it asked for, of that sum.",
+    ],
+  },
+  'customer-refund-notice': {
+    purpose: 'Tells a customer of a refund.',
+    sender: ['MUST follow the commit of the refund, until a receipt.', 'MUST say nothing of it to anyone else.'],
+    receiver: [
+      "MUST accept it only from the payment's CPP, and no more than was paid; UNDECIDED while the confirmation of the payment is still on its way.",
+    ],
+  },
   'fx-quote-request': later('Asks the CPP for a rate.'),
   'fx-quote': later('A rate with an expiry, told to the customer only.'),
   'ledger-report-query': later('An observer asks for figures of a ledger.'),

@@ -26,6 +26,7 @@ import { readAccount, readJournal, readPayments, readStatement } from './reads.t
 import { isRegistered, loadRegistrations } from './registration.ts'
 import { bankReport } from './report.ts'
 import { TABLES } from './state.ts'
+import { accountStatement } from './statement.ts'
 
 /** What a bank needs of the protocol that a pure decision does not import. */
 export type BankDependencies = {
@@ -73,6 +74,7 @@ export const bankDefinition = ({
     payments: readPayments,
     account: readAccount,
     statement: readStatement,
+    'account-statement': accountStatement,
     journal: readJournal,
   },
   policySchema: BankPolicy,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { KINDS } from '../../protocol/kinds.ts'
+import { acceptsOf, KINDS } from '../../protocol/kinds.ts'
 import type { Message } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { context, TEST_NOW_MS, testBytes, testId, testLedger } from '../runtime/testing.ts'
@@ -8,7 +8,6 @@ import { bankDefinition } from './definition.ts'
 import { fromJson } from '../runtime/json.ts'
 import { BankPolicy, DEFAULT_BANK_POLICY } from './policy.ts'
 import { REGISTRATIONS } from './state.ts'
-import { acceptsOf } from './registration.ts'
 
 const bankWith = (chain: readonly Uint8Array[]) =>
   bankDefinition({

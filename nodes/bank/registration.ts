@@ -3,22 +3,11 @@
  * even when the ledger is lost: it follows the clock.
  */
 import { equalBytes } from '../../protocol/bytes.ts'
-import type { Role } from '../../protocol/ids.ts'
-import { KIND_NAMES, kindRow } from '../../protocol/kinds.ts'
-import { combine, put, remove, type Context, type Decision, type Message, type Reader } from '../runtime/node.ts'
+import { acceptsOf } from '../../protocol/kinds.ts'
+import { combine, put, remove, type Context, type Decision, type Reader } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { BankPolicy } from './policy.ts'
 import { REGISTRATIONS, type RegistrationRow } from './state.ts'
-
-type Accepts = Extract<Message, { readonly kind: 'processor-registration' }>['body']['accepts']
-
-/** Which body versions a host of this role accepts of each kind that may reach it. */
-export const acceptsOf = (role: Role): Accepts =>
-  KIND_NAMES.map(kindRow)
-    .filter(
-      ({ accepts, paths }) => accepts.length > 0 && paths.some((path) => path.slice(1).some((hop) => hop === role)),
-    )
-    .map(({ number, accepts }) => ({ kind: number, versions: [...accepts] }))
 
 export type RegistrationSlice = { readonly rows: readonly RegistrationRow[] }
 export const loadRegistrations = (read: Reader): RegistrationSlice => ({

@@ -328,7 +328,8 @@ export const windUp = (total: TotalRow, customer: CustomerRow, closing: Closing,
     : { total, parts: [closed(customer, closing, context)] }
 }
 
-const entry = (
+/** The next entry of a customer; the caller has changed what is outstanding by it. */
+export const entry = (
   total: TotalRow,
   customer: string,
   kind: EntryKind,

@@ -85,6 +85,16 @@ export const writtenOff = <S extends Standing>(standing: S): { readonly standing
   return { standing: checked({ ...standing, outstandingMinor: standing.collectingMinor }), amountMinor }
 }
 
+/** A refund is taken off what is owed, but never off a part that a running collection may still bring in. */
+export const offset = <S extends Standing>(
+  standing: S,
+  refundMinor: bigint,
+): { readonly standing: S; readonly offsetMinor: bigint } => {
+  const freeMinor = standing.outstandingMinor - standing.collectingMinor
+  const offsetMinor = refundMinor < freeMinor ? refundMinor : freeMinor
+  return { standing: checked({ ...standing, outstandingMinor: standing.outstandingMinor - offsetMinor }), offsetMinor }
+}
+
 /** What a policy may know of a customer: no more than changes θ. */
 export type CustomerProfile = {
   readonly currency: Currency

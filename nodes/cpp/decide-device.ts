@@ -8,6 +8,7 @@ import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { NodeId, Optional, Type } from '../../protocol/fields.ts'
 import { hash } from '../../protocol/hash.ts'
 import { showId } from '../../protocol/ids.ts'
+import { keyIdOf } from '../../protocol/keys.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { deviceReplacementSubject, pinChangeSubject } from '../../protocol/pin.ts'
 import {
@@ -30,7 +31,15 @@ import { wrongPin } from './decide-request.ts'
 import { receipt, refusal, toWallet } from './messages.ts'
 import { PIN_NONCE_BYTES, type PinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
-import { authorizations, customers, hosts, replacements, type CustomerRow, type ReplacementRow } from './state.ts'
+import {
+  authorizations,
+  customers,
+  formerRecords,
+  hosts,
+  replacements,
+  type CustomerRow,
+  type ReplacementRow,
+} from './state.ts'
 
 type Ctx = Context<CppPolicy>
 
@@ -251,6 +260,10 @@ export const deviceReplaced = on(
       done,
       putCustomer(replaced),
       {
+        writes:
+          customer.record === undefined
+            ? []
+            : [put(formerRecords, keyOf(id, keyIdOf('ed25519', customer.deviceKey)), { record: customer.record })],
         sends: [enrolmentRecord(replaced, changeId, record, ref)],
         record: { event: 'device-replaced', ids: [changeId], fields: { host } },
       },

@@ -11,7 +11,7 @@ import { codecOf } from '../../protocol/codec.ts'
 import { failureCode, fail, ok, type FailureCode, type Result } from '../../protocol/failures.ts'
 import { hash } from '../../protocol/hash.ts'
 import { bankOf, realmOf } from '../../protocol/ids.ts'
-import { KIND_NAMES, kindRow, legsOf } from '../../protocol/kinds.ts'
+import { acceptsOf } from '../../protocol/kinds.ts'
 import { MandateStatement, parseCredential } from '../../protocol/statements.ts'
 import {
   combine,
@@ -270,11 +270,8 @@ export const enrolmentRecord = (
   nextHop: toWallet(row.walletHost),
 })
 
-/** Body versions this build accepts, of every kind that reaches a CPP: what peers choose from. */
-const ACCEPTS = KIND_NAMES.filter((name) => legsOf(name).some(({ to }) => to === 'cpp')).flatMap((name) => {
-  const { number, accepts } = kindRow(name)
-  return accepts.length === 0 ? [] : [{ kind: number, versions: [...accepts] }]
-})
+/** What peers choose from. */
+const ACCEPTS = acceptsOf('cpp')
 
 /** Registers at every data-center host that does not hold this chain yet. `force`: also at those that do. */
 export const registerProcessor = (read: Reader, chain: readonly Uint8Array[], context: Ctx, force = false): Part => {

@@ -75,6 +75,7 @@ export const refused = (read: Reader, event: Refused, context: Ctx): Decision =>
     case OUTBOX.outcome:
     case OUTBOX.adjustment:
     case OUTBOX.requestToPay:
+    case OUTBOX.refund:
       return logged
   }
 }
@@ -120,6 +121,7 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
   const number = failureNumber(code)
   switch (order.purpose) {
     case 'collection':
+    case 'refund':
     case 'settlement': {
       const transfer = loadTransfer(read, orderId)
       return transfer === undefined

@@ -24,6 +24,7 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { account, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
+import { creditAnswered, refundMoneyBooked, rightRefundMinor } from './decide-refund.ts'
 import { loadBatch, loadBatchById, loadEntry, loadTransfer, type DisputedEntry, type TransferSlice } from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
@@ -52,7 +53,7 @@ import {
 
 type Ctx = Context<CppPolicy>
 
-/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then a collection or a settlement is booked or refused. */
+/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then what it was for is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
@@ -66,12 +67,13 @@ export const transferAnswer = on(
 
 /** The outcome of a transfer order, or of a refusal that stands for one. */
 export const transferred = (
-  { order, account: before, settlement }: TransferSlice,
+  { order, account: before, settlement, refund }: TransferSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
   context: Ctx,
 ): Part => {
+  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
     if (
@@ -157,7 +159,7 @@ export const settlementDispute = on(
     let { pair, next } = slice
     const seen = new Set<number>()
     const disputes = message.body.items.map((item, i): DisputeItem => {
-      const found = entries[i] ?? { entry: undefined, payment: undefined }
+      const found = entries[i] ?? { entry: undefined, payment: undefined, refund: undefined }
       // An entry named twice is put right once.
       const state = seen.has(item.pairSeq) ? 'dismissed' : judgeItem(slice.batch, item, found)
       seen.add(item.pairSeq)
@@ -200,8 +202,9 @@ export const disputedEntry = (pairSeq: number, { payment }: DisputedEntry) => ({
   payee: payment?.payee,
 })
 
-/** What the entry should be, from the CPP's own payment: the amount if that payment is confirmed with this entry, else nothing. */
-const rightAmount = (pairSeq: number, { entry, payment }: DisputedEntry): bigint | undefined => {
+/** What the entry should be, from the CPP's own payment or refund: its sum if that was confirmed with this entry, else nothing. */
+const rightAmount = (pairSeq: number, { entry, payment, refund }: DisputedEntry): bigint | undefined => {
+  if (entry?.kind === 'refund-confirmation') return rightRefundMinor(pairSeq, refund)
   if (entry?.kind !== 'delayed-transfer-confirmation') return undefined
   return payment?.state === 'confirmed' && payment.pairSeq === pairSeq ? payment.amountMinor : 0n
 }
@@ -250,11 +253,19 @@ const gatherJob = (requestId: Uint8Array, sent: Gathering['sent']) => ({
 })
 
 /**
- * A DT is the stored answer to its countersigned decision; an adjustment stays in the outbox until the MPP has it, and is lacked by
- * nobody afterwards.
+ * A DT is the stored answer to its countersigned decision, a refund's confirmation to its countersigned refund; an adjustment stays
+ * in the outbox until the MPP has it, and is lacked by nobody afterwards.
  */
-const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery =>
-  kind === 'pair-adjustment' ? until(OUTBOX.adjustment, id) : { answers: keyOf('countersigned-decision', mpp, id) }
+export const sentAs = (mpp: string, { kind, id }: PairEntryRow): Delivery => {
+  switch (kind) {
+    case 'pair-adjustment':
+      return until(OUTBOX.adjustment, id)
+    case 'delayed-transfer-confirmation':
+      return { answers: keyOf('countersigned-decision', mpp, id) }
+    case 'refund-confirmation':
+      return { answers: keyOf('countersigned-refund', mpp, id) }
+  }
+}
 
 const entriesOf = (
   read: Reader,
@@ -309,11 +320,17 @@ export const entriesGathered = on(
 )
 
 /**
- * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it; of everything else the
+ * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it, and a macro payment's refund
+ * needs it; of everything else the
  * bank's answer to the order counts. Order: receipt always; batch known, owed by its MPP, exactly its sum, on the
  * operator's account, from the bank that keeps it.
  */
-export const accountNotice = on(
+export const accountNotice = (read: Reader, event: Incoming<'account-notice'>, context: Ctx): Decision =>
+  event.message.body.reference.purpose === 'refund'
+    ? refundMoneyBooked(read, event, context)
+    : settlementBooked(read, event, context)
+
+const settlementBooked = on(
   (read, { message }: Incoming<'account-notice'>) => {
     const { purpose, id } = message.body.reference
     return purpose === 'settlement' ? loadBatchById(read, id) : undefined

@@ -5,16 +5,12 @@ import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
 import type { IssueInput, IssueResult } from './decide-enrolment.ts'
 import { cppDefinition } from './definition.ts'
+import { evidence } from './evidence.ts'
 import { createPinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
 
-export const defineCpp = ({
-  trust,
-  identity,
-  localKey,
-  framesOf,
-  seal,
-}: NodeServices): NodeDefinition<'cpp', CppPolicy> => {
+export const defineCpp = (services: NodeServices): NodeDefinition<'cpp', CppPolicy> => {
+  const { trust, identity, localKey, framesOf, seal } = services
   const { engine, networkId } = trust
   const vault = createPinVault(engine, localKey)
   const issue = (input: IssueInput): IssueResult => {
@@ -31,5 +27,6 @@ export const defineCpp = ({
     authorizeDevice: async (input) => issueDeviceAuthorization(engine, { networkId, ...input }, identity().signing),
     framesOf,
     seal,
+    evidence: evidence(services),
   })
 }

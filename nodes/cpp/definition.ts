@@ -41,6 +41,7 @@ import {
   type IssueInput,
   type IssueResult,
 } from './decide-enrolment.ts'
+import { countersignedRefund, refundRetry } from './decide-refund.ts'
 import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
 import { requestToPay } from './decide-request-to-pay.ts'
 import {
@@ -70,12 +71,14 @@ import {
   THETA_JOB,
   thresholdsComputed,
 } from './decide-thresholds.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
 import { BULK_WINDOW, COLLECTION_RETRY, DEBT_AGE } from './schedule.ts'
 import { CPP_TABLES, customers } from './state.ts'
 import { computeThresholds } from './theta-job.ts'
+import { statement } from './statement.ts'
 
 export type CppDependencies = {
   readonly vault: PinVault
@@ -88,6 +91,8 @@ export type CppDependencies = {
   /** This host's own messages, sealed again, by how they were delivered. */
   readonly framesOf: FramesOf
   readonly seal: Seal
+  /** What this CPP holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const cppDefinition = ({
@@ -97,6 +102,7 @@ export const cppDefinition = ({
   authorizeDevice: signAuthorization,
   framesOf,
   seal,
+  evidence,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
   tables: [...CPP_TABLES, ...AGGREGATION_TABLES],
@@ -111,6 +117,7 @@ export const cppDefinition = ({
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
+    'countersigned-refund': countersignedRefund,
     'post-answer': postAnswer,
     'void-answer': voidAnswer,
     'payment-query': paymentQuery,
@@ -130,6 +137,7 @@ export const cppDefinition = ({
     [RECOMPUTE]: recomputeThresholds,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,
@@ -150,8 +158,10 @@ export const cppDefinition = ({
     customer,
     customers: customerList,
     settlements,
+    statement,
     registration,
     thresholds: readThresholds,
+    evidence,
   },
   jobs: {
     [ISSUE_JOB]: (input) => issueEnrolment(input as IssueInput),

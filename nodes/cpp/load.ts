@@ -23,6 +23,7 @@ import {
   pairEntries,
   pairs,
   payments,
+  refunds,
   refusedRequests,
   transLocks,
   waiting,
@@ -34,6 +35,7 @@ import {
   type PairEntryRow,
   type PairRow,
   type PaymentRow,
+  type RefundRow,
   type RefusedRequestRow,
   type TotalRow,
   type TransLockRow,
@@ -136,11 +138,12 @@ export const loadBatch = (
 export const loadBatchById = (read: Reader, batchId: Uint8Array): BatchSlice | undefined =>
   loadBatch(read, read.get(batchIds, batchId))
 
-/** An answer to a transfer order: of a collection or of a settlement. */
+/** An answer to a transfer order: of a collection, of a settlement, or of a refund's credit. */
 export type TransferSlice = {
   readonly order: OrderRow
   readonly account: Account | undefined
   readonly settlement: BatchSlice | undefined
+  readonly refund: RefundRow | undefined
 }
 export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice | undefined => {
   const order = read.get(orders, orderId)
@@ -153,18 +156,21 @@ export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice |
       order.purpose === 'settlement' && batchSeq !== undefined
         ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })
         : undefined,
+    refund: order.refundId === undefined ? undefined : read.get(refunds, order.refundId),
   }
 }
 
-/** A disputed entry: what stands in the sequence, and the payment it was made for. */
+/** A disputed entry: what stands in the sequence, and the payment or the refund it was made for. */
 export type DisputedEntry = {
   readonly entry: PairEntryRow | undefined
   readonly payment: PaymentRow | undefined
+  readonly refund: RefundRow | undefined
 }
 export const loadEntry = (read: Reader, pair: PairRow, pairSeq: number): DisputedEntry => {
   const entry = read.get(pairEntries, pair.mpp, pair.currency, pairSeq)
-  const prId = entry?.kind === 'delayed-transfer-confirmation' ? read.get(notices, entry.id)?.prId : undefined
-  return { entry, payment: prId === undefined ? undefined : read.get(payments, prId) }
+  const refund = entry?.kind === 'refund-confirmation' ? read.get(refunds, entry.id) : undefined
+  const prId = entry?.kind === 'delayed-transfer-confirmation' ? read.get(notices, entry.id)?.prId : refund?.prId
+  return { entry, payment: prId === undefined ? undefined : read.get(payments, prId), refund }
 }
 
 export type EnrolmentSlice = {

@@ -22,6 +22,7 @@ export const OUTBOX = {
   mandate: 'mandate',
   registration: 'registration',
   requestToPay: 'rtp',
+  refund: 'refund',
 } as const
 export type OutboxTag = (typeof OUTBOX)[keyof typeof OUTBOX]
 

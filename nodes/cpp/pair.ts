@@ -23,7 +23,7 @@ import { put, type Context, type Posting } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { cash, type Part } from './account.ts'
 import { OUTBOX, outbox, until } from './messages.ts'
-import { settlementAccount, settlementThreshold, type CppPolicy } from './policy.ts'
+import { settlementAccount, settlementDueMs, settlementThreshold, type CppPolicy } from './policy.ts'
 import {
   batchIds,
   batches,
@@ -78,7 +78,7 @@ export const putPair = ({ pair, parts }: PairStep): readonly Part[] => [
 
 export const payable = (mpp: string): string => `payable:${mpp}`
 
-const LEAF_TYPE: { readonly [K in PairEntryRow['kind']]: PairEntryType } = {
+export const LEAF_TYPE: { readonly [K in PairEntryRow['kind']]: PairEntryType } = {
   'delayed-transfer-confirmation': 'dt',
   'refund-confirmation': 'refund',
   'pair-adjustment': 'adjustment',
@@ -113,16 +113,19 @@ export const append = (
   return { pair: armed.pair, parts: [written, ...armed.parts] }
 }
 
-/** One deadline a pair, armed while there is something to settle. */
+/** One deadline a pair, armed while there is something to settle; moved when a policy has made it due earlier. */
 const armAge = (pair: PairRow, context: Ctx): PairStep => {
-  if (pair.rangeSinceMs === 0 || pair.ageAtMs !== 0 || pair.open) return { pair, parts: [] }
-  const atMs = Math.max(pair.rangeSinceMs + context.policy.settlement.maxAgeMs, context.nowMs + 1)
-  return { pair: { ...pair, ageAtMs: atMs }, parts: [{ set: [{ name: 'pair-age', key: pairKey(pair), atMs }] }] }
+  if (pair.rangeSinceMs === 0 || pair.open) return { pair, parts: [] }
+  const atMs = Math.max(settlementDueMs(context.policy, pair.rangeSinceMs), context.nowMs + 1)
+  if (pair.ageAtMs !== 0 && pair.ageAtMs <= atMs) return { pair, parts: [] }
+  const deadline = { name: 'pair-age', key: pairKey(pair) }
+  const clear = pair.ageAtMs === 0 ? [] : [{ ...deadline, atMs: pair.ageAtMs }]
+  return { pair: { ...pair, ageAtMs: atMs }, parts: [{ set: [{ ...deadline, atMs }], clear }] }
 }
 
 const isDue = ({ rangeMinor, rangeSinceMs, currency }: PairRow, { policy, nowMs }: Ctx): boolean => {
   const magnitude = rangeMinor < 0n ? -rangeMinor : rangeMinor
-  return magnitude >= settlementThreshold(policy, currency) || rangeSinceMs + policy.settlement.maxAgeMs <= nowMs
+  return magnitude >= settlementThreshold(policy, currency) || settlementDueMs(policy, rangeSinceMs) <= nowMs
 }
 
 /** Closes the open range into a batch that is fixed from here on, and begins the next range. */

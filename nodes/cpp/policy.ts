@@ -37,6 +37,8 @@ export const CppPolicy = Type.Object(
         thresholdMinor: perCurrency(money),
         /** The age of the oldest such entry at which one is opened. */
         maxAgeMs: duration,
+        /** Opened at the end of each window that left such entries: windows begin at multiples of this. Absent: no windows. */
+        windowMs: Type.Optional(duration),
         /** How long after a refused settlement transfer the next one is ordered. */
         retryMs: duration,
       },
@@ -61,11 +63,20 @@ export const DEFAULT_CPP_POLICY: Omit<CppPolicy, 'dataCenters' | 'operatorAccoun
   noticeLifetimeMs: LIMITS.defaultNoticeLifetimeMs,
   aggregation: { policy: 'threshold' },
   collectionRetry: { firstMs: HOUR, maxMs: 7 * DAY, maxRetries: 12 },
-  settlement: { thresholdMinor: {}, maxAgeMs: HOUR, retryMs: MINUTE },
+  settlement: { thresholdMinor: {}, maxAgeMs: DAY, retryMs: MINUTE },
 }
 
 export const settlementThreshold = (policy: CppPolicy, currency: Currency): bigint =>
   policy.settlement.thresholdMinor[currency] ?? DEFAULT_SETTLEMENT_MINOR[currency]
+
+/**
+ * When a range whose first entry came at `sinceMs` is settled at the latest: at its age, or at the end of the window that holds
+ * that entry, whichever is first. Windows are aligned, so all pairs of a CPP are settled at the same moments.
+ */
+export const settlementDueMs = ({ settlement: { maxAgeMs, windowMs } }: CppPolicy, sinceMs: number): number => {
+  const atAge = sinceMs + maxAgeMs
+  return windowMs === undefined ? atAge : Math.min(atAge, (Math.floor(sinceMs / windowMs) + 1) * windowMs)
+}
 
 export const settlementAccount = (policy: CppPolicy, mpp: string, currency: Currency): string | undefined =>
   policy.settlementAccounts[`${mpp} ${currency}`] ?? policy.settlementAccounts[mpp]

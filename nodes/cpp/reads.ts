@@ -10,6 +10,7 @@ import { isFinalState, type CppReport, type PaymentLine, type PaymentsPage } fro
 import { totalOf } from './load.ts'
 import type { CppPolicy } from './policy.ts'
 import { isRegistered } from './decide-enrolment.ts'
+import { refundsOf } from './decide-refund.ts'
 import {
   ENTRY,
   aliases,
@@ -19,6 +20,7 @@ import {
   pairEntries,
   pairs,
   payments,
+  refunds,
   waiting,
   type BatchRow,
   type PairRow,
@@ -43,22 +45,32 @@ const emptySums = (currency: Currency): Sums => ({
   writtenOffMinor: 0n,
   confirmedMacroMinor: 0n,
   collections: 0,
+  refundedMinor: 0n,
+  refundCreditedMinor: 0n,
+  refundDueMinor: 0n,
 })
 
 /** What a customer's payments and entries say, for the bound. */
-type Trace = { total: TotalRow | undefined; lastPaymentMinor: bigint; notified: number; notifiedMinor: bigint }
+type Trace = {
+  total: TotalRow | undefined
+  lastPaymentMinor: bigint
+  offsetMinor: bigint
+  notified: number
+  notifiedMinor: bigint
+}
 
 /**
  * The bound of design §2: below θ as in force at the last admission, or one payment below M. Since nothing but an admission
  * raises the sum, θ of the last one is the one that holds. When one payment makes up the whole sum, it is the last entry
- * with nothing pending, or the one pending with nothing outstanding.
+ * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding.
  */
-const breaksBound = ({ total, lastPaymentMinor, notified }: Trace): boolean => {
+const breaksBound = ({ total, lastPaymentMinor, offsetMinor, notified }: Trace): boolean => {
   if (total === undefined) return false
   const { outstandingMinor, pendingMinor, thresholdMinor, currency } = total
   const sum = outstandingMinor + pendingMinor
   if (sum === 0n || sum < thresholdMinor) return false
-  const single = pendingMinor === 0n ? lastPaymentMinor === sum : outstandingMinor === 0n && notified === 1
+  const single =
+    pendingMinor === 0n ? lastPaymentMinor - offsetMinor === sum : outstandingMinor === 0n && notified === 1
   return !(single && sum < CURRENCIES[currency].macroFromMinor)
 }
 
@@ -75,7 +87,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
   for (const [, { customer, state, currency }] of read.scan(customers, [])) {
     if (state === 'mandating' || state === 'recording') continue
     if (state === 'active') enrolled += 1
-    const trace: Trace = { total: undefined, lastPaymentMinor: 0n, notified: 0, notifiedMinor: 0n }
+    const trace: Trace = { total: undefined, lastPaymentMinor: 0n, offsetMinor: 0n, notified: 0, notifiedMinor: 0n }
     traces.set(customer, trace)
     const sum = of(currency)
     for (const [, row] of read.scan(ledger, [customer])) {
@@ -88,6 +100,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.payment:
           trace.lastPaymentMinor = row.amountMinor
+          trace.offsetMinor = 0n
           sum.confirmedMicroMinor += row.amountMinor
           break
         case ENTRY.collection:
@@ -96,12 +109,24 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.refundOffset:
           sum.refundOffsetMinor += row.amountMinor
+          trace.offsetMinor += row.amountMinor
           break
         case ENTRY.writeOff:
           sum.writtenOffMinor += row.amountMinor
           break
       }
     }
+  }
+  for (const [, refund] of read.scan(refunds, [])) {
+    const { state, accountMinor, creditMinor, credit, prId } = refund
+    if (state === 'awaiting') {
+      undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
+      continue
+    }
+    const sum = of(refundCurrency(read, prId, refund.currency))
+    sum.refundedMinor += accountMinor
+    if (credit === 'booked') sum.refundCreditedMinor += creditMinor
+    else sum.refundDueMinor += creditMinor
   }
   for (const [, payment] of read.scan(payments, [])) {
     const { state, mode, customer, amountMinor, currency } = payment
@@ -123,6 +148,12 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
   }
 }
 
+/** Of the account that a refund went to. */
+const refundCurrency = (read: Reader, prId: Uint8Array, invoiced: Currency): Currency => {
+  const customer = read.get(payments, prId)?.customer
+  return (customer === undefined ? undefined : read.get(customers, customer)?.currency) ?? invoiced
+}
+
 /** pending = Σ notified micropayments: a total that says otherwise would admit too much. */
 const breaksPending = ({ total, notifiedMinor }: Trace): boolean => (total?.pendingMinor ?? 0n) !== notifiedMinor
 
@@ -138,7 +169,15 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
+const refundLines = (read: Reader, prId: Uint8Array): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, prId)
+  if (rows.length === 0) return {}
+  return {
+    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
+  }
+}
+
+const lineOf = (read: Reader, row: PaymentRow, cpp: string): PaymentLine => ({
   prId: toHex(row.prId),
   ...(row.pnId === undefined ? {} : { pnId: toHex(row.pnId) }),
   payee: row.payee,
@@ -150,6 +189,7 @@ const lineOf = (row: PaymentRow, cpp: string): PaymentLine => ({
   cpp,
   mpp: row.mpp,
   customer: row.customer,
+  ...refundLines(read, row.prId),
 })
 
 const strict = { additionalProperties: false }
@@ -180,14 +220,14 @@ export const paymentsPage = (read: Reader, args: Args, { self }: Ctx): PaymentsP
     const from = after === undefined ? {} : { from: [fromHex(after)] }
     // One more on each side: the row of `after` itself, and a look whether there is a next page.
     const rows = rowsOf(read.scan(payments, [], { ...from, limit: limit + 2 }))
-      .map((row) => lineOf(row, self.id))
+      .map((row) => lineOf(read, row, self.id))
       .filter(({ prId }) => prId !== after)
     const page = rows.slice(0, limit)
     return { payments: page, next: rows.length > limit ? page.at(-1)?.prId : undefined }
   })
 
-const paymentDetail = (row: PaymentRow, cpp: string) => ({
-  ...lineOf(row, cpp),
+const paymentDetail = (read: Reader, row: PaymentRow, cpp: string) => ({
+  ...lineOf(read, row, cpp),
   code: row.code === undefined ? undefined : failureCode(row.code),
   reason: row.reason,
   pairSeq: row.pairSeq,
@@ -203,7 +243,7 @@ export const payment = (read: Reader, args: Args, { self }: Ctx) =>
     const row = read.get(payments, fromHex(paymentId))
     return row === undefined
       ? ({ ok: false, code: 'NOT_FOUND', detail: paymentId } as const)
-      : { ok: true, payment: paymentDetail(row, self.id) }
+      : { ok: true, payment: paymentDetail(read, row, self.id) }
   })
 
 const ENTRY_NAMES = { 1: 'payment', 2: 'collection', 3: 'refund-offset', 4: 'write-off' } as const

@@ -13,6 +13,14 @@
  *   expired    final                   ← notice expiry, or a decision at or after it
  *   failed     final                   ← the bank returned the transfer
  *
+ * A refund's states:
+ *
+ *   awaiting   macro, its money is not here yet  ← countersigned refund      → confirmed
+ *   confirmed  final                             ← countersigned refund (micro), that and the bank's notice (macro)
+ *
+ * What of it the customer does not owe is credited to their account: none, ordered → booked | refused → ordered, after a delay;
+ * unpayable where no account is configured → ordered, after a delay.
+ *
  * A batch's states:
  *
  *   cut        full while an earlier one is open     → open
@@ -114,6 +122,13 @@ export const replacements: Table<ReplacementRow> = defineTable<ReplacementRow>({
   name: 'device-replacements',
   version: 1,
   fields: ['customer', 'changeId', 'ref', 'digest', 'deviceKey', 'host'],
+})
+
+/** The record of a device that another has replaced: what it sealed is proved by it. Key: (customer, key id of the device). */
+export const formerRecords: Table<{ readonly record: Uint8Array }> = defineTable<{ readonly record: Uint8Array }>({
+  name: 'former-records',
+  version: 1,
+  fields: ['record'],
 })
 
 /** `kind` of a ledger row: 0 is the total, the others are entries. */
@@ -286,12 +301,12 @@ export const waiting: Table<WaitingRow> = defineTable<WaitingRow>({ name: 'waiti
 
 /** An order at a bank. Key: holdId of a hold, orderId of the others. */
 export type OrderRow = {
-  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement'
+  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement' | 'refund'
   readonly state: 'ordered' | 'booked' | 'refused'
   readonly bank: string
   readonly amountMinor: bigint
   readonly currency: Currency
-  /** Customer of a collection, `<mpp>` of a settlement; of the others the payment says who. */
+  /** Customer of a collection or refund, `<mpp>` of a settlement; of the others the payment says who. */
   readonly subject: string
   /** Of a collection or settlement: the CPP's own account that it credits or debits. */
   readonly operatorAccount: string
@@ -303,6 +318,7 @@ export type OrderRow = {
   readonly code?: number
   /** The bulk order of which a collection is an item. */
   readonly bulkId?: Uint8Array
+  readonly refundId?: Uint8Array
 }
 export const orders: Table<OrderRow> = defineTable<OrderRow>({
   name: 'orders',
@@ -321,6 +337,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
     'batchSeq',
     'code',
     'bulkId',
+    'refundId',
   ],
 })
 
@@ -513,6 +530,78 @@ export const directory: Table<DirectoryRow> = defineTable<DirectoryRow>({
   fields: ['registrationId', 'version', 'digest', 'registeredAtMs'],
 })
 
+/** Key: refundId. */
+export type RefundRow = {
+  readonly refundId: Uint8Array
+  readonly state: 'awaiting' | 'confirmed'
+  readonly prId: Uint8Array
+  readonly mpp: string
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly mode: PaymentMode
+  /** The countersigned refund that the confirmation answers. */
+  readonly ref: RequestRef
+  /** What the customer gets, in the currency of their account: both add up to it. */
+  readonly accountMinor: bigint
+  readonly offsetMinor: bigint
+  readonly creditMinor: bigint
+  readonly credit: 'none' | 'ordered' | 'booked' | 'refused' | 'unpayable'
+  /** Orders of the credit so far, and when the armed `refund-retry` deadline fires; 0: none is armed. */
+  readonly attempts: number
+  readonly retryAtMs: number
+  readonly receivedAtMs: number
+  /** 0 before it is confirmed. */
+  readonly confirmedAtMs: number
+  readonly orderId?: Uint8Array
+  readonly pairSeq?: number
+  readonly code?: number
+}
+export const refunds: Table<RefundRow> = defineTable<RefundRow>({
+  name: 'refunds',
+  version: 1,
+  fields: [
+    'refundId',
+    'state',
+    'prId',
+    'mpp',
+    'amountMinor',
+    'currency',
+    'mode',
+    'ref',
+    'accountMinor',
+    'offsetMinor',
+    'creditMinor',
+    'credit',
+    'attempts',
+    'retryAtMs',
+    'receivedAtMs',
+    'confirmedAtMs',
+    'orderId',
+    'pairSeq',
+    'code',
+  ],
+})
+/** Refunds of a payment, at most `maxRefundsPerPayment`. Key: (prId, refundId). */
+export const paymentRefunds: Table<{ readonly refundId: Uint8Array }> = defineTable({
+  name: 'payment-refunds',
+  version: 1,
+  fields: ['refundId'],
+})
+/** Money that came for a refund, as the bank said it. Key: (refundId, noticeId). `used`: a refund is confirmed with it. */
+export type RefundMoneyRow = {
+  readonly noticeId: Uint8Array
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly originatingBank: string
+  readonly atMs: number
+  readonly used: boolean
+}
+export const refundMoney: Table<RefundMoneyRow> = defineTable<RefundMoneyRow>({
+  name: 'refund-money',
+  version: 1,
+  fields: ['noticeId', 'amountMinor', 'currency', 'originatingBank', 'atMs', 'used'],
+})
+
 export const CPP_TABLES = [
   customers,
   ledger,
@@ -535,4 +624,8 @@ export const CPP_TABLES = [
   directory,
   authorizations,
   replacements,
+  formerRecords,
+  refunds,
+  paymentRefunds,
+  refundMoney,
 ] as const

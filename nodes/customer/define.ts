@@ -2,9 +2,11 @@
 import { derivePinKey } from '../../protocol/pin.ts'
 import type { NodeServices } from '../runtime/host.ts'
 import { chainBook, statementOf } from './credentials.ts'
+import { evidence } from './evidence.ts'
 import { walletNode } from './definition.ts'
 
-export const defineWallet = ({ trust, guests, identity }: NodeServices) => {
+export const defineWallet = (services: NodeServices) => {
+  const { trust, guests, identity } = services
   const { engine } = trust
   return walletNode({
     chains: chainBook(trust, identity).newest,
@@ -12,5 +14,6 @@ export const defineWallet = ({ trust, guests, identity }: NodeServices) => {
     publicKeyOf: (seed) => engine.ed25519.keyPairFromSeed(seed).publicKey,
     derivePinKey,
     readEnrolment: (record) => statementOf(engine, record, 'enrolment'),
+    evidence: evidence(services),
   })
 }

@@ -44,6 +44,7 @@ import {
   decideQueryDue,
   decideRefusedPurchase,
 } from './decide-payment.ts'
+import { decideRefundNotice, loadRefundNotice } from './decide-refund.ts'
 import {
   decideGuestOpened,
   decideGuestPhaseEnd,
@@ -62,6 +63,7 @@ import {
   type HostChains,
   type Registration,
 } from './host-registration.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
 import { endLogin, guestJobs, loadLogin, type GuestLogins, type PublicKeyOf } from './guest-session.ts'
 import {
   loadFinal,
@@ -111,6 +113,8 @@ export type WalletDependencies = {
   /** scrypt, off the step loop. */
   readonly derivePinKey: (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
   readonly readEnrolment: ReadEnrolment
+  /** What this host holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 /** As a customer's host, and as the guests it logs in as. */
@@ -119,7 +123,7 @@ type Handler<Event> = (read: Reader, event: Event, context: Context<WalletPolicy
 type WalletMessages = { readonly [K in WalletKind]: Handler<Incoming<K>> }
 
 export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'customer', WalletPolicy> => {
-  const { chains, guests, publicKeyOf, derivePinKey, readEnrolment } = dependencies
+  const { chains, guests, publicKeyOf, derivePinKey, readEnrolment, evidence } = dependencies
   const vault = createVault()
   const refusedPurchase = on(loadRefusedPurchase, decideRefusedPurchase)
   const enrolmentRecorded = on(
@@ -136,6 +140,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-payment-outcome': on(loadFinal, decideOutcome),
+    'customer-refund-notice': on(loadRefundNotice, decideRefundNotice),
     'customer-enrolment-record': (read, event, context) =>
       read.get(changes, event.message.body.enrolmentId) === undefined
         ? enrolmentRecorded(read, event, context)
@@ -171,6 +176,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       payment: onePayment,
       customers: (read) => customerList(vault, read),
       requests: requestList,
+      evidence,
     },
     jobs: { ...guestJobs(guests), ...pinJobs(vault, derivePinKey), ...changeJobs(vault, derivePinKey) },
     finished: {

@@ -3,10 +3,11 @@ import { showId } from '../../protocol/ids.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Reader } from '../runtime/node.ts'
-import { isFinalState, type PaymentsPage, type WalletReport } from '../runtime/reports.ts'
+import { isFinalState, type PaymentLine, type PaymentsPage, type WalletReport } from '../runtime/reports.ts'
+import { refundLines } from './decide-refund.ts'
 import { loadPaymentQuery } from './load.ts'
 import { announcementOf, lineOf } from './payment-parts.ts'
-import { customers, enrolments, payments, requests, type Payment, type PayRequest } from './state.ts'
+import { customers, enrolments, payments, requests, type PayRequest } from './state.ts'
 import type { Vault } from './vault.ts'
 
 type Args = Readonly<Record<string, unknown>>
@@ -35,16 +36,17 @@ export const paymentsPage = (read: Reader, args: Args): PaymentsPage => {
       ? Math.min(LIMITS.maxPageRows, Math.max(1, Math.trunc(args['limit'])))
       : LIMITS.maxPageRows
   const after = isHexId(args['after']) ? args['after'] : undefined
-  const lines: Payment[] = []
+  const lines: PaymentLine[] = []
   let last: string | undefined
   for (const [, payment] of read.scan(payments, [], after === undefined ? {} : { from: [fromHex(after)] })) {
     const id = showId(payment.prId)
     if (id === after) continue
-    if (lines.length === limit) return { payments: lines.map(lineOf), next: last }
-    if (args['all'] === true || payment.requestedAtMs !== undefined) lines.push(payment)
+    if (lines.length === limit) return { payments: lines, next: last }
+    if (args['all'] === true || payment.requestedAtMs !== undefined)
+      lines.push({ ...lineOf(payment), ...refundLines(read, payment.prId) })
     last = id
   }
-  return { payments: lines.map(lineOf), next: undefined }
+  return { payments: lines, next: undefined }
 }
 
 /** `customers`: who is here, where they are enrolled, and which wallets are unlocked. */
@@ -72,6 +74,7 @@ export const onePayment = (read: Reader, args: Args) => {
   const { customer, state, goodsQueries, description, lookupSentAtMs, offerSentAtMs, requestedAtMs } = payment
   return {
     ...announcementOf(payment),
+    ...refundLines(read, payment.prId),
     customer,
     state,
     goodsQueries,

@@ -318,6 +318,19 @@ export const requests = defineTable<PayRequest>({
   ],
 })
 
+/** What a CPP refunded of a payment. Key: prId, refundId. */
+export type Refund = {
+  readonly refundId: Uint8Array
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly confirmedAtMs: number
+}
+export const refunds = defineTable<Refund>({
+  name: 'wallet-refunds',
+  version: 1,
+  fields: ['refundId', 'amountMinor', 'currency', 'confirmedAtMs'],
+})
+
 export const WALLET_TABLES = [
   payments,
   purchases,
@@ -336,6 +349,7 @@ export const WALLET_TABLES = [
   changes,
   latestChanges,
   requests,
+  refunds,
   registrations,
 ] as const
 

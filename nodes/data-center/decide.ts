@@ -6,8 +6,7 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import type { FailureCode, Result } from '../../protocol/failures.ts'
 import { isNewer, type KeyRecord } from '../../protocol/credentials.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
-import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
+import { acceptsOf } from '../../protocol/kinds.ts'
 import type { HostStatement, PayeeStatement, ProcessorStatement } from '../../protocol/statements.ts'
 import {
   combine,
@@ -321,11 +320,6 @@ const decideCredential =
 export const onCredentialQuery = (own: () => readonly Uint8Array[], isRevoked: IsChainRevoked) =>
   on(loadCredential(isRevoked), decideCredential(own))
 
-const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
-  kind: KINDS[name].number,
-  versions: [...KINDS[name].accepts],
-})).filter(({ versions }) => versions.length > 0)
-
 const loadPeers = (read: Reader): ReadonlyMap<string, PeerRow> =>
   new Map([...read.scan(PEERS, [])].map(([, row]) => [row.realm, row]))
 
@@ -349,7 +343,7 @@ const registerAt = (
       {
         kind: 'processor-registration',
         to,
-        body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+        body: { registrationId, version, chain: [...chain], accepts: acceptsOf('dc') },
         delivery: { until: registrationKey(of) },
       },
     ],

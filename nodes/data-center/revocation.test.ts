@@ -7,9 +7,10 @@ import { createSampleNetwork, NOW } from '../../protocol/testing/sample-network.
 import { put, type Decision, type Incoming } from '../runtime/node.ts'
 import { revocationTable } from '../runtime/runtime-tables.ts'
 import { keyOf } from '../runtime/table.ts'
-import { context, incoming, testBytes, testId, testLedger } from '../runtime/testing.ts'
+import { context, incoming, testBytes, testLedger } from '../runtime/testing.ts'
 import { dataCenterDefinition } from './definition.ts'
-import { CREDENTIALS, CURRENT, PAYEES, PROCESSORS, type ProcessorRow } from './state.ts'
+import { CREDENTIALS, CURRENT, PAYEES } from './state.ts'
+import { processor } from './testing/rows.ts'
 
 const sample = createSampleNetwork(loadEngine())
 const definition = (...revoked: readonly Uint8Array[]) => {
@@ -24,16 +25,6 @@ const definition = (...revoked: readonly Uint8Array[]) => {
   })
 }
 const here = () => context({ self: { id: 'hu-dc-1', role: 'dc' as const }, policy: { peerRealms: ['ro', 'hu'] } })
-const processor = (id: string, role: ProcessorRow['role']) =>
-  put<ProcessorRow>(PROCESSORS, keyOf(id), {
-    id,
-    role,
-    operatorId: id,
-    version: 1,
-    keyId: testId(id),
-    accepts: [],
-    registeredAtMs: 0,
-  })
 const directory = () =>
   testLedger(
     processor('hu-otp', 'cpp'),

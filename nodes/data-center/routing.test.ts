@@ -8,7 +8,8 @@ import { put } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { context, incoming, testBytes, testId, testLedger } from '../runtime/testing.ts'
 import { route as routeUnless } from './routing.ts'
-import { ALIASES, PAYEES, PROCESSORS, type AliasRow, type PayeeRow, type ProcessorRow } from './state.ts'
+import { ALIASES, PAYEES, type AliasRow, type PayeeRow } from './state.ts'
+import { processor } from './testing/rows.ts'
 
 const route = routeUnless(() => false)
 
@@ -24,16 +25,6 @@ const payee = (name: string, mpp: string, state: 'active' | 'retired' = 'active'
   })
 const alias = (name: string, cpp: string, state: 'active' | 'retired' = 'active') =>
   put<AliasRow>(ALIASES, keyOf(name), { alias: name, cpp, version: 1, state, changedAtMs: 0 })
-const processor = (id: string, role: ProcessorRow['role']) =>
-  put<ProcessorRow>(PROCESSORS, keyOf(id), {
-    id,
-    role,
-    operatorId: id,
-    version: 1,
-    keyId: testId(id),
-    accepts: [],
-    registeredAtMs: 0,
-  })
 
 const directory = (realm: string) =>
   testLedger(

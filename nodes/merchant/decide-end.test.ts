@@ -319,6 +319,7 @@ describe('bank notices and payout advice', () => {
               confirmedMacroMinor: sums.macro,
               paidOutMinor: sums.paidOut,
               macroBookedMinor: sums.booked,
+              refundedMinor: 0n,
               released: sums.released,
             },
           ])

@@ -2,13 +2,16 @@
 import { encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
+import { derivePinKey } from '../../protocol/pin.ts'
 import { sealOne } from '../../protocol/seals.ts'
 import { chainBook, statementOf } from '../customer/credentials.ts'
 import type { NodeServices } from '../runtime/host.ts'
+import { evidence } from './evidence.ts'
 import { merchantNode } from './definition.ts'
 
-export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
-  merchantNode({
+export const defineMerchant = (services: NodeServices) => {
+  const { self, trust, identity } = services
+  return merchantNode({
     chains: chainBook(trust, identity),
     sealInvoice: ({ alias, trans, messageId, sentAtMs, expiresAtMs }) =>
       sealOne(
@@ -30,5 +33,9 @@ export const defineMerchant = ({ self, trust, identity }: NodeServices) =>
         ),
         identity().signing,
       ),
+    // No CPP has this name: it has no realm.
+    deriveRefundPin: (pin) => derivePinKey(pin, self.id, 'refunds'),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
+    evidence: evidence(services),
   })
+}

@@ -48,6 +48,22 @@ import {
   renewPayees,
   type ReadPayeeCredential,
 } from './decide-payees.ts'
+import type { evidence as evidenceOf } from './evidence.ts'
+import {
+  decideRefund,
+  decideRefundConfirmation,
+  decideRefundPin,
+  decideRefundRefused,
+  decideRefundResult,
+  decideSetRefundPin,
+  loadPinDerived,
+  loadRefundConfirmation,
+  loadRefundPin,
+  loadRefundResult,
+  loadRefusedRefund,
+  REFUND_PIN_JOB,
+  refundJobs,
+} from './decide-refund.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
 import { merchantReport, oneOrder, payeeList, paymentsPage } from './reads.ts'
 import { DEADLINES, MERCHANT_TABLES, paymentRequests } from './state.ts'
@@ -59,12 +75,18 @@ export type MerchantDependencies = {
   /** Seals an invoice that travels nested in a request to pay. */
   readonly sealInvoice: SealInvoice
   readonly readPayeeCredential: ReadPayeeCredential
+  /** What this host holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
+  /** scrypt, off the step loop, with this host's salt. */
+  readonly deriveRefundPin: (pin: string) => Promise<Uint8Array>
 }
 
 export const merchantNode = ({
   chains,
   sealInvoice,
   readPayeeCredential,
+  evidence,
+  deriveRefundPin,
 }: MerchantDependencies): NodeDefinition<'merchant', MerchantPolicy> => ({
   role: 'merchant',
   tables: MERCHANT_TABLES,
@@ -75,6 +97,7 @@ export const merchantNode = ({
     'transfer-confirmation': on(loadEnd, decideConfirmation),
     'delayed-transfer-confirmation': on(loadEnd, decideConfirmation),
     'payment-outcome': on(loadEnd, decideOutcome),
+    'refund-confirmation': on(loadRefundConfirmation, decideRefundConfirmation),
     'payee-enrolment-record': on(
       (read, { message }: Incoming<'payee-enrolment-record'>) => loadPayeeByEnrolment(read, message.body.enrolmentId),
       decidePayeeRecord(readPayeeCredential),
@@ -87,19 +110,24 @@ export const merchantNode = ({
     'enrol-payee': on(loadEnrolPayee, decideEnrolPayee(chains)),
     'set-approval': on(loadSetApproval, decideSetApproval),
     'request-payment': on(loadRequestPayment, decideRequestPayment(chains.beside)),
+    'set-refund-pin': on(() => undefined, decideSetRefundPin),
+    refund: on(loadRefundPin, decideRefund),
+    'refund-result': on(loadRefundResult, decideRefundResult),
   },
   reads: {
     report: (read, _, { self }) => merchantReport(read, self.id),
     payments: paymentsPage,
     payees: payeeList,
     order: oneOrder,
+    evidence,
   },
-  jobs: sealJobs(sealInvoice),
+  jobs: { ...sealJobs(sealInvoice), ...refundJobs(deriveRefundPin) },
   finished: {
     'seal-invoice': on(
       (read: Reader, { input }: JobEvent) => read.get(paymentRequests, (input as SealInvoiceInput).requestId),
       decideInvoiceSealed,
     ),
+    [REFUND_PIN_JOB]: on(loadPinDerived, decideRefundPin),
   },
   started: on(loadIdentity(chains), ({ known, outdated }, _, context) =>
     decision(
@@ -117,6 +145,8 @@ export const merchantNode = ({
         return decideRegistrationRefused(loadRegistration(read, refused.key), refused.code, context)
       case 'payee-enrolment':
         return decideEnrolmentRefused(loadRefusedEnrolment(read, refused), refused, context)
+      case 'refund-request':
+        return decideRefundRefused(loadRefusedRefund(read, refused), refused, context)
       case 'request-to-pay':
         return decideRequestRefused(loadPaymentRequest(read, refused.key), refused.code, refused.detail, context)
       default:
@@ -136,7 +166,7 @@ export const merchantNode = ({
     if (kind === 'request-to-pay') return decideRequestDelivered(loadPaymentRequest(read, key), context)
     return decision()
   },
-  admissions: ['request-payment'],
+  admissions: ['request-payment', 'refund'],
   policySchema: MerchantPolicy,
   policyDefaults: DEFAULT_MERCHANT_POLICY,
   ready: (read) => isHostRegistered(read, chains.newest()),

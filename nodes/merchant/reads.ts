@@ -7,7 +7,8 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { bytesOf, IdArgument, PayeeArgument, payeeOf, readArguments } from '../customer/arguments.ts'
 import type { Reader } from '../runtime/node.ts'
 import { isFinalState, type MerchantReport, type PaymentLine, type PaymentsPage } from '../runtime/reports.ts'
-import { bookings, catalogue, orders, payees, payments, payouts, type Payment } from './state.ts'
+import { refundLines } from './decide-refund.ts'
+import { bookings, catalogue, orders, payees, payments, payouts, refunds, type Payment } from './state.ts'
 
 type Args = Readonly<Record<string, unknown>>
 type PayeeFigures = MerchantReport['payees'][number]
@@ -19,6 +20,11 @@ export const merchantReport = (read: Reader, id: string): MerchantReport => {
   for (const [, { payee, mode, amountMinor, state }] of read.scan(payments, [])) {
     if (state === 'confirmed') confirmed[mode].set(payee, (confirmed[mode].get(payee) ?? 0n) + amountMinor)
     else if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
+  }
+  const refunded = new Map<string, bigint>()
+  for (const [, { payee, amountMinor, state }] of read.scan(refunds, [])) {
+    if (state === 'confirmed') refunded.set(payee, (refunded.get(payee) ?? 0n) + amountMinor)
+    else if (state === 'requested') undecided['refund-requested'] = (undecided['refund-requested'] ?? 0) + 1
   }
   const figures: PayeeFigures[] = []
   for (const [, { payee, mpp, currency }] of read.scan(payees, [])) {
@@ -39,6 +45,7 @@ export const merchantReport = (read: Reader, id: string): MerchantReport => {
       paidOutMinor,
       macroBookedMinor,
       released,
+      refundedMinor: refunded.get(payee) ?? 0n,
     })
   }
   return { role: 'merchant', id, payees: figures, undecided }
@@ -68,7 +75,7 @@ export const paymentsPage = (read: Reader, args: Args): PaymentsPage => {
     const line = lineOf(payment)
     if (line.pnId === after) continue
     if (lines.length === limit) return { payments: lines, next: lines.at(-1)?.pnId }
-    lines.push(line)
+    lines.push({ ...line, ...refundLines(read, payment.pnId) })
   }
   return { payments: lines, next: undefined }
 }
@@ -134,6 +141,7 @@ export const oneOrder = (read: Reader, args: Args) => {
       : {
           payment: {
             ...lineOf(payment),
+            ...refundLines(read, payment.pnId),
             ...(payment.code === undefined ? {} : { code: failureCode(payment.code) ?? payment.code }),
           },
         }),

@@ -15,6 +15,7 @@
  *   payment    noticed | approved | declined → confirmed | refused | rejected | expired | failed, by the CPP's T, DT or outcome
  *   payee      enrolling → enrolled | refused; enrolled, its credential is renewed under its MPP's newer key
  *   request    sealing → sent → delivered | refused
+ *   refund     requested → confirmed | refused: by the CPP's confirmation, or the MPP's refusal; a confirmation counts after a refusal too
  */
 import type { Currency, PaymentMode } from '../../protocol/amount.ts'
 import { showId } from '../../protocol/ids.ts'
@@ -244,6 +245,57 @@ export const paymentRequests = defineTable<PaymentRequest>({
   fields: ['requestId', 'payee', 'txId', 'alias', 'state', 'code', 'startedAtMs', 'decidedAtMs'],
 })
 
+export type Refund = {
+  readonly refundId: Uint8Array
+  readonly payee: string
+  readonly txId: Uint8Array
+  readonly pnId: Uint8Array
+  readonly cpp: string
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly mode: PaymentMode
+  readonly state: 'requested' | 'confirmed' | 'refused'
+  readonly code?: string
+  readonly detail?: string
+  readonly requestedAtMs: number
+  readonly decidedAtMs?: number
+}
+/** Key: refundId. */
+export const refunds = defineTable<Refund>({
+  name: 'merchant-refunds',
+  version: 1,
+  fields: [
+    'refundId',
+    'payee',
+    'txId',
+    'pnId',
+    'cpp',
+    'amountMinor',
+    'currency',
+    'mode',
+    'state',
+    'code',
+    'detail',
+    'requestedAtMs',
+    'decidedAtMs',
+  ],
+})
+/** Refunds of a payment, at most `maxRefundsPerPayment`. Key: pnId, refundId. */
+export const paymentRefunds = defineTable<{ readonly refundId: Uint8Array }>({
+  name: 'merchant-payment-refunds',
+  version: 1,
+  fields: ['refundId'],
+})
+/** The host's operator PIN for refunds, as a fingerprint of what scrypt makes of it. Key: PIN. */
+export const refundPins = defineTable<{
+  readonly fingerprint: Uint8Array
+  readonly wrong: number
+  /** 0: not locked. */
+  readonly lockedAtMs: number
+  readonly setAtMs: number
+}>({ name: 'merchant-refund-pins', version: 1, fields: ['fingerprint', 'wrong', 'lockedAtMs', 'setAtMs'] })
+export const PIN = 'pin'
+
 /** How many orders are neither paid nor forgotten, to bound them without counting. Key: OPEN. */
 export const openOrders = defineTable<{ readonly count: number }>({
   name: 'merchant-open-orders',
@@ -264,6 +316,9 @@ export const MERCHANT_TABLES = [
   paymentRequests,
   registrations,
   openOrders,
+  refunds,
+  paymentRefunds,
+  refundPins,
 ] as const
 
 export const DEADLINES = { order: 'order-expiry' } as const
@@ -273,8 +328,10 @@ export const outbox = {
   decision: (pnId: Uint8Array) => ['pd', pnId] as const,
   request: (requestId: Uint8Array) => ['rtp', requestId] as const,
   enrolment: (enrolmentId: Uint8Array) => ['payee-enrolment', enrolmentId] as const,
+  refund: (refundId: Uint8Array) => ['refund', refundId] as const,
 }
 export const idOfKey = (key: Uint8Array): Uint8Array => key.slice(-16)
 
 export const enrolmentTopic = (enrolmentId: Uint8Array): string => `payee-enrolment:${showId(enrolmentId)}`
+export const refundTopic = (refundId: Uint8Array): string => `refund:${showId(refundId)}`
 export const requestTopic = (requestId: Uint8Array): string => `request-payment:${showId(requestId)}`

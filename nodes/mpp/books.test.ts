@@ -267,7 +267,7 @@ const audit = ({ on, payments, ledger }: Model): void => {
   }
   for (const row of report.payees) {
     const has = row.accruedMinor + row.payableMinor + row.refundingMinor + row.payingMinor
-    same(`account of ${row.payee}`, has, row.confirmedMicroMinor - row.paidMinor - row.reversedMinor)
+    same(`account of ${row.payee}`, has, row.confirmedMicroMinor + row.paidInMinor - row.paidMinor - row.reversedMinor)
     const parts = { accrued: row.accruedMinor, payable: row.payableMinor, paying: row.payingMinor }
     for (const [name, minor] of Object.entries(parts)) {
       same(`${name} of ${row.payee} is not negative`, minor >= 0n, true)

@@ -5,7 +5,7 @@
  * `closeBooks` gives the writes: pure as seen from outside.
  *
  * Accounts of the postings: `receivable:<cpp>` (an asset, so debits are negative), `suspense:<cpp>` (owed, but to no payee
- * yet: disputed entries), `accrued:`, `payable:` and `paying:<payee>`, `bank` (the MPP's own money at its bank), and
+ * yet: disputed entries), `accrued:`, `payable:`, `refunding:` and `paying:<payee>`, `bank` (the MPP's own money at its bank), and
  * `operator` for book transfers between hosts of one operator.
  */
 import { sumMinor, type Currency } from '../../protocol/amount.ts'
@@ -24,6 +24,7 @@ import {
 } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
+import { payeeLines, type PayeeLine } from './payee-lines.ts'
 import type { MppPolicy } from './policy.ts'
 import {
   BATCHES,
@@ -31,14 +32,23 @@ import {
   NOTICES,
   PAIRS,
   PAYEES,
+  REFUNDS,
   type BatchRow,
   type EntryRow,
   type NoticeRow,
   type PairRow,
   type PayeeRow,
+  type RefundRow,
 } from './state.ts'
 /** An entry of the pair's sequence, as the CPP sealed it. */
-export type EntryMessage = Verified<'delayed-transfer-confirmation'> | Verified<'pair-adjustment'>
+export type EntryMessage =
+  | Verified<'delayed-transfer-confirmation'>
+  | Verified<'pair-adjustment'>
+  | (Verified<'refund-confirmation'> & { readonly body: { readonly pairSeq: number } })
+
+/** A refund of a macro payment is no entry: it has no number. */
+export const isEntry = (message: EntryMessage | Verified<'refund-confirmation'>): message is EntryMessage =>
+  message.body.pairSeq !== undefined
 
 export type BookSlice = {
   readonly cpp: string
@@ -51,6 +61,8 @@ export type BookSlice = {
   /** By hex pnId. */
   readonly notices: ReadonlyMap<string, NoticeRow>
   readonly payees: ReadonlyMap<string, PayeeRow>
+  /** By hex refundId. */
+  readonly refunds: ReadonlyMap<string, RefundRow>
   /** Is the batch among the CPP's unpaid ones? */
   readonly overdue: boolean
 }
@@ -65,12 +77,15 @@ export type Books = {
   readonly entries: Map<number, EntryRow>
   readonly notices: Map<string, NoticeRow>
   readonly payees: Map<string, PayeeRow>
+  readonly refunds: Map<string, RefundRow>
   readonly writes: Write[]
   readonly sends: (Message | Relay)[]
   readonly forget: (readonly KeyPart[])[]
   readonly set: Deadline[]
   readonly clear: Deadline[]
   readonly postings: Posting[]
+  /** What the payees' accounts say of this event. */
+  readonly lines: PayeeLine[]
 }
 
 const newPair = (cpp: string, currency: Currency, nowMs: number): PairRow => ({
@@ -98,12 +113,14 @@ export const openBooks = (slice: BookSlice, context: Context<MppPolicy>): Books 
     entries: new Map(slice.entries),
     notices: new Map(slice.notices),
     payees: new Map(slice.payees),
+    refunds: new Map(slice.refunds),
     writes: [],
     sends: [],
     forget: [],
     set: [],
     clear: [],
     postings: [],
+    lines: [],
   }
 }
 
@@ -120,9 +137,14 @@ export const closeBooks = (books: Books): Partial<Decision> => {
   for (const [seq, row] of books.entries)
     if (row !== slice.entries.get(seq)) writes.push(put(ENTRIES, keyOf(cpp, currency, seq), row))
   for (const [id, row] of books.notices) if (row !== slice.notices.get(id)) writes.push(put(NOTICES, row.pnId, row))
-  for (const [payee, row] of books.payees)
-    if (row !== slice.payees.get(payee))
-      writes.push(put(PAYEES, keyOf(payee), { ...row, changedAtMs: books.context.nowMs }))
+  const { nowMs } = books.context
+  for (const [payee, row] of books.payees) {
+    const before = slice.payees.get(payee)
+    if (row === before) continue
+    const told = payeeLines(before, { ...row, changedAtMs: nowMs }, books.lines, nowMs)
+    writes.push(put(PAYEES, keyOf(payee), told.row), ...told.writes)
+  }
+  for (const [id, row] of books.refunds) if (row !== slice.refunds.get(id)) writes.push(put(REFUNDS, row.refundId, row))
   return { writes, sends, forget, set, clear, postings }
 }
 

@@ -24,6 +24,7 @@ import {
   type ListedSlice,
   type MandateSlice,
 } from './decide-enrolment.ts'
+import { countersignedRefused, loadRefund, type RefundSlice } from './decide-refund.ts'
 import { loadOrder, orderRefused, type OrderSlice } from './decide-payout.ts'
 import { loadOrdered, missingRefused } from './decide-settlement.ts'
 import { closeBooks, openBooks, type BookSlice } from './books.ts'
@@ -163,6 +164,7 @@ type RefusedSlice = {
   readonly order: OrderSlice | undefined
   readonly request: RequestRow | undefined
   readonly batch: BookSlice | undefined
+  readonly refund: RefundSlice | undefined
   readonly isAsk: boolean
 }
 
@@ -177,26 +179,26 @@ const loadRefused = (read: Reader, { key }: Refused): RefusedSlice => {
     order: name === 'order' ? loadOrder(read, id) : undefined,
     request,
     batch: request === undefined ? undefined : loadOrdered(read, request.batchId),
+    refund: name === 'refund' ? loadRefund(read, id) : undefined,
     isAsk: name === 'ask',
   }
 }
 
 /** A permanent refusal. A CPP's of a countersigned decision changes nothing: only its outcome frees invoice and credit. */
-export const onRefused = on(
-  loadRefused,
-  (slice: RefusedSlice, { kind, code, by, detail }: Refused, context: Context_): Decision => {
-    const { id, registration, mandate, notice, order, request, batch, isAsk } = slice
-    if (registration !== undefined) return listingAnswered(registration, id, code, context)
-    if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
-    if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
-    if (order !== undefined) return orderRefused(order, id, code, context)
-    if (request !== undefined) return missingRefused(batch, id, request, context)
-    return decision({
-      writes: isAsk ? [remove(ASKS, id)] : [],
-      record: { event: `${kind}-refused`, ids: [id], level: 'warn', fields: { code, by, detail } },
-    })
-  },
-)
+export const onRefused = on(loadRefused, (slice: RefusedSlice, refusal: Refused, context: Context_): Decision => {
+  const { kind, code, by, detail } = refusal
+  const { id, registration, mandate, notice, order, request, batch, refund, isAsk } = slice
+  if (registration !== undefined) return listingAnswered(registration, id, code, context)
+  if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
+  if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
+  if (refund !== undefined) return countersignedRefused(refund, refusal, context)
+  if (order !== undefined) return orderRefused(order, id, code, context)
+  if (request !== undefined) return missingRefused(batch, id, request, context)
+  return decision({
+    writes: isAsk ? [remove(ASKS, id)] : [],
+    record: { event: `${kind}-refused`, ids: [id], level: 'warn', fields: { code, by, detail } },
+  })
+})
 
 type RetireSlice = {
   readonly payee: PayeeRow | undefined

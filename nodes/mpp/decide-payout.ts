@@ -19,6 +19,7 @@ import { considerPayout, finishPayout, orderPayout } from './payouts.ts'
 import { readPayeeArgs, refusedReply } from './control-args.ts'
 import { payeeSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
+import { fundsAnswered, loadRefund, type RefundSlice } from './decide-refund.ts'
 import { loadOrdered, settlementAnswered } from './decide-settlement.ts'
 import { ORDERS, outboxKey, PAYEES, PAYOUTS, type OrderRow, type PayeeRow, type PayoutRow } from './state.ts'
 
@@ -27,17 +28,19 @@ export type OrderSlice = {
   readonly payout: PayoutRow | undefined
   readonly payee: PayeeRow | undefined
   readonly batch: BookSlice | undefined
+  readonly refund: RefundSlice | undefined
 }
 
 export const loadOrder = (read: Reader, orderId: Uint8Array): OrderSlice => {
   const order = read.get(ORDERS, orderId)
-  if (order === undefined) return { order, payout: undefined, payee: undefined, batch: undefined }
+  if (order === undefined) return { order, payout: undefined, payee: undefined, batch: undefined, refund: undefined }
   const payout = order.purpose === 'payout' ? read.get(PAYOUTS, order.id) : undefined
   return {
     order,
     payout,
     payee: payout === undefined ? undefined : read.get(PAYEES, payout.payee),
     batch: order.purpose === 'settlement' ? loadOrdered(read, order.id) : undefined,
+    refund: order.purpose === 'refund' ? loadRefund(read, order.id) : undefined,
   }
 }
 
@@ -52,7 +55,7 @@ export const onTransferAnswer = on(
 
 /** What a bank's answer, or its refusal to take the order at all, does to what was ordered. */
 export const orderAnswered = (
-  { order, payout, payee, batch }: OrderSlice,
+  { order, payout, payee, batch, refund }: OrderSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
@@ -63,6 +66,7 @@ export const orderAnswered = (
     const isCurrent = batch?.batch?.orderId !== undefined && equalBytes(batch.batch.orderId, orderId)
     return combine({ forget }, settlementAnswered(isCurrent ? batch : undefined, order, booked, code, context))
   }
+  if (order?.purpose === 'refund') return combine({ forget }, fundsAnswered(refund, orderId, booked, code, context))
   if (payout === undefined || payee === undefined || payout.state !== 'ordered') return decision({ forget })
   const { payoutId, amountMinor, currency } = payout
   const { nowMs } = context

@@ -21,7 +21,7 @@ import {
   type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { closeBooks, openBooks, type BookSlice, type EntryMessage } from './books.ts'
+import { closeBooks, isEntry, openBooks, type BookSlice, type EntryMessage } from './books.ts'
 import { bookEntry, isCovered, settleBatch } from './entries.ts'
 import { loadBatch, loadEntries } from './load.ts'
 import type { MppPolicy } from './policy.ts'
@@ -30,11 +30,13 @@ import {
   BATCHES,
   DEFAULTS,
   PAIRS,
+  REFUNDS,
   REQUESTS,
   UNMATCHED,
   type BatchRow,
   type OrderRow,
   type PairRow,
+  type RefundRow,
   type RequestRow,
 } from './state.ts'
 
@@ -73,6 +75,7 @@ const loadSettlementBatch = (read: Reader, { message, ref }: Incoming<'settlemen
     entries: new Map(),
     notices: new Map(),
     payees: new Map(),
+    refunds: new Map(),
     overdue: false,
   }
   return { known: read.get(BATCHES, batchId), pair, range: continues ? loadBatch(read, batch) : empty }
@@ -132,7 +135,7 @@ const loadMissing = (read: Reader, { message }: Incoming<'missing-entries'>): Mi
   const request = read.get(REQUESTS, body.requestId)
   const entries: EntryMessage[] = []
   for (const opened of message.nested.entries) {
-    if (!opened.ok || opened.value.kind === 'refund-confirmation') continue
+    if (!opened.ok || !isEntry(opened.value)) continue
     const entry = opened.value
     const isOfPair = entry.sender.id === sender.id && entry.body.currency === body.currency
     const isAsked =
@@ -203,21 +206,29 @@ const decideAdjustment = (
 
 export const onPairAdjustment = on(loadAdjustment, decideAdjustment)
 
-type CreditSlice = { readonly batch: BatchRow | undefined; readonly books: BookSlice | undefined }
+type CreditSlice = {
+  readonly batch: BatchRow | undefined
+  readonly books: BookSlice | undefined
+  readonly refund: RefundRow | undefined
+}
 
 const loadAccountNotice = (read: Reader, { message }: Incoming<'account-notice'>): CreditSlice => {
   const { reference } = message.body
   const batch = reference.purpose === 'settlement' ? read.get(BATCHES, reference.id) : undefined
-  return { batch, books: batch === undefined ? undefined : loadBatch(read, batch) }
+  return {
+    batch,
+    books: batch === undefined ? undefined : loadBatch(read, batch),
+    refund: reference.purpose === 'refund' ? read.get(REFUNDS, reference.id) : undefined,
+  }
 }
 
 /**
  * The bank booked money to this MPP. It settles a batch when, in this order: account and bank are the MPP's own; it pays a
- * batch that is owed; sum and currency are the batch's; the sum covers what the payees are due (isCovered). Anything else is
- * kept for the operator: money never vanishes.
+ * batch that is owed; sum and currency are the batch's; the sum covers what the payees are due (isCovered). What a payee pays in for a
+ * refund counts by the bank's answer to this MPP's order, and is receipted. Anything else is kept for the operator: money never vanishes.
  */
 const decideAccountNotice = (
-  { batch, books: slice }: CreditSlice,
+  { batch, books: slice, refund }: CreditSlice,
   { message, ref }: Incoming<'account-notice'>,
   context: Context<MppPolicy>,
 ): Decision => {
@@ -227,6 +238,8 @@ const decideAccountNotice = (
     sends: [{ kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } }],
   })
   const isOwn = bankOf(account) === sender.id && context.policy.operatorAccounts[currency] === account
+  const refunds = refund?.mode === 'micro' && refund.fromBankMinor === amountMinor && refund.currency === currency
+  if (isOwn && refunds) return receipt
   const pays =
     batch !== undefined && batch.state === 'owed' && batch.totalMinor === amountMinor && batch.currency === currency
   const books = slice === undefined ? undefined : openBooks(slice, context)

@@ -4,6 +4,7 @@ import { issuePayee, parseCredential, readStatement, type MandateStatement } fro
 import type { NodeServices } from '../runtime/host.ts'
 import { ownChain } from '../runtime/identity.ts'
 import type { NodeDefinition } from '../runtime/node.ts'
+import { evidence as evidenceOf } from './evidence.ts'
 import { onDelayedTransferConfirmation, onPaymentOutcome, onTransferConfirmation } from './decide-confirmation.ts'
 import { onReceipted, onRefused, onRetirePayee, onRotated, onStarted } from './decide-directory.ts'
 import {
@@ -17,7 +18,9 @@ import {
 } from './decide-enrolment.ts'
 import { onPaymentDecision, onPaymentNotice } from './decide-notice.ts'
 import { onNoticeRecord, onStale } from './decide-notice-record.ts'
+import { onSettleBatch, settlementsOf } from './decide-operator.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
+import { onRefundConfirmation, onRefundRequest } from './decide-refund.ts'
 import { onAskExpiry, onRequestToPay } from './decide-request.ts'
 import {
   onAccountNotice,
@@ -31,6 +34,7 @@ import { MPP_POLICY_DEFAULTS, MppPolicySchema, type MppPolicy } from './policy.t
 import { isListed, loadListings } from './registration.ts'
 import { creditOf, payeeOf, paymentsOf, reportOf } from './reports.ts'
 import { DEADLINES, MPP_TABLES } from './state.ts'
+import { statement } from './statement.ts'
 
 export type MppDependencies = {
   /** This MPP's own credential chain as it is now, shown to the data centers. */
@@ -43,6 +47,8 @@ export type MppDependencies = {
   readonly certified: (hostCredential: Uint8Array | undefined) => boolean
   /** Data-center hosts of the realm, unless the operator names others. */
   readonly dataCenters: readonly string[]
+  /** What this MPP holds of a payment, for whoever it shows it to. */
+  readonly evidence: ReturnType<typeof evidenceOf>
 }
 
 export const mppDefinition = ({
@@ -51,6 +57,7 @@ export const mppDefinition = ({
   issuePayee: issue,
   certified,
   dataCenters,
+  evidence,
 }: MppDependencies): NodeDefinition<'mpp', MppPolicy> => ({
   role: 'mpp',
   tables: MPP_TABLES,
@@ -64,6 +71,8 @@ export const mppDefinition = ({
     'delayed-transfer-confirmation': onDelayedTransferConfirmation,
     'payment-outcome': onPaymentOutcome,
     'notice-record': onNoticeRecord,
+    'refund-request': onRefundRequest,
+    'refund-confirmation': onRefundConfirmation,
     'request-to-pay': onRequestToPay,
     'settlement-batch': onSettlementBatch,
     'missing-entries': onMissingEntries,
@@ -77,12 +86,15 @@ export const mppDefinition = ({
     [DEADLINES.settlementRetry]: onSettlementRetry,
     [DEADLINES.askExpiry]: onAskExpiry,
   },
-  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee },
+  controls: { 'payout-now': onPayoutNow, 'retire-payee': onRetirePayee, 'settle-batch': onSettleBatch },
   reads: {
     report: (read, _, context) => reportOf(read, context),
     payments: paymentsOf,
     payee: payeeOf,
     credit: creditOf,
+    evidence,
+    settlements: settlementsOf,
+    statement,
   },
   jobs: { [ISSUE_CREDENTIAL]: async (input) => issue((input as IssueInput).terms) },
   finished: { [ISSUE_CREDENTIAL]: onCredentialIssued },
@@ -97,8 +109,9 @@ export const mppDefinition = ({
 })
 
 /** The definition from what a host is given at its start. */
-export const mpp = ({ identity, trust, dataCenters }: NodeServices): NodeDefinition<'mpp', MppPolicy> =>
-  mppDefinition({
+export const mpp = (services: NodeServices): NodeDefinition<'mpp', MppPolicy> => {
+  const { identity, trust, dataCenters } = services
+  return mppDefinition({
     chain: () => ownChain(identity()),
     readMandate: (bytes) => {
       const credential = parseCredential(bytes)
@@ -118,4 +131,6 @@ export const mpp = ({ identity, trust, dataCenters }: NodeServices): NodeDefinit
       return credential?.ok === true && equalBytes(credential.value.keyId, identity().signing.keyId)
     },
     dataCenters,
+    evidence: evidenceOf(services),
   })
+}

@@ -11,6 +11,7 @@ import { put, remove, type Deadline } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { payeeOf, post, type Books, type EntryMessage } from './books.ts'
 import { makePayable } from './payouts.ts'
+import { confirmRefund, rightRefund } from './refunds.ts'
 import type { MppPolicy } from './policy.ts'
 import {
   DEADLINES,
@@ -34,9 +35,14 @@ export const bookEntry = (books: Books, message: EntryMessage): Booking => {
   const known = books.entries.get(message.body.pairSeq)
   if (known !== undefined && known.type !== 'missing')
     return equalBytes(known.digest, message.digest) ? 'known' : 'contradicting'
-  return message.kind === 'delayed-transfer-confirmation'
-    ? bookConfirmation(books, message)
-    : bookAdjustment(books, message)
+  switch (message.kind) {
+    case 'delayed-transfer-confirmation':
+      return bookConfirmation(books, message)
+    case 'refund-confirmation':
+      return bookRefund(books, message)
+    case 'pair-adjustment':
+      return bookAdjustment(books, message)
+  }
 }
 
 /** A verdict on a DT: what this MPP holds to be right for it. The amount itself means: nothing to dispute. */
@@ -77,7 +83,7 @@ const bookConfirmation = (books: Books, message: Verified<'delayed-transfer-conf
     post(books, `receivable:${sender.id}`, `accrued:${body.payee}`, body.amountMinor)
     books.entries.set(body.pairSeq, { ...entry, creditMinor: body.amountMinor, credited: body.payee })
     confirmNotice(books, notice, body.pairSeq, message)
-    credit(books, body.payee, body.amountMinor, body.pairSeq)
+    credit(books, notice, body.amountMinor, body.pairSeq)
     return 'booked'
   }
   post(books, `receivable:${sender.id}`, `suspense:${sender.id}`, body.amountMinor)
@@ -85,6 +91,47 @@ const bookConfirmation = (books: Books, message: Verified<'delayed-transfer-conf
   // The CPP has answered: asking again would bring the same.
   if (notice?.cpp === sender.id) books.forget.push(outboxKey('countersigned', body.pnId))
   return 'disputed'
+}
+
+/** A refund's entry: what the CPP owes falls by it, and what the payee had set aside for it is reversed. */
+const bookRefund = (
+  books: Books,
+  message: Extract<EntryMessage, { readonly kind: 'refund-confirmation' }>,
+): Booking => {
+  const { body, digest, frame, sender } = message
+  const refund = books.refunds.get(toHex(body.refundId))
+  const missing = books.entries.get(body.pairSeq)
+  const rightMinor = -rightRefund(message, refund, missing)
+  const amountMinor = -body.amountMinor
+  const entry: EntryRow = {
+    pairSeq: body.pairSeq,
+    type: 'refund',
+    amountMinor,
+    digest,
+    pnId: body.pnId,
+    payee: body.payee,
+    creditMinor: 0n,
+    bookedAtMs: books.context.nowMs,
+    refundId: body.refundId,
+    ...(missing?.adjustedMinor === undefined ? {} : { adjustedMinor: missing.adjustedMinor }),
+  }
+  hold(books, entry)
+  if (rightMinor === amountMinor && refund !== undefined) {
+    post(books, `receivable:${sender.id}`, `refunding:${refund.payee}`, amountMinor)
+    books.entries.set(body.pairSeq, { ...entry, creditMinor: amountMinor, credited: refund.payee })
+    confirmRefund(books, refund, { frame, digest, pairSeq: body.pairSeq })
+    uncredit(books, body.amountMinor, body.pairSeq)
+    return 'booked'
+  }
+  post(books, `receivable:${sender.id}`, `suspense:${sender.id}`, amountMinor)
+  books.entries.set(body.pairSeq, dispute({ ...entry, frame }, rightMinor))
+  return 'disputed'
+}
+
+/** A refund that comes after its batch was settled: what the batch lacked for it was not overpaid by others' entries. */
+const uncredit = (books: Books, amountMinor: bigint, pairSeq: number): void => {
+  if (pairSeq > books.pair.settledToSeq) return
+  books.pair = { ...books.pair, surplusMinor: sumMinor(books.pair.surplusMinor ?? 0n, amountMinor) }
 }
 
 const dispute = (entry: EntryRow, rightMinor: bigint): EntryRow => {
@@ -120,6 +167,14 @@ const bookAdjustment = (books: Books, { body, digest, sender }: Verified<'pair-a
   }
   const { code: _, frame, ...resolved } = adjusted
   books.entries.set(body.disputedSeq, resolved)
+  const refund = target.refundId === undefined ? undefined : books.refunds.get(toHex(target.refundId))
+  if (target.rightMinor < 0n && refund?.state === 'countersigned' && frame !== undefined) {
+    post(books, `suspense:${sender.id}`, `refunding:${refund.payee}`, target.rightMinor)
+    books.entries.set(body.pairSeq, { ...entry, creditMinor: target.rightMinor, credited: refund.payee })
+    confirmRefund(books, refund, { frame, digest: target.digest, pairSeq: target.pairSeq })
+    uncredit(books, -target.rightMinor, body.pairSeq)
+    return 'booked'
+  }
   const notice = target.pnId === undefined ? undefined : books.notices.get(toHex(target.pnId))
   if (target.rightMinor > 0n && notice !== undefined && frame !== undefined && notice.state === 'countersigned') {
     post(books, `suspense:${sender.id}`, `accrued:${notice.payee}`, target.rightMinor)
@@ -129,7 +184,7 @@ const bookAdjustment = (books: Books, { body, digest, sender }: Verified<'pair-a
       frame,
       digest: target.digest,
     })
-    credit(books, notice.payee, target.rightMinor, body.pairSeq)
+    credit(books, notice, target.rightMinor, body.pairSeq)
   }
   return 'booked'
 }
@@ -199,7 +254,8 @@ const confirmNotice = (
 }
 
 /** An entry that comes after its batch was settled is payable at once if its money is here, which a CPP that lied did not pay. */
-const credit = (books: Books, payee: string, amountMinor: bigint, pairSeq: number): void => {
+const credit = (books: Books, { payee, pnId }: NoticeRow, amountMinor: bigint, pairSeq: number): void => {
+  books.lines.push({ payee, what: 'payment', amountMinor, id: pnId })
   const row = payeeOf(books, payee)
   books.payees.set(payee, { ...row, accruedMinor: sumMinor(row.accruedMinor, amountMinor) })
   const surplusMinor = books.pair.surplusMinor ?? 0n
@@ -208,7 +264,7 @@ const credit = (books: Books, payee: string, amountMinor: bigint, pairSeq: numbe
   makePayable(books, payee, amountMinor)
 }
 
-/** What the entries of the batch have credited, by payee. */
+/** What the entries of the batch have credited: by payee without refunds, whose sums payees have set aside; in total less them. */
 const creditsOf = (
   { fromSeq, toSeq }: BatchRow,
   entries: ReadonlyMap<number, EntryRow>,
@@ -219,8 +275,9 @@ const creditsOf = (
     const entry = entries.get(seq)
     if (entry === undefined) throw new Error(`entry ${seq} of a batch that was answered is not here`)
     if (entry.credited === undefined) continue
-    byPayee.set(entry.credited, sumMinor(byPayee.get(entry.credited) ?? 0n, entry.creditMinor))
     totalMinor += entry.creditMinor
+    if (entry.creditMinor > 0n)
+      byPayee.set(entry.credited, sumMinor(byPayee.get(entry.credited) ?? 0n, entry.creditMinor))
   }
   return { byPayee, totalMinor }
 }
@@ -238,20 +295,28 @@ export const isCovered = (books: Books): boolean => {
 /**
  * Settles the batch: the receivable falls by its total, and what its entries credited becomes payable. `through` is where
  * the money came: the bank, or the operator's own books. A sum that went back to the CPP left the surplus when it was ordered.
+ * @param shortfall what becomes of payees' credits that the sum does not cover: they stay accrued, or, by the operator's
+ *   word, this MPP advances them
  */
-export const settleBatch = (books: Books, through: 'bank' | 'operator'): void => {
+export const settleBatch = (
+  books: Books,
+  through: 'bank' | 'operator',
+  shortfall: 'keep' | 'advance' = 'keep',
+): void => {
   const { batch, pair, context } = books
   if (batch === undefined || batch.state === 'settled') throw new Error('no batch to settle')
   const credits = creditsOf(batch, books.entries)
   const receivedMinor = sumMinor(pair.surplusMinor ?? 0n, batch.orderId === undefined ? batch.totalMinor : 0n)
   // What came in late, between the order and the bank's answer, is due only if it is covered.
-  const due = receivedMinor >= credits.totalMinor
+  const restMinor = receivedMinor - credits.totalMinor
+  const due = restMinor >= 0n || shortfall === 'advance'
   post(books, through, `receivable:${batch.cpp}`, batch.totalMinor)
   books.pair = {
     ...pair,
     receivableMinor: sumMinor(pair.receivableMinor, -batch.totalMinor),
     settledToSeq: Math.max(pair.settledToSeq, batch.toSeq),
-    surplusMinor: due ? receivedMinor - credits.totalMinor : receivedMinor,
+    surplusMinor: !due ? receivedMinor : restMinor > 0n ? restMinor : 0n,
+    ...(due && restMinor < 0n ? { advancedMinor: sumMinor(pair.advancedMinor ?? 0n, -restMinor) } : {}),
   }
   const { code: _, ...rest } = batch
   books.batch = { ...rest, state: 'settled', settledAtMs: context.nowMs }

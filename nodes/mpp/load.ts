@@ -11,6 +11,7 @@ import {
   NOTICES,
   PAIRS,
   PAYEES,
+  REFUNDS,
   type BatchRow,
   type EnrolmentRow,
   type EntryRow,
@@ -19,6 +20,7 @@ import {
   type NoticeRow,
   type PairRow,
   type PayeeRow,
+  type RefundRow,
 } from './state.ts'
 
 export type NoticeSlice = {
@@ -66,6 +68,7 @@ export const loadEntries = (
   const entries = new Map<number, EntryRow>()
   const notices = new Map<string, NoticeRow>()
   const payees = new Map<string, PayeeRow>()
+  const refunds = new Map<string, RefundRow>()
   const addEntry = (seq: number): EntryRow | undefined => {
     const row = entries.get(seq) ?? read.get(ENTRIES, cpp, currency, seq)
     if (row !== undefined) entries.set(seq, row)
@@ -77,19 +80,43 @@ export const loadEntries = (
     notices.set(toHex(row.pnId), row)
     addPayee(read, payees, row.payee)
   }
+  const addRefund = (refundId: Uint8Array | undefined): void => {
+    const row = refundId === undefined ? undefined : read.get(REFUNDS, refundId)
+    if (row === undefined) return
+    refunds.set(toHex(row.refundId), row)
+    addPayee(read, payees, row.payee)
+  }
   for (const { kind, body } of messages) {
     addEntry(body.pairSeq)
-    if (kind === 'delayed-transfer-confirmation') addNotice(body.pnId)
-    else addNotice(addEntry(body.disputedSeq)?.pnId ?? pnIdAmong(messages, body.disputedSeq))
+    if (kind === 'pair-adjustment') {
+      const target = addEntry(body.disputedSeq) ?? entryAmong(messages, body.disputedSeq)
+      addNotice(target?.pnId)
+      addRefund(target?.refundId)
+      continue
+    }
+    addNotice(body.pnId)
+    if (kind === 'refund-confirmation') addRefund(body.refundId)
   }
   const mayComplete = batch !== undefined && (batchId !== undefined || (pair?.openLacking ?? 0) <= messages.length)
   if (mayComplete) addRange(read, batch, entries, payees)
-  return { cpp, currency, pair, batch: mayComplete ? batch : undefined, entries, notices, payees, overdue: false }
+  return {
+    cpp,
+    currency,
+    pair,
+    batch: mayComplete ? batch : undefined,
+    entries,
+    notices,
+    payees,
+    refunds,
+    overdue: false,
+  }
 }
 
 /** An adjustment may come in the same message as the entry it speaks of. */
-const pnIdAmong = (messages: readonly EntryMessage[], pairSeq: number): Uint8Array | undefined =>
-  messages.find(({ body }) => body.pairSeq === pairSeq)?.body.pnId
+const entryAmong = (
+  messages: readonly EntryMessage[],
+  pairSeq: number,
+): Pick<EntryRow, 'pnId' | 'refundId'> | undefined => messages.find(({ body }) => body.pairSeq === pairSeq)?.body
 
 const addPayee = (read: Reader, payees: Map<string, PayeeRow>, payee: string): void => {
   if (payees.has(payee)) return
@@ -120,11 +147,21 @@ export const loadBatch = (read: Reader, batch: BatchRow): BookSlice => {
   const payees = new Map<string, PayeeRow>()
   addRange(read, batch, entries, payees)
   const overdue = read.get(DEFAULTS, cpp, batchId) !== undefined
-  return { cpp, currency, pair: read.get(PAIRS, cpp, currency), batch, entries, notices: new Map(), payees, overdue }
+  return {
+    cpp,
+    currency,
+    pair: read.get(PAIRS, cpp, currency),
+    batch,
+    entries,
+    notices: new Map(),
+    payees,
+    refunds: new Map(),
+    overdue,
+  }
 }
 
-/** One payee's account, for payouts. */
-export const payeeSlice = (payee: PayeeRow): BookSlice => ({
+/** One payee's account, for payouts, and for a refund. */
+export const payeeSlice = (payee: PayeeRow, refund?: RefundRow): BookSlice => ({
   cpp: '',
   currency: payee.currency,
   pair: undefined,
@@ -132,6 +169,7 @@ export const payeeSlice = (payee: PayeeRow): BookSlice => ({
   entries: new Map(),
   notices: new Map(),
   payees: new Map([[payee.payee, payee]]),
+  refunds: new Map(refund === undefined ? [] : [[toHex(refund.refundId), refund]]),
   overdue: false,
 })
 

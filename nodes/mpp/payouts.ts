@@ -10,15 +10,22 @@ import { keyOf } from '../runtime/table.ts'
 import { payeeOf, post, type Books } from './books.ts'
 import { payoutThreshold, type MppPolicy } from './policy.ts'
 import { DEADLINES, ORDERS, outboxKey, PAYOUTS, type OrderRow, type PayeeRow } from './state.ts'
-/** Moves what was settled from accrued to payable, and pays it out when that is due. */
-export const makePayable = (books: Books, payee: string, amountMinor: bigint): void => {
+/**
+ * Moves what was settled from accrued to payable, and pays it out when that is due. What refunds took of the accrued money before
+ * it was settled comes off first: the settlement has now brought the money for them.
+ */
+export const makePayable = (books: Books, payee: string, settledMinor: bigint): void => {
   const row = payeeOf(books, payee)
+  const { advancedMinor = 0n, ...rest } = row
+  const covering = advancedMinor < settledMinor ? advancedMinor : settledMinor
+  const amountMinor = settledMinor - covering
   if (row.accruedMinor < amountMinor) throw new Error(`payee ${payee} has less accrued than was settled`)
   post(books, `accrued:${payee}`, `payable:${payee}`, amountMinor)
   books.payees.set(payee, {
-    ...row,
+    ...rest,
     accruedMinor: sumMinor(row.accruedMinor, -amountMinor),
     payableMinor: sumMinor(row.payableMinor, amountMinor),
+    ...(advancedMinor > covering ? { advancedMinor: advancedMinor - covering } : {}),
   })
   considerPayout(books, payee)
 }
@@ -122,6 +129,7 @@ export const finishPayout = (
   const payingMinor = sumMinor(row.payingMinor, -amountMinor)
   if (paid) {
     post(books, `paying:${payee}`, 'bank', amountMinor)
+    books.lines.push({ payee, what: 'payout', amountMinor: -amountMinor, id: payoutId })
     books.payees.set(payee, { ...row, payingMinor, paidMinor: sumMinor(row.paidMinor, amountMinor) })
     considerPayout(books, payee)
     return

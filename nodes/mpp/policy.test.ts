@@ -26,8 +26,8 @@ test('a policy is read from JSON, with what it leaves out at its defaults', () =
     operatorAccounts: { EUR: 'hu-kh:hu-cosmo' },
   })
   expect(creditLimit(policy, 'hu-otp', 'EUR')).toBe(1_000_000n)
-  expect(payoutThreshold(policy, 'EUR')).toBe(10_000n)
-  expect(payoutThreshold(policy, 'JPY')).toBe(15_000n)
+  expect(payoutThreshold(policy, 'EUR')).toBe(30_000n)
+  expect(payoutThreshold(policy, 'JPY')).toBe(45_000n)
 })
 
 test('a credit limit is that of CPP and currency, else of the CPP, else of the currency, else the default', () => {

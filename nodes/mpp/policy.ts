@@ -69,13 +69,13 @@ export const MPP_POLICY_DEFAULTS = {
   settlementAccounts: {},
   creditLimitMinor: {},
   settlement: { maxUnpaidMs: 1 * DAY, retryMs: 1 * MINUTE },
-  payout: { thresholdMinor: {}, maxAgeMs: 1 * DAY, retryMs: 1 * MINUTE },
+  payout: { thresholdMinor: {}, maxAgeMs: 30 * DAY, retryMs: 1 * MINUTE },
 } as const satisfies Omit<MppPolicy, 'dataCenters'>
 
 /** Where the operator set none: a thousand payments at the scheme's border, ten times a CPP's default settlement threshold. */
 const DEFAULT_CREDIT_LIMIT_IN_M = 1_000n
-/** Where the operator set none: ten payments at the scheme's border. */
-const DEFAULT_PAYOUT_IN_M = 10n
+/** Where the operator set none: thirty payments at the scheme's border. */
+const DEFAULT_PAYOUT_IN_M = 30n
 
 /** What `cpp` may owe in `currency` at most, in minor units. */
 export const creditLimit = ({ creditLimitMinor }: MppPolicy, cpp: string, currency: Currency): bigint =>

@@ -2,8 +2,7 @@
  * What the data centers of the realm are told: this MPP's own credential, and each payee's chain and host. Every host of the
  * directory gets every registration, under a version that only rises, until it is receipted (design §4 "The DC").
  */
-import { KIND_NAMES, KINDS } from '../../protocol/kinds.ts'
-import type { ProcessorRegistration } from '../../protocol/messages/directory.ts'
+import { acceptsOf } from '../../protocol/kinds.ts'
 import { haveSameIssuer } from '../../protocol/statements.ts'
 import { put, remove, type Context, type Decision, type Message, type Reader, type Write } from '../runtime/node.ts'
 import { keyOf, type KeyPart } from '../runtime/table.ts'
@@ -17,11 +16,6 @@ import {
   type PayeeRow,
   type RegistrationRow,
 } from './state.ts'
-
-export const ACCEPTED_BODIES: ProcessorRegistration['accepts'] = KIND_NAMES.map((name) => ({
-  kind: KINDS[name].number,
-  versions: [...KINDS[name].accepts],
-})).filter(({ versions }) => versions.length > 0)
 
 /** Versions rise at least with the clock, so that what a restored ledger says is still newer than what it had said. */
 export const nextVersion = (version: number, nowMs: number): number => Math.max(version + 1, nowMs)
@@ -87,7 +81,7 @@ export const registerSelf = (chain: readonly Uint8Array[], listings: Listings, c
     (registrationId, dataCenter) => ({
       kind: 'processor-registration',
       to: dataCenter,
-      body: { registrationId, version, chain: [...chain], accepts: ACCEPTED_BODIES },
+      body: { registrationId, version, chain: [...chain], accepts: acceptsOf('mpp') },
       delivery: { until: outboxKey('registration', registrationId) },
     }),
   )

@@ -7,7 +7,8 @@ import { isFinalState, type MppReport, type PaymentLine, type PaymentsPage } fro
 import { readPayeeArgs } from './control-args.ts'
 import { creditLimit, type MppPolicy } from './policy.ts'
 import { isListed, loadListings } from './registration.ts'
-import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, UNMATCHED } from './state.ts'
+import { refundsOf } from './decide-refund.ts'
+import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, REFUNDS, UNMATCHED } from './state.ts'
 
 /** Σ of what entries credited to each payee, and each pair's entries: one pass over the sequence. */
 const countEntries = (read: Reader, cpp: string, currency: Currency, credits: Map<string, bigint>) => {
@@ -21,7 +22,7 @@ const countEntries = (read: Reader, cpp: string, currency: Currency, credits: Ma
     if (entry.pairSeq === contiguousSeq + 1) contiguousSeq = entry.pairSeq
     highestSeq = entry.pairSeq
     entriesMinor = sumMinor(entriesMinor, entry.amountMinor)
-    if (entry.credited !== undefined)
+    if (entry.credited !== undefined && entry.creditMinor > 0n)
       credits.set(entry.credited, sumMinor(credits.get(entry.credited) ?? 0n, entry.creditMinor))
   }
   return { entriesMinor, contiguousSeq, highestSeq, disputed }
@@ -63,6 +64,14 @@ export const reportOf = (
       receivableMinor,
     }
   })
+  const undecided: Record<string, number> = {}
+  const paidIn = new Map<string, bigint>()
+  const add = (key: string, amountMinor: bigint): void => void paidIn.set(key, (paidIn.get(key) ?? 0n) + amountMinor)
+  for (const [, { state, payee, mode, funded, fromBankMinor }] of read.scan(REFUNDS, [])) {
+    if (funded) add(`${mode} ${payee}`, fromBankMinor)
+    if (state === 'funding' || state === 'countersigned')
+      undecided[`refund-${state}`] = (undecided[`refund-${state}`] ?? 0) + 1
+  }
   const payees = [...read.scan(PAYEES, [])].map(([, row]) => ({
     payee: row.payee,
     currency: row.currency,
@@ -73,8 +82,9 @@ export const reportOf = (
     paidMinor: row.paidMinor,
     reversedMinor: row.reversedMinor,
     confirmedMicroMinor: credits.get(row.payee) ?? 0n,
+    paidInMinor: paidIn.get(`micro ${row.payee}`) ?? 0n,
+    macroRefundedMinor: paidIn.get(`macro ${row.payee}`) ?? 0n,
   }))
-  const undecided: Record<string, number> = {}
   for (const [, { state }] of read.scan(NOTICES, []))
     if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
   return {
@@ -90,6 +100,14 @@ export const reportOf = (
       ],
       unmatchedCredits: [...read.scan(UNMATCHED, [])].length,
     },
+  }
+}
+
+const refundLines = (read: Reader, id: Uint8Array): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, id)
+  if (rows.length === 0) return {}
+  return {
+    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
   }
 }
 
@@ -118,7 +136,18 @@ export const paymentsOf = (
       next = payments.at(-1)?.pnId
       break
     }
-    payments.push({ pnId, payee, txId: toHex(txId), amountMinor, currency, mode, state, cpp, mpp: self.id })
+    payments.push({
+      pnId,
+      payee,
+      txId: toHex(txId),
+      amountMinor,
+      currency,
+      mode,
+      state,
+      cpp,
+      mpp: self.id,
+      ...refundLines(read, row.pnId),
+    })
   }
   return { payments, next }
 }
@@ -142,12 +171,15 @@ export const payeeOf = (
   }
 }
 
-/** Each pair: what its CPP owes, may come to owe by undecided notices, and may owe at most. */
+/** Each pair: what its CPP owes, may come to owe by undecided notices, and may owe at most; what is paid in beyond, or advanced. */
 export const creditOf = (read: Reader, _: Readonly<Record<string, unknown>>, { policy }: Context<MppPolicy>): unknown =>
-  [...read.scan(PAIRS, [])].map(([, { cpp, currency, receivableMinor, reservedMinor }]) => ({
+  [...read.scan(PAIRS, [])].map(([, { cpp, currency, receivableMinor, reservedMinor, ...pair }]) => ({
     cpp,
     currency,
     receivableMinor,
     reservedMinor,
     limitMinor: creditLimit(policy, cpp, currency),
+    surplusMinor: pair.surplusMinor ?? 0n,
+    understatedMinor: pair.understatedMinor ?? 0n,
+    advancedMinor: pair.advancedMinor ?? 0n,
   }))

@@ -21,6 +21,11 @@
  *         settled        no exit; at once for a sum of zero and between hosts of one operator.
  * Payee   enrolling → active ⇄ retired. An enrolment that is refused removes the row of a payee that never was active.
  * Enrolment  mandating → issuing → registering → enrolled; refused from each of the first three.
+ * Refund  funding        entry: the payee has not enough free, or the payment was macro: a transfer from its account is ordered.
+ *                        Exits: booked → countersigned; refused → refused.
+ *         countersigned  entry: its sum is in `refunding`, or the bank has booked it to the CPP. Exits: the CPP's confirmation →
+ *                        confirmed; the CPP's refusal → refused.
+ *         confirmed      no exit. refused: what was taken is the payee's again.
  * Payout  ordered → paid | refused. A refused one's sum is payable again, and a later payout takes it.
  */
 import type { Currency, PaymentMode } from '../../protocol/amount.ts'
@@ -77,6 +82,13 @@ export type PayeeRow = {
   /** After a refused payout: not before this. */
   readonly retryAtMs?: number
   readonly changedAtMs: number
+  /** Lines of its account so far. */
+  readonly lines?: number
+  /**
+   * Taken from accrued for refunds, and its settlement still to come: accrued + this is what unsettled entries credited. Money that a
+   * settlement brings covers it before anything becomes payable. Absent: 0.
+   */
+  readonly advancedMinor?: bigint
 }
 export const PAYEES = defineTable<PayeeRow>({
   name: 'payees',
@@ -103,7 +115,26 @@ export const PAYEES = defineTable<PayeeRow>({
     'payoutAtMs',
     'retryAtMs',
     'changedAtMs',
+    'lines',
+    'advancedMinor',
   ],
+})
+
+/** A change of what a payee is owed. Key [payee, seq]: all of a payee's payments, payouts and refunds by one ordered scan. */
+export type PayeeLineRow = {
+  readonly seq: number
+  /** `paid-in`: by the payee's bank, for a refund of what was paid out already. */
+  readonly what: 'payment' | 'payout' | 'refund' | 'paid-in' | 'correction'
+  /** Positive: the payee is owed more. */
+  readonly amountMinor: bigint
+  /** pnId, payoutId or refundId. */
+  readonly id: Uint8Array
+  readonly atMs: number
+}
+export const PAYEE_LINES = defineTable<PayeeLineRow>({
+  name: 'payee-lines',
+  version: 1,
+  fields: ['seq', 'what', 'amountMinor', 'id', 'atMs'],
 })
 
 export type EnrolmentState = 'mandating' | 'issuing' | 'registering' | 'enrolled' | 'refused'
@@ -260,6 +291,8 @@ export type PairRow = {
   readonly surplusMinor?: bigint
   /** How much less the CPP's entries say than this MPP holds to be right: they lower `receivableMinor`, not what it may owe. */
   readonly understatedMinor?: bigint
+  /** Σ of what this MPP made payable to payees by its operator's word, beyond what the CPP had paid in. */
+  readonly advancedMinor?: bigint
 }
 export const PAIRS = defineTable<PairRow>({
   name: 'pairs',
@@ -282,20 +315,21 @@ export const PAIRS = defineTable<PairRow>({
     'changedAtMs',
     'surplusMinor',
     'understatedMinor',
+    'advancedMinor',
   ],
 })
 
 /** One entry of a pair's sequence. Key [cpp, currency, pairSeq]. */
 export type EntryRow = {
   readonly pairSeq: number
-  readonly type: 'dt' | 'adjustment' | 'missing'
+  readonly type: 'dt' | 'refund' | 'adjustment' | 'missing'
   /** As the CPP signed it, with its sign; 0 when missing. */
   readonly amountMinor: bigint
   /** Content digest of the frame that made it; empty when missing. */
   readonly digest: Uint8Array
   readonly pnId?: Uint8Array
   readonly payee?: string
-  /** What it put on the account of `credited`. */
+  /** What it put on the account of `credited`; a refund's is negative. */
   readonly creditMinor: bigint
   readonly credited?: string
   /** An adjustment's: the entry it speaks of. */
@@ -309,6 +343,8 @@ export type EntryRow = {
   /** Disputed: evidence, and what the merchant gets once the dispute is resolved. */
   readonly frame?: Uint8Array
   readonly bookedAtMs: number
+  /** Of a refund. */
+  readonly refundId?: Uint8Array
 }
 export const ENTRIES = defineTable<EntryRow>({
   name: 'entries',
@@ -328,6 +364,7 @@ export const ENTRIES = defineTable<EntryRow>({
     'adjustedMinor',
     'frame',
     'bookedAtMs',
+    'refundId',
   ],
 })
 
@@ -426,8 +463,77 @@ export const PAYOUTS = defineTable<PayoutRow>({
   ],
 })
 /** A transfer this MPP ordered → what it is for. Key [orderId]. */
-export type OrderRow = { readonly purpose: 'payout' | 'settlement'; readonly id: Uint8Array; readonly bank: string }
+export type OrderRow = {
+  readonly purpose: 'payout' | 'settlement' | 'refund'
+  readonly id: Uint8Array
+  readonly bank: string
+}
 export const ORDERS = defineTable<OrderRow>({ name: 'orders', version: 1, fields: ['purpose', 'id', 'bank'] })
+
+export type RefundState = 'funding' | 'countersigned' | 'confirmed' | 'refused'
+/** Key [refundId]. */
+export type RefundRow = {
+  readonly refundId: Uint8Array
+  readonly state: RefundState
+  readonly payee: string
+  readonly pnId: Uint8Array
+  readonly txId: Uint8Array
+  readonly cpp: string
+  readonly mode: PaymentMode
+  readonly amountMinor: bigint
+  readonly currency: Currency
+  readonly host: string
+  /** Of the merchant host's request, which the confirmation or a refusal answers. */
+  readonly ref: RequestRef
+  readonly digest: Uint8Array
+  /** What was taken of the payee's, and what its bank is to pay in, or the CPP's account; all three add up to the amount. */
+  readonly fromAccruedMinor: bigint
+  readonly fromPayableMinor: bigint
+  readonly fromBankMinor: bigint
+  /** The bank has booked `fromBankMinor`. */
+  readonly funded: boolean
+  readonly orderId?: Uint8Array
+  /** The merchant host's frame, until it is countersigned. */
+  readonly request?: Uint8Array
+  readonly pairSeq?: number
+  readonly code?: number
+  readonly arrivedAtMs: number
+  readonly finalAtMs?: number
+}
+export const REFUNDS = defineTable<RefundRow>({
+  name: 'refunds',
+  version: 1,
+  fields: [
+    'refundId',
+    'state',
+    'payee',
+    'pnId',
+    'txId',
+    'cpp',
+    'mode',
+    'amountMinor',
+    'currency',
+    'host',
+    'ref',
+    'digest',
+    'fromAccruedMinor',
+    'fromPayableMinor',
+    'fromBankMinor',
+    'funded',
+    'orderId',
+    'request',
+    'pairSeq',
+    'code',
+    'arrivedAtMs',
+    'finalAtMs',
+  ],
+})
+/** Refunds of a payment, at most `maxRefundsPerPayment`. Key [pnId, refundId]. */
+export const PAYMENT_REFUNDS = defineTable<{ readonly refundId: Uint8Array }>({
+  name: 'payment-refunds',
+  version: 1,
+  fields: ['refundId'],
+})
 
 /** Money a bank booked that fits nothing owed: kept for the operator. Key [noticeId]. */
 export type UnmatchedRow = {
@@ -452,6 +558,7 @@ export const ASKS = defineTable<AskRow>({ name: 'asks', version: 1, fields: ['pa
 export const MPP_TABLES = [
   HOSTS,
   PAYEES,
+  PAYEE_LINES,
   ENROLMENTS,
   MANDATES,
   LISTINGS,
@@ -465,6 +572,8 @@ export const MPP_TABLES = [
   DEFAULTS,
   PAYOUTS,
   ORDERS,
+  REFUNDS,
+  PAYMENT_REFUNDS,
   UNMATCHED,
   ASKS,
 ] as const
@@ -479,6 +588,7 @@ export const OUTBOX_NAMES = [
   'missing',
   'order',
   'advice',
+  'refund',
   'ask',
 ] as const
 export type OutboxName = (typeof OUTBOX_NAMES)[number]

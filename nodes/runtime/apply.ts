@@ -26,6 +26,7 @@ import {
   type JournalRow,
   type StoredSend,
 } from './runtime-tables.ts'
+import type { SentStore } from './sent-store.ts'
 import { keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
 import { keyOf } from './table.ts'
@@ -62,6 +63,8 @@ export type ApplyDeps = {
   readonly metrics: Metrics
   readonly chain: { current: Chain }
   readonly keepFrames: boolean
+  /** Keeps what may have to be shown later. */
+  readonly sent: SentStore
   /** Answers to questions, by their question's reference: nothing of them is stored, and a resent question should not get another. */
   readonly recent: Lru<{ readonly digest: Uint8Array; readonly answer: StoredSend }>
   readonly onPassing: (entry: Passing) => void
@@ -179,6 +182,7 @@ export const createApplier = (deps: ApplyDeps) => {
         const key = keyOf(...delivery.until)
         outboxKey = keyText(key)
         staged.write(put(outboxTable, key, send))
+        deps.sent.keep(key, send).forEach(staged.write)
         outbox.add(outboxKey, toHex(send.digest))
       } else if ('answers' in delivery) setAnswer(delivery.answers, send)
       else if (asked && refuse === undefined && ref !== undefined)

@@ -6,6 +6,7 @@ import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import {
   isNewer,
   isRecordRevoked,
+  judgeChain,
   verifyChain,
   verifyChainAsIssued,
   type KeyRecord,
@@ -18,7 +19,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { put, type Reader, type Write } from './node.ts'
 import { fullBucket, hasToken, takeToken, type Bucket, type Rate } from './rate.ts'
-import { credentialIdTable, credentialTable } from './runtime-tables.ts'
+import { credentialIdTable, credentialTable, type CredentialRow } from './runtime-tables.ts'
 import { keyOf } from './table.ts'
 
 export type CredentialStore = {
@@ -114,9 +115,6 @@ export const createCredentialStore = (
   }
   const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) =>
     recordsOf(verified).flatMap((record, at) => {
-      const isOwn = at > 0 && verified.processor.id === self
-      const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
-      if (wasOwn && !isOwn) return []
       const name = toHex(record.keyId)
       const before = byKeyId(record.keyId)
       // The same key certified anew replaces what is known of it: a certifier that has rotated will not vouch by its old key for
@@ -124,9 +122,13 @@ export const createCredentialStore = (
       if (
         before !== undefined &&
         !isRecordRevoked(trust, before) &&
-        (fixedByKey.has(name) || !certifiedAnew(record, before, verified, at))
+        (fixedByKey.has(name) || !certifiedAnew(record, before, chain, verified, at))
       )
         return []
+      // Asked last: almost every chain of a payment is one that says nothing new.
+      const isOwn = at > 0 && verified.processor.id === self
+      const wasOwn = at > 0 && self !== undefined && certifiedHere(record.owner)
+      if (wasOwn && !isOwn) return []
       const newest = byId(record.owner)
       // Names of hosts are given by CPPs and MPPs, who may lie: a name that is known does not change its role, unless to that of
       // a processor, whose name the root has signed.
@@ -152,18 +154,29 @@ export const createCredentialStore = (
   const certifiedAnew = (
     record: KeyRecord,
     before: KeyRecord,
-    { processorKey }: VerifiedChain,
+    chain: readonly Uint8Array[],
+    verified: VerifiedChain,
     at: number,
   ): boolean => {
     if (isNewer(record, before)) return true
     if (at === 0 || isNewer(before, record)) return false
     const row = read.get(credentialTable, record.keyId)
-    const held = row === undefined ? undefined : verifyChain(trust, row.chain, row.learnedAtMs)
+    const held = row === undefined ? undefined : judgeHeld(row, chain.slice(0, at + 1), verified)
     // Unreadable is revoked meanwhile: whatever still holds is better.
     if (held === undefined || !held.ok) return true
     const certifier = held.value.processorKey
+    const { processorKey } = verified
     return certifier.owner === processorKey.owner && isNewer(processorKey, certifier)
   }
+  /** The same chain as the one that was verified just now is not hashed again to find that out. */
+  const judgeHeld = (
+    { chain, learnedAtMs }: CredentialRow,
+    shown: readonly Uint8Array[],
+    verified: VerifiedChain,
+  ): Result<VerifiedChain> =>
+    chain.length === shown.length && chain.every((credential, at) => equalBytes(credential, shown[at] as Uint8Array))
+      ? judgeChain(trust, verified, learnedAtMs)
+      : verifyChain(trust, chain, learnedAtMs)
   return {
     byKeyId,
     byId,

@@ -47,26 +47,22 @@ type Group<T> = Ring<T> & { readonly lanes: Map<string, Ring<T>> }
 const EMPTY = { size: 0, bytes: 0 }
 
 export const createFairQueue = <T>(bounds: FairQueueBounds): FairQueue<T> => {
-  const lane = (name: string, turns: number): Ring<T> => ({
+  const ring = <L extends Ring<T>['lanes']>(
+    name: string,
+    turns: number,
+    lanes: L,
+  ): Ring<T> & { readonly lanes: L } => ({
     name,
     turns,
     size: 0,
     bytes: 0,
     left: 0,
     items: newLine(),
-    lanes: undefined,
+    lanes,
     order: newLine(),
   })
-  const group = (name: string, turns: number): Group<T> => ({
-    name,
-    turns,
-    size: 0,
-    bytes: 0,
-    left: 0,
-    items: newLine(),
-    lanes: new Map(),
-    order: newLine(),
-  })
+  const lane = (name: string, turns: number): Ring<T> => ring(name, turns, undefined)
+  const group = (name: string, turns: number): Group<T> => ring(name, turns, new Map<string, Ring<T>>())
   const all = group('', 1)
 
   /** `most`: what it may hold at all; `free`: what is left where it stands. */

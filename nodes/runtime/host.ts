@@ -42,6 +42,7 @@ import { headTable, outboxTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
 import { framesOf, sealedNow } from './sent-frames.ts'
+import { createSentStore } from './sent-store.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import { createSweeper } from './sweeper.ts'
@@ -183,6 +184,7 @@ export const createHost = (deps: HostDeps): Host => {
     metrics,
     chain,
     keepFrames: true,
+    sent: createSentStore(trust.engine, deps.localKey, random.bytes),
     recent,
     onPassing: passing.add,
     onRecord: (entry, { record }) => {

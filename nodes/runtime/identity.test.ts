@@ -11,6 +11,7 @@ import type { PayeeRow } from '../mpp/state.ts'
 import { createCredentialStore } from './credential-store.ts'
 import { createKeyring, identityProblem, type FormerKeys, type Identity } from './identity.ts'
 import { decision } from './node.ts'
+import { credentialTable } from './runtime-tables.ts'
 import { TEST_NOW_MS, testBytes, testId, testLedger } from './testing.ts'
 
 const engine = loadEngine()
@@ -173,11 +174,34 @@ describe('a key that is certified anew', () => {
     learn(chainOf(1, 1))
     expect(learn(chainOf(1, 1))).toBe(0)
     expect(learn(chainOf(1, 2))).toBeGreaterThan(0)
+    expect(ledger.get(credentialTable, keyId)?.chain).toEqual(chainOf(1, 2))
     // Back under the former key: nothing newer is said.
     expect(learn(chainOf(1, 1))).toBe(0)
     revoked.add(Buffer.from(keysOf('hu-cosmo', 1).signing.keyId).toString('hex'))
     expect(storeOf().store.byKeyId(keyId)?.owner).toBe('hu-shop')
     expect(storeOf().store.byId('hu-cosmo')?.serial).toBe(2)
+  })
+
+  it('is known by the chain of the processor that asks, if that has certified it, whatever another says', () => {
+    const trust = createTrust(engine, root.publicKey)
+    const chainBy = (by: string, serial: number) => [
+      issueProcessor(engine, { ...credentialOf(by, 1), role: 'mpp', realm: 'hu', operatorId: by }, root),
+      issueHost(engine, { ...credentialOf('hu-shop', serial), role: 'merchant' }, keysOf(by, 1).signing),
+    ]
+    const rowsAt = (self: string): number => {
+      const ledger = testLedger()
+      const store = createCredentialStore(trust, ledger, [chainBy('hu-other', 1).slice(0, 1)], TEST_NOW_MS, self)
+      const rowsOf = (chain: readonly Uint8Array[]) => {
+        const learned = store.verifyAndLearn(chain, TEST_NOW_MS)
+        if (!learned.ok) throw new Error(learned.failure.code)
+        ledger.apply(decision({ writes: learned.value.rows }))
+        return learned.value.rows.length
+      }
+      rowsOf(chainBy('hu-cosmo', 1))
+      return rowsOf(chainBy('hu-other', 2))
+    }
+    expect(rowsAt('hu-cosmo')).toBe(0)
+    expect(rowsAt('hu-third')).toBeGreaterThan(0)
   })
 })
 

@@ -59,6 +59,16 @@ const firstAt = (read: Reader, lastSeq: number, atMs: number): number => {
   return low
 }
 
+/** Entries of exactly this time, in order: what one step wrote. `lastSeq` of the head. */
+export const entriesAt = (read: Reader, lastSeq: number, atMs: number): readonly JournalRow[] => {
+  const found: JournalRow[] = []
+  for (const [, row] of read.scan(journalTable, [], { from: [firstAt(read, lastSeq, atMs)] })) {
+    if (row.atMs !== atMs) break
+    found.push(row)
+  }
+  return found
+}
+
 /** Entries that bear one of the ids, in order, at most `LIMITS.maxTracedHops`. `ids` as hex; times inclusive, in milliseconds. */
 export const traceJournal = (
   read: Reader,

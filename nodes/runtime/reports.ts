@@ -10,6 +10,9 @@ export const FINAL_STATES = ['confirmed', 'refused', 'rejected', 'expired', 'fai
 export type FinalState = (typeof FINAL_STATES)[number]
 export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
 
+/** A refund of a payment at one node; `confirmed` and `refused` are final, and a refused one counts for nothing. */
+export type RefundLine = { readonly refundId: string; readonly amountMinor: bigint; readonly state: string }
+
 export type PaymentLine = {
   /** Customer's side: prId. Absent at MPP and merchant. */
   readonly prId?: string
@@ -25,6 +28,8 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
+  /** Absent where there is none. */
+  readonly refunds?: readonly RefundLine[]
 }
 export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
 
@@ -45,6 +50,10 @@ export type CppReport = {
     readonly writtenOffMinor: bigint
     readonly confirmedMacroMinor: bigint
     readonly collections: number
+    /** Σ of confirmed refunds, and of them what the customer's bank has booked, and what it is still to book. */
+    readonly refundedMinor: bigint
+    readonly refundCreditedMinor: bigint
+    readonly refundDueMinor: bigint
   }[]
   /** Customers whose outstanding + pending is at or over their threshold without being a single admitted payment below M. */
   readonly boundBreaches: number
@@ -75,6 +84,9 @@ export type MppReport = {
     readonly reversedMinor: bigint
     /** Σ over the DTs booked for this payee. */
     readonly confirmedMicroMinor: bigint
+    /** Σ over refunds of what the payee's bank has booked for them: to this MPP (micro), and to CPPs (macro). */
+    readonly paidInMinor: bigint
+    readonly macroRefundedMinor: bigint
   }[]
   readonly pairs: readonly {
     readonly cpp: string
@@ -177,6 +189,8 @@ export type MerchantReport = {
     readonly paidOutMinor: bigint
     readonly macroBookedMinor: bigint
     readonly released: number
+    /** Σ of confirmed refunds. */
+    readonly refundedMinor: bigint
   }[]
   readonly undecided: Readonly<Record<string, number>>
 }

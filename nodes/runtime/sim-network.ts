@@ -3,7 +3,7 @@
  * stores, virtual time. Everything moves only when the test says so, and the same way for the same seed.
  */
 import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend, type Published } from '../../bus/simulated-bus.ts'
-import { toHex, u32be, utf8 } from '../../protocol/bytes.ts'
+import { u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
 import type { KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
@@ -139,7 +139,6 @@ export const createSimNetwork = (
     notAfterMs: SIM_START_MS + YEAR_MS,
     ...options.validity,
   }
-  const revoked = new Set<string>()
 
   type Keys = Pick<SimIdentity, 'signing' | 'sealing'>
   const keysFrom = (signingSeed: Uint8Array, secretKey: Uint8Array): Keys => ({
@@ -221,7 +220,7 @@ export const createSimNetwork = (
         bus,
         clock,
         random: seededRandom(`${seed} ${id} ${starts}`),
-        trust: createTrust(engine, root.publicKey, (keyId) => revoked.has(toHex(keyId))),
+        trust: createTrust(engine, root.publicKey),
         identity: sim.identity,
         former: sim.former,
         localKey: hash(utf8(`${seed} ${id} local`)),
@@ -332,8 +331,6 @@ export const createSimNetwork = (
         await run()
       }
     },
-    /** Every host refuses this key from now on. */
-    revoke: (keyId: Uint8Array): void => void revoked.add(toHex(keyId)),
     /** Moves the clock without running anything. */
     setTime: (ms: number): void => {
       time = ms

@@ -2,10 +2,6 @@
  * The real nodes of every role over the simulated bus, for tests: two realms with a bank, a CPP, an MPP, a shop and a wallet
  * each, an interbank reserve, accounts, mandates, an enrolled payee and an enrolled customer. And what must hold of them at rest.
  */
-import { toHex, utf8 } from '../../protocol/bytes.ts'
-import { hash } from '../../protocol/hash.ts'
-import { networkIdOf, signingKeyFromSeed } from '../../protocol/keys.ts'
-import { issueMandate } from '../../protocol/statements.ts'
 import { defineBank } from '../bank/define.ts'
 import { defineCpp } from '../cpp/define.ts'
 import { defineWallet } from '../customer/define.ts'
@@ -15,7 +11,8 @@ import { mpp as defineMpp } from '../mpp/definition.ts'
 import { checkChain } from './journal.ts'
 import { isFinalState, type BankReport, type CppReport, type MppReport, type PaymentsPage } from './reports.ts'
 import { headTable } from './runtime-tables.ts'
-import { createSimNetwork, SIM_START_MS } from './sim-network.ts'
+import { createSimNetwork } from './sim-network.ts'
+import { createSimPeople } from './sim-people.ts'
 
 export const REALMS = ['hu', 'ro'] as const
 const other = (realm: string) => (realm === 'hu' ? 'ro' : 'hu')
@@ -25,29 +22,7 @@ export const buildWholeNetwork = async (
   { approval = { rule: 'approve' } }: { readonly approval?: object } = {},
 ) => {
   const sim = createSimNetwork({ seed })
-  const holder = (account: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${account}`)))
-  const mandate = (account: string, operatorId: string) =>
-    toHex(
-      issueMandate(
-        sim.engine,
-        {
-          networkId: networkIdOf(sim.root.publicKey),
-          account,
-          operatorId,
-          limitMinor: 10_000_000n,
-          currency: 'EUR',
-          notBeforeMs: SIM_START_MS - 1_000,
-          notAfterMs: SIM_START_MS + 366 * 86_400_000,
-          serial: 1,
-        },
-        holder(account),
-      ),
-    )
-  const ok = async (id: string, name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> => {
-    const answer = await sim.command(id, name, args)
-    if (!answer.ok) throw new Error(`${id} ${name}: ${answer.error.code} ${answer.error.detail}`)
-    return answer.value
-  }
+  const { command: ok, open, enrolPayee, enrolCustomer } = createSimPeople(sim)
   const peers = REALMS.map((realm) => `${realm}-bank`)
   for (const realm of REALMS)
     await sim.add({
@@ -104,14 +79,6 @@ export const buildWholeNetwork = async (
   }
   await sim.run()
   await sim.advance(5_000)
-  const open = (account: string, extra: object) =>
-    ok(account.split(':')[0] as string, 'open-account', {
-      account,
-      holderKey: toHex(holder(account).publicKey),
-      currency: 'EUR',
-      balanceMinor: '1000000',
-      ...extra,
-    })
   for (const bank of peers) await ok('ro-reserve', 'fund-reserve', { bank, currency: 'EUR', amountMinor: '10000000' })
   for (const realm of REALMS) {
     await open(`${realm}-bank:${realm}-cpp`, {
@@ -123,25 +90,22 @@ export const buildWholeNetwork = async (
       holderHost: { role: 'mpp', host: `${realm}-mpp` },
     })
     await open(`${realm}-bank:shop`, { holderHost: { role: 'merchant', host: `${realm}-shop-1` } })
-    await open(`${realm}-bank:alice`, {})
-    await ok(`${realm}-shop-1`, 'enrol-payee', {
+    await open(`${realm}-bank:alice`)
+    await enrolPayee({
       payee: `${realm}-bakery`,
-      payeeKind: 'shop',
-      displayName: 'Bakery',
+      host: `${realm}-shop-1`,
       mpp: `${realm}-mpp`,
       account: `${realm}-bank:shop`,
-      currency: 'EUR',
-      mandate: mandate(`${realm}-bank:shop`, `${realm}-mpp`),
-      catalogue: [],
       approval,
+      displayName: 'Bakery',
+      catalogue: [],
     })
-    await ok(`${realm}-wallet-1`, 'enrol', {
+    await enrolCustomer({
       customer: `${realm}-alice`,
+      host: `${realm}-wallet-1`,
       cpp: `${realm}-cpp`,
       account: `${realm}-bank:alice`,
-      currency: 'EUR',
       pin: '123456',
-      mandate: mandate(`${realm}-bank:alice`, `${realm}-cpp`),
       alias: `${realm}-alice-pays`,
     })
   }

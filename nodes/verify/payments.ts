@@ -2,7 +2,7 @@
  * Payments across nodes: design §8.9, and the parts of §8.2, §8.4 and §8.5 that single payments show. The customer's side is
  * joined by prId, the payee's side by pnId; only the CPP's lines bear both.
  */
-import { isFinalState, type PaymentLine } from '../runtime/reports.ts'
+import { isFinalState, type PaymentLine, type RefundLine } from '../runtime/reports.ts'
 import { countOf, equal, sumOf, type Check, type Network } from './check.ts'
 
 const MAX_SHOWN = 5
@@ -47,6 +47,28 @@ const amountsOf = ({ held }: Joined): string =>
   held.map(({ node, line }) => `${node} ${line.amountMinor} ${line.currency}`).join(', ')
 const isConfirmed = ({ line }: Held): boolean => line.state === 'confirmed'
 
+const refundsOf = ({ held }: Joined): ReadonlyMap<string, readonly (RefundLine & { readonly node: string })[]> => {
+  const byId = new Map<string, (RefundLine & { readonly node: string })[]>()
+  for (const { node, line } of held)
+    for (const refund of line.refunds ?? [])
+      byId.set(refund.refundId, [...(byId.get(refund.refundId) ?? []), { ...refund, node }])
+  return byId
+}
+const refundsShown = (one: Joined): string =>
+  [...refundsOf(one).values()]
+    .flat()
+    .map(({ refundId, node, state, amountMinor }) => `${refundId} ${node} ${state} ${amountMinor}`)
+    .join(', ')
+const isOver = ({ line }: Held): boolean =>
+  sumOf(line.refunds ?? [], ({ state, amountMinor }) => (state === 'refused' ? 0n : amountMinor)) > line.amountMinor
+/** One refund is one sum, and has one end. */
+const differ = (one: Joined): boolean =>
+  [...refundsOf(one).values()].some(
+    (rows) =>
+      new Set(rows.map(({ amountMinor }) => amountMinor)).size > 1 ||
+      new Set(rows.map(({ state }) => state).filter((state) => state === 'confirmed' || state === 'refused')).size > 1,
+  )
+
 /** Finals never change, so these hold at any time, whatever was read first. */
 const always = (joined: readonly Joined[]): readonly Check[] => {
   const none = (rule: Check['rule'], name: string, found: readonly Joined[], what: (one: Joined) => string): Check =>
@@ -81,6 +103,13 @@ const always = (joined: readonly Joined[]): readonly Check[] => {
       [...invoices.values()].filter((paid) => paid.length > 1).flat(),
       statesOf,
     ),
+    none(
+      '§8.5',
+      'payments refunded by more than their sum',
+      joined.filter(({ held }) => held.some(isOver)),
+      refundsShown,
+    ),
+    none('§8.9', 'refunds whose nodes differ on sum or end', joined.filter(differ), refundsShown),
   ]
 }
 
@@ -96,6 +125,12 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
     const holding = new Set(held.map(({ node }) => roleOf.get(node)))
     return asked.some((role) => !holding.has(role))
   })
+  const unheard = joined.filter((one) =>
+    [...refundsOf(one).values()].some((rows) => {
+      const holding = new Set(rows.filter(({ state }) => state === 'confirmed').map(({ node }) => roleOf.get(node)))
+      return holding.size > 0 && asked.some((role) => !holding.has(role))
+    }),
+  )
   const open = [...cpps, ...mpps, ...merchants, ...wallets].map(({ id, undecided: states }) => ({
     id,
     count: sumOf(Object.values(states), BigInt),
@@ -108,6 +143,13 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
       BigInt(partial.length),
       0n,
       show(partial, statesOf),
+    ),
+    equal(
+      '§8.9',
+      'confirmed refunds that a party to them does not hold',
+      BigInt(unheard.length),
+      0n,
+      show(unheard, refundsShown),
     ),
     equal(
       '§8.9',
@@ -126,6 +168,10 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
 const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] => {
   const confirmed = (node: string, is: (line: PaymentLine) => boolean): bigint =>
     sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? line.amountMinor : 0n))
+  const refunded = (node: string, is: (line: PaymentLine) => boolean): bigint =>
+    sumOf(payments.get(node) ?? [], (line) =>
+      is(line) ? sumOf(line.refunds ?? [], ({ state, amountMinor }) => (state === 'confirmed' ? amountMinor : 0n)) : 0n,
+    )
   const known = <T extends { readonly id: string }>(reports: readonly T[]): readonly T[] =>
     reports.filter(({ id }) => payments.has(id))
   return [
@@ -146,17 +192,27 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
       ]),
     ),
     ...known(mpps).flatMap(({ id, payees }) =>
-      payees.map(({ payee, currency, confirmedMicroMinor }) =>
-        equal(
-          '§8.4',
-          `credits are the confirmed micropayments: ${payee} at ${id} ${currency}`,
-          confirmedMicroMinor,
-          confirmed(id, (line) => line.mode === 'micro' && line.payee === payee && line.currency === currency),
-        ),
-      ),
+      payees.flatMap(({ payee, currency, confirmedMicroMinor, reversedMinor }) => {
+        const isMicro = (line: PaymentLine): boolean =>
+          line.mode === 'micro' && line.payee === payee && line.currency === currency
+        return [
+          equal(
+            '§8.4',
+            `credits are the confirmed micropayments: ${payee} at ${id} ${currency}`,
+            confirmedMicroMinor,
+            confirmed(id, isMicro),
+          ),
+          equal(
+            '§8.4',
+            `reversed is what was refunded of micropayments: ${payee} at ${id} ${currency}`,
+            reversedMinor,
+            refunded(id, isMicro),
+          ),
+        ]
+      }),
     ),
     ...known(merchants).flatMap(({ id, payees }) =>
-      payees.flatMap(({ payee, currency, confirmedMicroMinor, confirmedMacroMinor }) => {
+      payees.flatMap(({ payee, currency, confirmedMicroMinor, confirmedMacroMinor, refundedMinor }) => {
         const of = (mode: string) =>
           confirmed(id, (line) => line.mode === mode && line.payee === payee && line.currency === currency)
         return [
@@ -165,6 +221,12 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
             `sums are those of the confirmed payments: ${payee} at ${id} ${currency}`,
             confirmedMicroMinor + confirmedMacroMinor,
             of('micro') + of('macro'),
+          ),
+          equal(
+            '§8.5',
+            `refunds are those of the payments: ${payee} at ${id} ${currency}`,
+            refundedMinor,
+            refunded(id, (line) => line.payee === payee && line.currency === currency),
           ),
         ]
       }),

@@ -16,6 +16,12 @@ const ofCpp = ({ id, totals, boundBreaches, pairs }: CppReport): readonly Check[
         total.outstandingMinor,
         confirmedMicroMinor - collectedMinor - refundOffsetMinor - writtenOffMinor,
       ),
+      equal(
+        '§8.2',
+        `refunds are offset, credited or due: ${who}`,
+        total.refundedMinor,
+        refundOffsetMinor + total.refundCreditedMinor + total.refundDueMinor,
+      ),
       atMost(
         '§8.6',
         `a collection under way is part of what is outstanding: ${who}`,
@@ -46,13 +52,14 @@ const ofMpp = ({ id, payees, pairs }: MppReport): readonly Check[] => [
       payingMinor,
       confirmedMicroMinor,
       paidMinor,
+      paidInMinor,
       reversedMinor,
     }) =>
       equal(
         '§8.4',
-        `what the payee is owed is confirmed less paid and reversed: ${payee} at ${id} ${currency}`,
+        `what the payee is owed is confirmed and paid in less paid and reversed: ${payee} at ${id} ${currency}`,
         accruedMinor + payableMinor + refundingMinor + payingMinor,
-        confirmedMicroMinor - paidMinor - reversedMinor,
+        confirmedMicroMinor + paidInMinor - paidMinor - reversedMinor,
       ),
   ),
   ...pairs.map(({ cpp, currency, receivableMinor, entriesMinor, settledMinor }) =>
@@ -140,12 +147,12 @@ const booked = ({ banks }: Network, from: string, purpose: string, currency: str
   }
 }
 
-/** Every collection, macro payment and payout is one bank transfer, and nothing else is. */
+/** Every collection, macro payment, payout, refund's credit and refund's funding is one bank transfer, and nothing else is. */
 const transfers = (network: Network): readonly Check[] => {
   const { quiet, cpps, mpps, payments } = network
   return [
     ...cpps.flatMap(({ id, totals }) =>
-      totals.flatMap(({ currency, collections, collectedMinor, confirmedMacroMinor }) => {
+      totals.flatMap(({ currency, collections, collectedMinor, confirmedMacroMinor, refundCreditedMinor }) => {
         const who = `${id} ${currency}`
         const collected = booked(network, id, 'collection', currency)
         const paid = booked(network, id, 'payment', currency)
@@ -157,6 +164,13 @@ const transfers = (network: Network): readonly Check[] => {
           follows(quiet, '§8.6', `collections are the banks': ${who}`, BigInt(collections), collected.count),
           follows(quiet, '§8.6', `collected is what banks transferred: ${who}`, collectedMinor, collected.amountMinor),
           follows(quiet, '§8.7', `macro payments are what banks posted: ${who}`, confirmedMacroMinor, paid.amountMinor),
+          follows(
+            quiet,
+            '§8.2',
+            `refunds credited are what banks transferred: ${who}`,
+            refundCreditedMinor,
+            booked(network, id, 'refund', currency).amountMinor,
+          ),
           ...(payments.has(id)
             ? [follows(quiet, '§8.7', `only macro payments reach a bank: ${who}`, macro, paid.count)]
             : []),
@@ -164,18 +178,25 @@ const transfers = (network: Network): readonly Check[] => {
       }),
     ),
     ...mpps.flatMap(({ id, payees }) =>
-      [...new Set(payees.map(({ currency }) => currency))].map((currency) =>
-        follows(
-          quiet,
-          '§8.4',
-          `paid out is what banks transferred: ${id} ${currency}`,
-          sumOf(
-            payees.filter((row) => row.currency === currency),
-            ({ paidMinor }) => paidMinor,
+      [...new Set(payees.map(({ currency }) => currency))].flatMap((currency) => {
+        const rows = payees.filter((row) => row.currency === currency)
+        return [
+          follows(
+            quiet,
+            '§8.4',
+            `paid out is what banks transferred: ${id} ${currency}`,
+            sumOf(rows, ({ paidMinor }) => paidMinor),
+            booked(network, id, 'payout', currency).amountMinor,
           ),
-          booked(network, id, 'payout', currency).amountMinor,
-        ),
-      ),
+          follows(
+            quiet,
+            '§8.4',
+            `paid in for refunds is what banks transferred: ${id} ${currency}`,
+            sumOf(rows, ({ paidInMinor, macroRefundedMinor }) => paidInMinor + macroRefundedMinor),
+            booked(network, id, 'refund', currency).amountMinor,
+          ),
+        ]
+      }),
     ),
   ]
 }

@@ -14,6 +14,7 @@ import type { KindName } from '../kinds.ts'
 import { LIMITS } from '../limits.ts'
 import type { Arrival } from '../open.ts'
 import { encodeFrame, parseFrame, sealBatch, sealOne, type BatchSeal } from '../seals.ts'
+import type { InvalidFrame } from './invalid-frame.ts'
 import { createInvalidInvoices } from './invalid-invoices.ts'
 import { createSampleMessages } from './sample-messages.ts'
 import {
@@ -27,17 +28,6 @@ import {
   VALID_TO,
   type SampleNetwork,
 } from './sample-network.ts'
-
-export type InvalidFrame = {
-  readonly name: string
-  readonly code: FailureCode
-  /** Which of the sample network's receivers opens it. */
-  readonly as: keyof SampleNetwork['contexts']
-  readonly arrival: Arrival
-  readonly frame: Uint8Array
-  /** Key ids that the receiver knows to be revoked. */
-  readonly revoked?: readonly Uint8Array[]
-}
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'bigint' })
 /** Any value at all, as a faulty encoder would write it. */

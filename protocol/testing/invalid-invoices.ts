@@ -4,7 +4,7 @@ import { DOMAINS } from '../domains.ts'
 import { contentBytes, encodeHeader } from '../envelope.ts'
 import type { FailureCode } from '../failures.ts'
 import { encodeFrame } from '../seals.ts'
-import type { InvalidFrame } from './invalid-frames.ts'
+import type { InvalidFrame } from './invalid-frame.ts'
 import { createSampleMessages } from './sample-messages.ts'
 import type { SampleNetwork } from './sample-network.ts'
 

@@ -218,15 +218,43 @@ describe('a network in the background', () => {
   }
   const broken = ({ checks }: Verified) => checks.filter(({ ok }) => !ok)
 
+  test('statements of every kind add up, for people, spreadsheets and programs', async () => {
+    type Statement = { openingMinor: string; lines: { amountMinor: string }[]; closingMinor: string }
+    for (const of of [
+      ['customer', 'hu-anna'],
+      ['merchant', 'bakery@hu'],
+      ['pair', 'hu-otp', 'hu-cosmo'],
+      ['pair', 'hu-otp', 'hu-cosmo', '--as', 'mpp'],
+      ['account', 'hu-kh:hu-otp'],
+    ]) {
+      const end = await semops('statement', ...of, '--json')
+      expect([of, end.code, end.error]).toEqual([of, 0, ''])
+      const [{ openingMinor, lines, closingMinor }] = (json(end) as { statements: [Statement] }).statements
+      expect(lines.length).toBeGreaterThan(0)
+      const sum = lines.reduce((minor, { amountMinor }) => minor + BigInt(amountMinor), BigInt(openingMinor))
+      expect(sum).toBe(BigInt(closingMinor))
+    }
+    const account = ['statement', 'account', 'hu-kh:payee-hu-bakery']
+    expect((await semops(...account, '--format', 'csv')).out).toMatch(
+      /^account,currency,time,what,with,id,amount,balance\n/,
+    )
+    expect((await semops(...account)).out).toMatch(/\n *closing +\d+\.\d\d\n$/)
+    expect((await semops('statement', 'account', 'hu-kh:nobody')).code).toBe(exitCode('usage'))
+    expect((await semops(...account, '--from', '2026-02-02', '--to', '2026-02-02')).code).toBe(exitCode('usage'))
+  })
+
   test('verify holds at rest, on the stopped network too, and up goes on where down ended', async () => {
     const running = await semops('verify', '--quiesce', '--json')
     expect(broken(json(running) as Verified)).toEqual([])
     expect(json(running) as Verified).toMatchObject({ ok: true, quiet: true })
     expect(running.code).toBe(0)
+    const statement = ['statement', 'merchant', 'bakery@hu', '--json']
+    const paid = json(await semops(...statement))
 
     expect(json(await semops('down', '--json'))).toMatchObject({ state: 'stopped', hosts: 14 })
     const stopped = json(await semops('verify', '--json')) as Verified
     expect(broken(stopped)).toEqual([])
+    expect(json(await semops(...statement))).toEqual(paid)
     const names = ({ checks }: Verified) => checks.map(({ name }) => name).toSorted()
     expect(names(stopped)).toEqual(names(json(running) as Verified))
 

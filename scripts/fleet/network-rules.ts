@@ -1,7 +1,7 @@
 /** What a schema cannot say of a network file: references, uniqueness, exactly one settlement bank, amounts of the currency. */
 import { parseAmount } from '../../protocol/amount.ts'
 import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.ts'
-import { isLoopback } from '../../bus/server-config.ts'
+import { isLoopback } from '../../bus/loopback.ts'
 import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
 import { policyComplaints } from './policy-rules.ts'
 import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'

@@ -1,4 +1,4 @@
-/** One host as `verify` and `trace` read it, running or not. */
+/** One host as `verify`, `trace` and `statement` read it, running or not. */
 import type { Hop } from '../../nodes/runtime/builtins.ts'
 import type { PaymentLine, PaymentsPage, Report } from '../../nodes/runtime/reports.ts'
 import type { HostPlan } from './plan.ts'
@@ -14,6 +14,8 @@ export type NodeSource = {
   readonly report: () => Promise<Report>
   /** All of them. None at banks and data centers. */
   readonly payments: () => Promise<readonly PaymentLine[]>
+  /** A question to the node; money may come as text. @throws HostRefusal, or answers as the node does */
+  readonly ask: (read: string, args: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly trace: (query: TraceQuery) => Promise<readonly Hop[]>
   readonly standing: () => Promise<Standing>
   /** Takes nothing new on, without waiting for what is under way. Nothing for a ledger. */

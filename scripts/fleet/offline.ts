@@ -61,6 +61,7 @@ export const openLedger = async (directory: FleetDirectory, { id, role }: HostPl
       live: false,
       report: async () => ask('report', {}) as Report,
       payments: () => allPages(role, async (after) => ask('payments', { after }) as PaymentsPage),
+      ask: async (name, args) => ask(name, args),
       trace: async (query) => traceJournal(read, head.seq, query).map((row) => hopOf({ id, role }, row)),
       standing: async () => ({ seq: head.seq, inFlight: [...read.scan(outboxTable, [])].length }),
       drain: async () => undefined,

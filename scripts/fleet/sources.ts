@@ -13,8 +13,22 @@ import type { HostPlan, Plan } from './plan.ts'
 
 const HOSTS_AT_ONCE = 8
 
-/** @throws CliError for a host that neither answers nor has a ledger that can be opened */
-export const openSources = async (directory: FleetDirectory, { hosts }: Plan): Promise<readonly NodeSource[]> => {
+/** Of every host. @throws CliError for a host that neither answers nor has a ledger that can be opened */
+export const openSources = (directory: FleetDirectory, { hosts }: Plan): Promise<readonly NodeSource[]> =>
+  openAll(directory, hosts)
+
+/** Of these hosts alone. @throws CliError as {@link openSources} */
+export const openSourcesOf = (
+  directory: FleetDirectory,
+  { hosts }: Plan,
+  ids: ReadonlySet<string>,
+): Promise<readonly NodeSource[]> =>
+  openAll(
+    directory,
+    hosts.filter(({ id }) => ids.has(id)),
+  )
+
+const openAll = async (directory: FleetDirectory, hosts: readonly HostPlan[]): Promise<readonly NodeSource[]> => {
   const open: NodeSource[] = []
   try {
     return await mapBounded(hosts, HOSTS_AT_ONCE, async (host) => {
@@ -50,6 +64,7 @@ const liveSource = ({ id, role }: HostPlan, client: HostClient): NodeSource => {
     live: true,
     report: async () => reportFromJson(await client.builtin('report')),
     payments: () => allPages(role, async (after) => paymentsFromJson(await client.builtin('payments', { after }))),
+    ask: (name, args) => client.read(name, args),
     trace: async (query) => (await client.builtin<{ readonly hops: readonly Hop[] }>('trace', query)).hops,
     standing: async () => {
       const { seq, inFlight } = await client.builtin<Standing>('status')

@@ -9,6 +9,7 @@ import { failureNumber, type FailureCode } from '../../../protocol/failures.ts'
 import type { KindName } from '../../../protocol/kinds.ts'
 import { accountClosureSubject, pinProof } from '../../../protocol/pin.ts'
 import type { MerchantChain, Verified } from '../../../protocol/verified.ts'
+import { NOT_HERE } from '../../runtime/evidence.ts'
 import type { Decision, HandledKind, Job, Message, Relay } from '../../runtime/node.ts'
 import { decision, put } from '../../runtime/node.ts'
 import { keyOf } from '../../runtime/table.ts'
@@ -115,6 +116,7 @@ export const createWorld = (options: WorldOptions = {}) => {
     authorizeDevice: async ({ authorizationId }) => testBytes(`authorization ${authorizationId.join('.')}`),
     framesOf: options.framesOf ?? (async (sent) => sent.map(() => testBytes('frame'))),
     seal: async ({ kind }) => testBytes(`sealed ${kind}`),
+    evidence: () => NOT_HERE,
   })
   const policy = testPolicy(options.policy)
   const world = { nowMs: TEST_NOW_MS, policy }

@@ -1,15 +1,16 @@
 /** Drives a node's definition by hand, one event at a time, against a ledger in memory. For tests only. */
 import { utf8 } from '../../../protocol/bytes.ts'
 import type { KindName } from '../../../protocol/kinds.ts'
-import type {
-  ControlEvent,
-  Decision,
-  Incoming,
-  Job,
-  Message,
-  NodeDefinition,
-  Refused,
-  Self,
+import {
+  decision,
+  type ControlEvent,
+  type Decision,
+  type Incoming,
+  type Job,
+  type Message,
+  type NodeDefinition,
+  type Refused,
+  type Self,
 } from '../../runtime/node.ts'
 import { applyDecision, context, testLedger, TEST_NOW_MS, type TestLedger } from '../../runtime/testing.ts'
 import { keyOf, type KeyPart } from '../../runtime/table.ts'
@@ -22,15 +23,15 @@ export const drive = (definition: AnyDefinition, self: Self, policy: unknown, le
   let events = 0
   const jobs: Job[] = []
   const next = () => context({ self, policy, nowMs, seed: `${self.id} event ${(events += 1)}` })
-  const done = (decision: Decision): Decision => {
-    jobs.push(...decision.jobs)
-    return applyDecision(ledger, decision)
+  const done = (made: Decision): Decision => {
+    jobs.push(...made.jobs)
+    return applyDecision(ledger, made)
   }
   const fire = (name: string, key: Uint8Array, atMs: number): Decision => {
     const handler = definition.deadlines[name]
     if (handler === undefined) throw new Error(`no deadline ${name}`)
     nowMs = Math.max(nowMs, atMs)
-    ledger.apply({ ...NOTHING, clear: [{ name, key, atMs }] })
+    ledger.apply(decision({ clear: [{ name, key, atMs }] }))
     return done(handler(ledger, { name, key, atMs }, next()))
   }
   return {
@@ -74,11 +75,11 @@ export const drive = (definition: AnyDefinition, self: Self, policy: unknown, le
       return definition.jobs[name]?.(job.input)
     },
     refused: (kind: KindName, key: readonly KeyPart[], refusal: Pick<Refused, 'code' | 'by'>): Decision => {
-      ledger.apply({ ...NOTHING, forget: [key] })
+      ledger.apply(decision({ forget: [key] }))
       return done(definition.refused(ledger, { kind, key: keyOf(...key), detail: '', ...refusal }, next()))
     },
     receipted: (kind: KindName, key: readonly KeyPart[]): Decision => {
-      ledger.apply({ ...NOTHING, forget: [key] })
+      ledger.apply(decision({ forget: [key] }))
       return done(definition.receipted(ledger, { kind, key: keyOf(...key) }, next()))
     },
     read: (name: string, args: Readonly<Record<string, unknown>> = {}): unknown =>
@@ -88,28 +89,13 @@ export const drive = (definition: AnyDefinition, self: Self, policy: unknown, le
 }
 export type Drive = ReturnType<typeof drive>
 
-const NOTHING: Decision = {
-  writes: [],
-  sends: [],
-  forget: [],
-  set: [],
-  clear: [],
-  postings: [],
-  jobs: [],
-  refuse: undefined,
-  record: undefined,
-  announce: [],
-  reply: undefined,
-  replyOn: undefined,
-}
-
 /** The messages of a kind that a decision sends. */
-export const sentBy = <K extends KindName>(decision: Decision, kind: K): readonly Message<K>[] =>
-  decision.sends.filter((send) => 'kind' in send && send.kind === kind) as unknown as readonly Message<K>[]
+export const sentBy = <K extends KindName>(made: Decision, kind: K): readonly Message<K>[] =>
+  made.sends.filter((send) => 'kind' in send && send.kind === kind) as unknown as readonly Message<K>[]
 
 /** The one message of a kind that a decision sends. @throws Error when there is not exactly one */
-export const oneSent = <K extends KindName>(decision: Decision, kind: K): Message<K> => {
-  const [first, ...more] = sentBy(decision, kind)
+export const oneSent = <K extends KindName>(made: Decision, kind: K): Message<K> => {
+  const [first, ...more] = sentBy(made, kind)
   if (first === undefined || more.length > 0)
     throw new Error(`${more.length + (first === undefined ? 0 : 1)} of ${kind} sent`)
   return first

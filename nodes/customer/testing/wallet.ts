@@ -3,6 +3,7 @@ import { hash } from '../../../protocol/hash.ts'
 import type { Currency } from '../../../protocol/amount.ts'
 import type { MerchantChain } from '../../../protocol/verified.ts'
 import { descriptionHashOf } from '../../merchant/invoice.ts'
+import { NOT_HERE } from '../../runtime/evidence.ts'
 import type { Decision, Incoming, Message, Self } from '../../runtime/node.ts'
 import { incoming, testBytes, testId, type TestLedger } from '../../runtime/testing.ts'
 import { walletNode } from '../definition.ts'
@@ -98,6 +99,7 @@ export const wallet = (
   const opened: string[] = []
   const closed: string[] = []
   const node = walletNode({
+    evidence: () => NOT_HERE,
     chains: () =>
       new Map(
         (options.cpps ?? [CPP]).map((cpp) => [

@@ -4,10 +4,7 @@
  * For tests only.
  */
 import { DELIVERED_AT_ONCE, type Fate } from '../../../bus/simulated-bus.ts'
-import { toHex, utf8 } from '../../../protocol/bytes.ts'
-import { hash } from '../../../protocol/hash.ts'
-import { networkIdOf, signingKeyFromSeed } from '../../../protocol/keys.ts'
-import { issueMandate } from '../../../protocol/statements.ts'
+import { toHex } from '../../../protocol/bytes.ts'
 import { seedOf, VALID_FROM, VALID_TO } from '../../../protocol/testing/sample-network.ts'
 import { defineBank } from '../../bank/define.ts'
 import { defineCpp } from '../../cpp/define.ts'
@@ -17,7 +14,8 @@ import { defineMerchant } from '../../merchant/define.ts'
 import { mpp } from '../../mpp/definition.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Report } from '../../runtime/reports.ts'
-import { createSimNetwork, SIM_START_MS } from '../../runtime/sim-network.ts'
+import { createSimNetwork } from '../../runtime/sim-network.ts'
+import { createSimPeople } from '../../runtime/sim-people.ts'
 
 export const PIN = '4711'
 export const NOTICE_LIFETIME_MS = 10_000
@@ -134,46 +132,7 @@ export const hostileWorld = async () => {
   await sim.run()
   await sim.advance(5_000)
 
-  const command = async (
-    id: string,
-    name: string,
-    args: Readonly<Record<string, unknown>> = {},
-  ): Promise<Readonly<Record<string, unknown>>> => {
-    const answer = await sim.command(id, name, args)
-    if (!answer.ok) throw new Error(`${id} ${name}: ${answer.error.code} ${answer.error.detail}`)
-    return answer.value as Readonly<Record<string, unknown>>
-  }
-  const must: typeof command = async (id, name, args) => {
-    const value = await command(id, name, args)
-    if ((value as { ok?: boolean } | null)?.ok === false) throw new Error(`${id} ${name}: ${JSON.stringify(value)}`)
-    return value
-  }
-  const holder = (of: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${of}`)))
-  const mandate = (of: string, operatorId: string): string =>
-    toHex(
-      issueMandate(
-        sim.engine,
-        {
-          networkId: networkIdOf(sim.root.publicKey),
-          account: of,
-          operatorId,
-          limitMinor: 10_000_000n,
-          currency: 'EUR',
-          notBeforeMs: SIM_START_MS - 1_000,
-          notAfterMs: SIM_START_MS + 300 * 86_400_000,
-          serial: 1,
-        },
-        holder(of),
-      ),
-    )
-  const open = (of: string, more: object = {}) =>
-    must(of.split(':')[0] as string, 'open-account', {
-      account: of,
-      holderKey: toHex(holder(of).publicKey),
-      currency: 'EUR',
-      balanceMinor: '1000000',
-      ...more,
-    })
+  const { command, must, holder, mandate, open, ...people } = createSimPeople(sim)
   for (const bank of BANKS) await must(RESERVE, 'fund-reserve', { bank, currency: 'EUR', amountMinor: '10000000' })
   for (const [id, own] of Object.entries(cpps))
     await open(own, { operatorId: id, holderHost: { role: 'cpp', host: id } })
@@ -182,17 +141,7 @@ export const hostileWorld = async () => {
   const enrolPayee = async (payee: string, host: string, by: string, bank: string, approval: object) => {
     const of = account(payee, bank)
     await open(of, { balanceMinor: '0', holderHost: { role: 'merchant', host } })
-    await must(host, 'enrol-payee', {
-      payee,
-      payeeKind: 'shop',
-      displayName: payee,
-      mpp: by,
-      account: of,
-      currency: 'EUR',
-      mandate: mandate(of, by),
-      catalogue: [{ item: 'bread', amountMinor: '120', goods: 'a loaf' }],
-      approval,
-    })
+    await people.enrolPayee({ payee, host, mpp: by, account: of, approval })
   }
   await enrolPayee('hu-bakery', HOSTS.merchant, HOSTS.mpp, HOSTS.bank, { rule: 'approve' })
   await enrolPayee('hu-quiet', HOSTS.merchant, HOSTS.mpp, HOSTS.bank, { rule: 'silent' })
@@ -201,15 +150,7 @@ export const hostileWorld = async () => {
   const enrolCustomer = async (customer: string, host: string, cpp: string) => {
     const of = account(customer.slice(3))
     await open(of)
-    await must(host, 'enrol', {
-      customer,
-      cpp,
-      account: of,
-      currency: 'EUR',
-      pin: PIN,
-      mandate: mandate(of, cpp),
-      alias: `${customer}-pays`,
-    })
+    await people.enrolCustomer({ customer, host, cpp, account: of, pin: PIN, alias: `${customer}-pays` })
   }
   for (const [customer, cpp] of Object.entries(CUSTOMERS)) await enrolCustomer(customer, HOSTS.customer, cpp)
   await sim.advance(2_000)
@@ -220,7 +161,7 @@ export const hostileWorld = async () => {
     must,
     /** The key that an account of this world was opened with. */
     holder,
-    mandate,
+    mandate: (of: string, operatorId: string): string => toHex(mandate(of, operatorId)),
     /** Opens an account at its bank, with a balance. */
     open,
     enrolPayee,

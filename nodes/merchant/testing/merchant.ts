@@ -4,6 +4,7 @@ import type { Currency } from '../../../protocol/amount.ts'
 import type { Verified } from '../../../protocol/verified.ts'
 import { chainOf } from '../../customer/testing/wallet.ts'
 import { drive, oneSent, type Drive } from '../../customer/testing/drive.ts'
+import { NOT_HERE } from '../../runtime/evidence.ts'
 import type { Message, Self } from '../../runtime/node.ts'
 import { incoming, testBytes, testId, type TestLedger } from '../../runtime/testing.ts'
 import { merchantNode } from '../definition.ts'
@@ -64,10 +65,13 @@ export const merchant = (
     (options.mpps ?? [MPP]).map((mpp) => [mpp, [testBytes(`credential ${mpp}`), testBytes(`host credential ${mpp}`)]]),
   )
   const node = merchantNode({
+    evidence: () => NOT_HERE,
     // Fabricated credentials name no issuer: every payee of these tests is the first MPP's.
     chains: { newest: () => chains, beside: () => [...chains.values()][0], isCurrent: () => true },
     sealInvoice: ({ trans }) => testBytes(`sealed ${showId(trans.txId)}`),
     readPayeeCredential: (credential) => credentials.get(showId(credential)),
+    // As slow a hash as a test needs.
+    deriveRefundPin: async (pin) => testBytes(`refund PIN ${pin}`),
   })
   const host = drive(node, SELF, { ...DEFAULT_MERCHANT_POLICY, ...options.policy }, options.ledger)
   return {

@@ -16,6 +16,7 @@ import {
 } from '../../../protocol/mountain-range.ts'
 import type { MandateStatement } from '../../../protocol/statements.ts'
 import type { MerchantChain, Verified } from '../../../protocol/verified.ts'
+import { NOT_HERE } from '../../runtime/evidence.ts'
 import {
   put,
   type Context,
@@ -116,6 +117,7 @@ export const definition = mppDefinition({
   issuePayee: ({ payee, serial, displayName }) =>
     displayName === '' ? undefined : testBytes(`credential of ${payee} ${serial}`),
   dataCenters: [],
+  evidence: () => NOT_HERE,
 })
 
 export type World = {

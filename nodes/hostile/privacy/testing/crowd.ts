@@ -3,16 +3,13 @@
  * and stay silent. Everything is recorded: what is published and delivered, every log line, what the control sockets answer.
  * Names are such that nobody makes them up by chance. For tests only.
  */
-import { toHex, utf8 } from '../../../../protocol/bytes.ts'
 import { encodeBody } from '../../../../protocol/codec.ts'
 import { createSealer, makeCarrier } from '../../../../protocol/confidential.ts'
 import { makeContent } from '../../../../protocol/envelope.ts'
 import { ENVELOPE_VERSION, type Header } from '../../../../protocol/header.ts'
 import { sealOne } from '../../../../protocol/seals.ts'
 import type { KindName } from '../../../../protocol/kinds.ts'
-import { hash } from '../../../../protocol/hash.ts'
 import { networkIdOf, signingKeyFromSeed } from '../../../../protocol/keys.ts'
-import { issueMandate } from '../../../../protocol/statements.ts'
 import { DELIVERED_AT_ONCE } from '../../../../bus/simulated-bus.ts'
 import { defineBank } from '../../../bank/define.ts'
 import { defineCpp } from '../../../cpp/define.ts'
@@ -24,7 +21,8 @@ import type { NodeServices } from '../../../runtime/host-types.ts'
 import { toJson } from '../../../runtime/json.ts'
 import type { Log } from '../../../runtime/log.ts'
 import type { AnyNodeDefinition } from '../../../runtime/node.ts'
-import { createSimNetwork, seededRandom, SIM_START_MS } from '../../../runtime/sim-network.ts'
+import { createSimNetwork, seededRandom } from '../../../runtime/sim-network.ts'
+import { createSimPeople } from '../../../runtime/sim-people.ts'
 
 export type CrowdCustomer = {
   readonly id: string
@@ -166,45 +164,10 @@ export const gather = async (
   await sim.run()
   await sim.advance(5_000)
 
-  const command = async (
-    id: string,
-    name: string,
-    args: Readonly<Record<string, unknown>> = {},
-  ): Promise<Readonly<Record<string, unknown>>> => {
-    const answer = await sim.command(id, name, args)
-    answers.push({ host: id, text: toJson(answer) })
-    if (!answer.ok) throw new Error(`${id} ${name}: ${answer.error.code} ${answer.error.detail}`)
-    return answer.value as Readonly<Record<string, unknown>>
-  }
-  const must: typeof command = async (id, name, args) => {
-    const value = await command(id, name, args)
-    if ((value as { ok?: boolean } | null)?.ok === false) throw new Error(`${id} ${name}: ${JSON.stringify(value)}`)
-    return value
-  }
-  const holder = (of: string) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${of}`)))
-  const mandate = (of: string, operatorId: string): Uint8Array =>
-    issueMandate(
-      sim.engine,
-      {
-        networkId,
-        account: of,
-        operatorId,
-        limitMinor: 10_000_000n,
-        currency: 'EUR',
-        notBeforeMs: SIM_START_MS - 1_000,
-        notAfterMs: SIM_START_MS + 300 * 86_400_000,
-        serial: 1,
-      },
-      holder(of),
-    )
-  const open = (of: string, more: object = {}) =>
-    must(of.split(':')[0] as string, 'open-account', {
-      account: of,
-      holderKey: toHex(holder(of).publicKey),
-      currency: 'EUR',
-      balanceMinor: '1000000',
-      ...more,
-    })
+  const { command, must, holder, mandate, open, ...people } = createSimPeople(
+    sim,
+    (host, answer) => void answers.push({ host, text: toJson(answer) }),
+  )
   for (const bank of ['hu-bank', 'ro-bank'])
     await must('eu-reserve', 'fund-reserve', { bank, currency: 'EUR', amountMinor: '10000000' })
   for (const [role, ids] of [
@@ -218,17 +181,7 @@ export const gather = async (
     const of = `${realm}-bank:${payee}`
     const host = `${realm}-shop-1`
     await open(of, { balanceMinor: '0', holderHost: { role: 'merchant', host } })
-    await must(host, 'enrol-payee', {
-      payee,
-      payeeKind: 'shop',
-      displayName: payee,
-      mpp: by,
-      account: of,
-      currency: 'EUR',
-      mandate: toHex(mandate(of, by)),
-      catalogue: [{ item: 'bread', amountMinor: '120', goods: 'a loaf' }],
-      approval,
-    })
+    await people.enrolPayee({ payee, host, mpp: by, account: of, approval })
   }
   await enrolPayee('hu-bakery', 'hu-cosmo', { rule: 'approve' })
   await enrolPayee('hu-quiet', 'hu-cosmo', { rule: 'silent' })
@@ -237,13 +190,12 @@ export const gather = async (
   for (const one of who) {
     await open(one.account)
     for (const cpp of one.cpps)
-      await must(one.host, 'enrol', {
+      await people.enrolCustomer({
         customer: one.id,
+        host: one.host,
         cpp,
         account: one.account,
-        currency: 'EUR',
         pin: one.pin,
-        mandate: toHex(mandate(one.account, cpp)),
         ...(cpp === one.cpps[0] ? { alias: one.alias } : {}),
       })
   }
