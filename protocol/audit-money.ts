@@ -7,6 +7,7 @@ import { fits, time, type Exhibits, type Findings } from './audit-findings.ts'
 import { money, type JudgedPayment } from './audit-payment.ts'
 import { equalBytes } from './bytes.ts'
 import { bankOf } from './ids.ts'
+import type { KindName } from './kinds.ts'
 import { batchHash, pairEntryLeaf, verifyLeaf } from './mountain-range.ts'
 import type { Verified } from './verified.ts'
 
@@ -32,8 +33,9 @@ export const judgeMoney = (exhibits: Exhibits, payment: JudgedPayment, findings:
 const same = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
   a !== undefined && b !== undefined && equalBytes(a, b)
 
-const isListed = ({ statement }: Exhibits, ...kinds: readonly string[]): boolean =>
-  statement.pieces.some(({ kind }) => kinds.includes(kind))
+/** Is a piece of these kinds listed that is not here or does not hold? Then it has been named, and nothing else is missing. */
+const isNamed = ({ statement, all }: Exhibits, ...kinds: readonly KindName[]): boolean =>
+  kinds.some((kind) => statement.pieces.filter((piece) => piece.kind === kind).length > all(kind).length)
 
 /** Was it the bank that the order was sent to that answered, and did it book? → the bank's word holds */
 const isBooked = (
@@ -45,8 +47,10 @@ const isBooked = (
   const answers: readonly (Verified<'post-answer'> | Verified<'transfer-answer'>)[] = exhibits.all(kind)
   const answer = answers.find(({ body }) => same(body.orderId, order.body.orderId))
   if (answer === undefined) {
-    if (answers.length > 0 && exhibits.all(order.kind).length === 1) findings.wrong(kind, 'it answers another order')
-    else findings.miss(kind, `${order.header.to} has not answered the order that is here`)
+    const orders = [...exhibits.all('transfer-order'), ...exhibits.all('post-order')]
+    if (answers.some(({ body }) => !orders.some((one) => same(one.body.orderId, body.orderId))))
+      findings.wrong(order.kind, 'the answer that is here is not to it: one of them is of another payment')
+    else if (!isNamed(exhibits, kind)) findings.miss(kind, `${order.header.to} has not answered the order that is here`)
     return undefined
   }
   return fits(findings, kind, [
@@ -57,7 +61,7 @@ const isBooked = (
     : undefined
 }
 
-/** Transfers of this bundle are for its settlement, its collection or its payment. */
+/** Orders of this bundle are for its settlement, its collection or its payment, and answers are to these. */
 const judgeStrayOrders = (exhibits: Exhibits, findings: Findings): void => {
   const batch = exhibits.one('settlement-batch')
   for (const { body } of exhibits.all('transfer-order')) {
@@ -69,9 +73,13 @@ const judgeStrayOrders = (exhibits: Exhibits, findings: Findings): void => {
           ? same(id, body.orderId) && exhibits.statement.collection !== 'none'
           : purpose === 'payment'
             ? same(id, exhibits.statement.txId)
-            : true
+            : exhibits.all('refund-confirmation').some(({ body: refund }) => same(refund.refundId, id))
     if (!isOurs) findings.wrong('transfer-order', 'it is of another payment')
   }
+  const orders = [...exhibits.all('transfer-order'), ...exhibits.all('post-order')]
+  for (const answer of [...exhibits.all('transfer-answer'), ...exhibits.all('post-answer')])
+    if (!orders.some(({ body }) => same(body.orderId, answer.body.orderId)))
+      findings.wrong(answer.kind, 'it answers another order')
 }
 
 /** Macro, at the CPP: the hold, and the booking to the payee's account that the T speaks of. */
@@ -79,7 +87,7 @@ const judgeBooking = (exhibits: Exhibits, { trans, cpp }: JudgedPayment, finding
   const post = exhibits.one('post-order')
   const order = post ?? exhibits.all('transfer-order').find(({ body }) => body.reference.purpose === 'payment')
   if (order === undefined) {
-    if (!isListed(exhibits, 'post-order', 'transfer-order'))
+    if (!isNamed(exhibits, 'post-order', 'transfer-order'))
       findings.miss('post-order', 'nothing shows what the CPP ordered its bank to book')
     return
   }
@@ -105,9 +113,9 @@ const judgeBooking = (exhibits: Exhibits, { trans, cpp }: JudgedPayment, finding
 const judgeHold = (exhibits: Exhibits, post: Verified<'post-order'>, findings: Findings): void => {
   const order = exhibits.one('hold-order')
   const answer = exhibits.one('hold-answer')
-  if (order === undefined && !isListed(exhibits, 'hold-order'))
+  if (order === undefined && !isNamed(exhibits, 'hold-order'))
     findings.miss('hold-order', "nothing shows which of the customer's money was set aside")
-  if (answer === undefined && !isListed(exhibits, 'hold-answer'))
+  if (answer === undefined && !isNamed(exhibits, 'hold-answer'))
     findings.miss('hold-answer', 'nothing shows that the bank set the money aside')
   if (order !== undefined)
     fits(findings, 'hold-order', [[same(order.body.holdId, post.body.holdId), 'it is another hold']])
@@ -128,7 +136,7 @@ const judgeHold = (exhibits: Exhibits, post: Verified<'post-order'>, findings: F
 const judgeCredit = (exhibits: Exhibits, { trans }: JudgedPayment, findings: Findings): void => {
   const notice = exhibits.one('account-notice')
   if (notice === undefined) {
-    if (!isListed(exhibits, 'account-notice'))
+    if (!isNamed(exhibits, 'account-notice'))
       findings.miss('account-notice', "the payee's bank has not said that it booked")
     return
   }
@@ -159,7 +167,7 @@ const judgeSettlement = (exhibits: Exhibits, payment: JudgedPayment, end: Delaye
   }
   const batch = exhibits.one('settlement-batch')
   if (batch === undefined) {
-    if (!isListed(exhibits, 'settlement-batch'))
+    if (!isNamed(exhibits, 'settlement-batch'))
       findings.miss('settlement-batch', `${host} says that the entry is ${settlement}, and shows no batch`)
     return
   }
@@ -187,16 +195,19 @@ const isInBatch = ({ statement }: Exhibits, { body, sender }: Batch, end: Delaye
     return false
   }
   const leaf = pairEntryLeaf({ pairSeq, type: 'dt', pnId, payee, amountMinor, currency })
-  const proven = fits(findings, 'inclusion', [
-    [
-      inclusion.index === pairSeq - body.fromSeq && inclusion.count === body.toSeq - body.fromSeq + 1,
-      'it is of another place in the range',
-    ],
-    [
-      verifyLeaf(body.root, leaf, inclusion),
-      'it does not lead from the entry of this payment to the root of the batch',
-    ],
-  ])
+  const proven =
+    fits(findings, 'inclusion', [
+      [
+        inclusion.index === pairSeq - body.fromSeq && inclusion.count === body.toSeq - body.fromSeq + 1,
+        'it is of another place in the range',
+      ],
+    ]) &&
+    fits(findings, 'settlement-batch', [
+      [
+        verifyLeaf(body.root, leaf, inclusion),
+        'the inclusion proof does not lead from the entry of this payment to its root: one of them is of another payment',
+      ],
+    ])
   if (proven)
     findings.prove(
       'settlement-batch',
@@ -217,7 +228,7 @@ const isAnswered = (
   const dispute = exhibits.one('settlement-dispute')
   const answer = acceptance ?? dispute
   if (answer === undefined) {
-    if (!isListed(exhibits, 'settlement-acceptance', 'settlement-dispute'))
+    if (!isNamed(exhibits, 'settlement-acceptance', 'settlement-dispute'))
       findings.miss('settlement-acceptance', `${batch.body.mpp} has not answered the batch`)
     return false
   }
@@ -257,8 +268,7 @@ const judgePaid = (exhibits: Exhibits, { trans }: JudgedPayment, batch: Batch, f
   if (pays) {
     const order = exhibits.all('transfer-order').find(({ body: { reference } }) => same(reference.id, body.batchId))
     if (order === undefined) {
-      if (!isListed(exhibits, 'transfer-order'))
-        findings.miss('transfer-order', 'nothing shows that the batch was paid')
+      if (!isNamed(exhibits, 'transfer-order')) findings.miss('transfer-order', 'nothing shows that the batch was paid')
       return
     }
     const good = fits(findings, 'transfer-order', [
@@ -276,7 +286,7 @@ const judgePaid = (exhibits: Exhibits, { trans }: JudgedPayment, batch: Batch, f
   }
   const notice = exhibits.one('account-notice')
   if (notice === undefined) {
-    if (!isListed(exhibits, 'account-notice')) findings.miss('account-notice', 'no bank says that the batch was paid')
+    if (!isNamed(exhibits, 'account-notice')) findings.miss('account-notice', 'no bank says that the batch was paid')
     return
   }
   const due = exhibits.statement.party === 'mpp' ? body.totalMinor : -body.totalMinor
@@ -304,7 +314,7 @@ const judgeCollection = (exhibits: Exhibits, findings: Findings): void => {
     return
   }
   if (order === undefined) {
-    if (!isListed(exhibits, 'transfer-order', 'bulk-transfer-order'))
+    if (!isNamed(exhibits, 'transfer-order', 'bulk-transfer-order'))
       findings.miss('transfer-order', `${host} says that it collected this, and shows no order`)
     return
   }

@@ -9,6 +9,7 @@
 import { collectFindings, time, type Audit, type Exhibits, type Findings } from './audit-findings.ts'
 import { judgeMoney } from './audit-money.ts'
 import { judgePayment } from './audit-payment.ts'
+import { judgeRefunds } from './audit-refunds.ts'
 import { equalBytes, toHex } from './bytes.ts'
 import { createTrust, readChain, verifyRevocationList, type KeyRecord, type Trust } from './credentials.ts'
 import { signatureEngine, type Engine } from './engines/engine.ts'
@@ -58,6 +59,7 @@ export const auditEvidence = (engine: Engine, rootKey: Uint8Array, bytes: Uint8A
   if (isSealed) noteKey(keys.get(toHex(bundle.value.keyId)), revoked, statement, findings)
   const payment = judgePayment(exhibits, findings)
   judgeMoney(exhibits, payment, findings)
+  judgeRefunds(exhibits, payment, findings)
   return result(statement)
 }
 

@@ -84,6 +84,8 @@ export const EvidenceStatement = Fields({
   revocationVersion: SequenceHeld,
   settlement: Optional(Word(...SETTLEMENT_STATES)),
   collection: Optional(Word(...COLLECTION_STATES)),
+  /** How many refunds of it are confirmed. */
+  refunds: Optional(Count),
   /** Leads from the payment's entry to the root of its settlement batch (mountain-range.ts). */
   inclusion: Optional(Fields({ index: Count, count: Count, siblings: List(Digest, 32), peaks: List(Digest, 32) })),
   /** The end of the gatherer's journal. */
@@ -132,16 +134,24 @@ export type Bundle = {
   readonly pieces: readonly Uint8Array[]
 }
 
+/** @throws RangeError for more pieces than maxEvidencePieces */
 export const encodeBundle = ({ payload, keyId, signature, pieces }: Bundle): Uint8Array => {
+  if (pieces.length > LIMITS.maxEvidencePieces) throw new RangeError(`evidence of ${pieces.length} pieces`)
   beginWrite()
   writeArrayLength(4)
   writeBytes(payload)
   writeBytes(keyId)
   writeBytes(signature)
-  writeArrayLength(pieces.length)
-  for (const piece of pieces) writeBytes(piece)
-  return takeWritten()
+  const parts = [takeWritten(), Uint8Array.of(ARRAY_16, pieces.length >> 8, pieces.length & 0xff)]
+  for (const piece of pieces) {
+    beginWrite()
+    writeBytes(piece)
+    parts.push(takeWritten())
+  }
+  return concat(...parts)
 }
+/** msgpack's head of an array with a length of two bytes. */
+const ARRAY_16 = 0xdc
 
 /** FRAME_TOO_LARGE or MALFORMED_FRAME. */
 export const readBundle = (bytes: Uint8Array): Result<Bundle> => {
@@ -222,4 +232,5 @@ export const KEPT_WHEN_SENT: ReadonlySet<KindName> = new Set([
   'pair-adjustment',
   'refund-request',
   'countersigned-refund',
+  'customer-refund-notice',
 ])

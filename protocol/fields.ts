@@ -38,6 +38,8 @@ export const AmountMinor = Type.BigInt({ minimum: 1n, maximum: MAX_PAYMENT_MINOR
 export const SumMinor = Type.BigInt({ minimum: 0n, maximum: MAX_TOTAL_MINOR, [WIRE]: 'money' })
 /** A sum with a sign. */
 export const SignedMinor = Type.BigInt({ minimum: -MAX_TOTAL_MINOR, maximum: MAX_TOTAL_MINOR, [WIRE]: 'money' })
+/** One side of an exchange rate. */
+export const RatePart = Type.BigInt({ minimum: 1n, maximum: MAX_TOTAL_MINOR, [WIRE]: 'money' })
 export const CurrencyCode = Type.Unsafe<Currency>(oneOf(CURRENCY_CODES))
 /** Milliseconds since 1970-01-01 UTC. */
 export const TimeMs = integer(0, Number.MAX_SAFE_INTEGER)

@@ -133,8 +133,8 @@ export const KINDS = {
   'countersigned-refund': { ...plain, ...network, nests: { request: ['refund-request'] }, number: 88, paths: [mppToCpp], answeredBy: ['refund-confirmation', 'refusal'], id: 'refundId', bodies: { 1: settlement.CountersignedRefund } },
   'refund-confirmation': { ...plain, ...network, number: 89, paths: [toPayee], routeBy: 'payee', answeredBy: [], id: 'refundId', bodies: { 1: settlement.RefundConfirmation } },
   'customer-refund-notice': { ...plain, ...customer, number: 90, paths: [['cpp', 'customer']], answeredBy: ['receipt'], id: 'refundId', bodies: { 1: settlement.CustomerRefundNotice } },
-  'fx-quote-request': { ...query, ...customer, ...later, number: 91, paths: [['customer', 'cpp']], answeredBy: ['fx-quote', 'refusal'], bodies: { 1: settlement.FxQuoteRequest } },
-  'fx-quote': { ...plain, ...customer, ...later, number: 92, paths: [['cpp', 'customer']], answeredBy: [], id: 'quoteId', bodies: { 1: settlement.FxQuote } },
+  'fx-quote-request': { ...query, ...customer, number: 91, paths: [['customer', 'cpp']], answeredBy: ['fx-quote', 'refusal'], id: 'quoteId', bodies: { 1: settlement.FxQuoteRequest } },
+  'fx-quote': { ...plain, ...customer, number: 92, paths: [['cpp', 'customer']], answeredBy: [], id: 'quoteId', bodies: { 1: settlement.FxQuote } },
   'ledger-report-query': { ...query, ...network, ...later, number: 93, paths: [['observer', 'cpp'], ['observer', 'mpp'], ['observer', 'bank'], ['observer', 'dc']], answeredBy: ['ledger-report', 'refusal'], bodies: { 1: settlement.LedgerReportQuery } },
   'ledger-report': { ...query, ...network, ...later, number: 94, paths: [['cpp', 'observer'], ['mpp', 'observer'], ['bank', 'observer'], ['dc', 'observer']], answeredBy: [], bodies: { 1: settlement.LedgerReport } },
   // Messages about messages

@@ -28,7 +28,8 @@ const WIRE = {
   maxRevocationListBytes: [32 * KIB, 'the revocation list'],
   maxRevokedKeys: [1_024, 'keys on the revocation list'],
   maxEvidenceBytes: [1 * MIB, 'an evidence bundle'],
-  maxEvidencePieces: [128, 'pieces of an evidence bundle'],
+  maxEvidencePieces: [256, 'pieces of an evidence bundle'],
+  maxRefundsInEvidence: [32, 'refunds of one payment in an evidence bundle'],
 } as const
 
 const SEALS = {

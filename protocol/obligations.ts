@@ -79,10 +79,12 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST save prId before it sends, and MUST NOT reuse it for another TRANS.',
       "MUST sign the inner frame with the customer's device key and encrypt it to the CPP.",
       'MUST bind the PIN proof to this TRANS and this prId.',
+      'MUST name a quote exactly when the account is in another currency than the invoice.',
       "MUST resend the same content until an answer; after the TRANS's expiry MAY ask with payment-query instead.",
     ],
     receiver: [
-      'MUST check, in this order: customer, TRANS and chain, TRANS expiry, currency, PIN lock, PIN proof, suspension, TRANS lock, room to wait; each failure is an outcome with its code.',
+      'MUST check, in this order: customer, TRANS and chain, TRANS expiry, currency or quote, PIN lock, PIN proof, suspension, TRANS lock, room to wait; each failure is an outcome with its code.',
+      'MUST check a quote in this order: given to this customer (QUOTE_UNKNOWN), not used (QUOTE_USED), not expired (QUOTE_EXPIRED), of this amount and these currencies (QUOTE_MISMATCH). MUST take it for used once the request is accepted, whatever becomes of the payment.',
       'MUST count a wrong PIN once for each authentic frame, and lock after maxWrongPins.',
       'MUST refuse a second request for the same TRANS while the first is undecided or confirmed, before any collection.',
       "MUST fix the notice's expiry at admission: the earlier of the TRANS's expiry and now plus the notice lifetime; waiting for a collection counts.",
@@ -540,8 +542,26 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       "MUST accept it only from the payment's CPP, and no more than was paid; UNDECIDED while the confirmation of the payment is still on its way.",
     ],
   },
-  'fx-quote-request': later('Asks the CPP for a rate.'),
-  'fx-quote': later('A rate with an expiry, told to the customer only.'),
+  'fx-quote-request': {
+    purpose: 'Asks the CPP what an invoice would cost an account in another currency.',
+    sender: ["MUST sign it with the customer's device key and name that customer.", 'MUST use a fresh quoteId.'],
+    receiver: [
+      'MUST check, in this order: the customer is enrolled and the sender (CUSTOMER_UNKNOWN), the quoteId is new (ID_REUSED), the currency is exchanged (CURRENCY_UNSUPPORTED), the cost is at most that of one payment (AMOUNT_INVALID).',
+      'MUST tell the quote to nobody but the customer, and keep it before it is told.',
+    ],
+  },
+  'fx-quote': {
+    purpose: 'What one payment of this amount costs the customer, promised until it expires.',
+    sender: [
+      "MUST give as accountAmountMinor the amount at the rate, rounded up to the minor unit of the account's currency.",
+      'MUST charge exactly this sum when the customer names the quote in time, whatever its rates have become.',
+      'MUST let it be used for one payment.',
+      answerOnce,
+    ],
+    receiver: [
+      'MUST compute the sum again, and MUST NOT pay on a quote of another amount or currency, or one over what the customer agreed to.',
+    ],
+  },
   'ledger-report-query': later('An observer asks for figures of a ledger.'),
   'ledger-report': later('Figures of a ledger.'),
   receipt: {

@@ -27,7 +27,7 @@ const GROUPS = [
     title: 'Change a running network:',
     names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer', 'policy'],
   },
-  { title: 'Pay and prove:', names: ['pay', 'trace', 'statement', 'verify', 'evidence', 'audit'] },
+  { title: 'Pay and prove:', names: ['pay', 'refund', 'trace', 'statement', 'verify', 'evidence', 'audit'] },
   { title: 'Load and faults:', names: ['flood', 'simulate', 'bench'] },
   { title: 'Attach processors:', names: ['credential', 'node', 'conform', 'doctor'] },
 ] as const

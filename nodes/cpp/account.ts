@@ -23,6 +23,7 @@ import {
 } from './aggregation.ts'
 import type { TroubleRow } from './aggregation-state.ts'
 import { closed, isIdle, type Closing } from './closing.ts'
+import { costOf } from './fx.ts'
 import { OUTBOX, customerAnswer, noticeMessage, until } from './messages.ts'
 import { combineParts, type Part, type Step } from './parts.ts'
 import { aggregationPolicy } from './policies.ts'
@@ -124,7 +125,7 @@ export const notify = (
 
 /** pending at PN. */
 const admit = (total: TotalRow, queued: Queued, thresholdMinor: bigint, context: Ctx): Step => ({
-  total: { ...admitted(total, queued.payment.amountMinor), thresholdMinor },
+  total: { ...admitted(total, costOf(queued.payment).amountMinor), thresholdMinor },
   parts: [notify(queued.payment, queued.frame, context).part],
 })
 
@@ -203,7 +204,7 @@ export const arrive = (before: Account, queued: Queued, context: Ctx): Step => {
   const deadline: Part = { set: [noticeDeadline(payment)] }
   // Whoever came first is served first: what waits for those ahead waits for their payees or their collection.
   if (total.waiting > 0) return enqueue(total, payment, frame, [deadline])
-  const verdict = judge(total, payment.amountMinor, thresholdMinor)
+  const verdict = judge(total, costOf(payment).amountMinor, thresholdMinor)
   const ordered: Step = verdict.collectMinor > 0n ? collect(total, customer, context) : { total, parts: [] }
   if (!verdict.admit) return enqueue(ordered.total, payment, frame, [deadline, ...ordered.parts])
   const step = admit(ordered.total, queued, thresholdMinor, context)
@@ -310,7 +311,7 @@ export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
       take(endWaiting(total, payment, customer.walletHost, { state: 'expired', code: 'NOTICE_EXPIRED' }, context))
       continue
     }
-    const verdict = judge(total, payment.amountMinor, thresholdMinor)
+    const verdict = judge(total, costOf(payment).amountMinor, thresholdMinor)
     if (verdict.collectMinor > 0n) take(collect(total, customer, context))
     if (!verdict.admit) break
     take(dequeue(total, payment))
@@ -344,16 +345,17 @@ export const entry = (
   }
 }
 
-/** `payable` of the MPP grows by the same sum: the caller posts both legs. */
+/** `payable` of the MPP grows by the invoice's sum: the caller posts the legs. */
 export const owe = (before: Account, payment: PaymentRow, context: Ctx): Step => {
   const { customer } = before
-  const moved = confirmed(before.total, payment.amountMinor)
+  const { amountMinor } = costOf(payment)
+  const moved = confirmed(before.total, amountMinor)
   const since = before.total.outstandingMinor === 0n ? context.nowMs : before.total.debtSinceMs
   const booked = entry(
     { ...moved, debtSinceMs: since },
     customer.customer,
     ENTRY.payment,
-    payment.amountMinor,
+    amountMinor,
     payment.prId,
     context.nowMs,
   )
@@ -363,7 +365,7 @@ export const owe = (before: Account, payment: PaymentRow, context: Ctx): Step =>
 }
 
 /** pending is dropped at any end but confirmed. */
-export const drop = (total: TotalRow, payment: PaymentRow): TotalRow => dropped(total, payment.amountMinor)
+export const drop = (total: TotalRow, payment: PaymentRow): TotalRow => dropped(total, costOf(payment).amountMinor)
 
 export const receivable = (customer: string): string => `customer:${customer}`
 export const cash = (operatorAccount: string): string => `bank:${operatorAccount}`

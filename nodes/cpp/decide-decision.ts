@@ -35,12 +35,15 @@ import {
   serve,
   type Part,
 } from './account.ts'
+import { confirmation, transferCode } from './confirmation.ts'
+import { currencyOrderAnswered, orderPayment } from './exchange.ts'
+import { costOf, exchanged, isExchanged } from './fx.ts'
 import { loadNotice, loadOrder, loadPayment, type PaymentSlice } from './load.ts'
-import { OUTBOX, customerAnswer, outbox, payeeConfirmation, payeeOutcome, pnIdOf, until } from './messages.ts'
+import { OUTBOX, outbox, payeeOutcome, pnIdOf, until } from './messages.ts'
 import { answeredOrder, voidHold } from './orders.ts'
 import { append, newPair, openBatch, payable, putPair } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
-import { orders, payments, transLocks, type OrderRow, type PaymentRow } from './state.ts'
+import { orders, payments, type OrderRow, type PaymentRow } from './state.ts'
 
 type Ctx = Context<CppPolicy>
 type Countersigned = Verified<'countersigned-decision'>
@@ -64,7 +67,8 @@ export const countersignedDecision = on(
       const code = failureCode(body.code ?? approval?.code ?? 0) ?? 'REJECTED_BY_PAYEE'
       return endNotified(slice, { state: 'rejected', code, reason: approval?.reason }, { answers: ref }, context)
     }
-    return payment.mode === 'micro' ? confirmMicro(slice, ref, context) : post(slice, ref, context)
+    if (payment.mode === 'micro') return confirmMicro(slice, ref, context)
+    return isExchanged(payment) ? orderPayment(slice, ref, context) : post(slice, ref, context)
   },
 )
 
@@ -89,6 +93,7 @@ const merchantDecision = (
 const confirmMicro = (slice: PaymentSlice, ref: RequestRef, context: Ctx): Decision => {
   const { payment, account: before } = slice
   const { amountMinor, currency, customer, payee, mpp } = payment
+  const cost = costOf(payment)
   const pnId = pnIdOf(payment)
   const owed = owe(before, payment, context)
   const served = serve(before, owed.total, context)
@@ -111,28 +116,17 @@ const confirmMicro = (slice: PaymentSlice, ref: RequestRef, context: Ctx): Decis
       clear: [noticeDeadline(payment)],
       forget: [outbox(OUTBOX.notice, pnId)],
       postings: [
-        { account: receivable(customer), currency, amountMinor: -amountMinor },
+        { account: receivable(customer), currency: cost.currency, amountMinor: -cost.amountMinor },
         { account: payable(mpp), currency, amountMinor },
       ],
     },
+    slice.exchange === undefined
+      ? {}
+      : exchanged(slice.exchange, { soldMinor: amountMinor, boughtMinor: cost.amountMinor }),
     account(customer, { total: served.total, parts: [...owed.parts, ...served.parts] }),
     ...putPair({ pair: batched.pair, parts: [...appended.parts, ...batched.parts] }),
   ])
 }
-
-/** The row, the TRANS paid for ever, and T or DT both ways. */
-const confirmation = (done: PaymentRow, walletHost: string, decisionRef: RequestRef): Part => ({
-  writes: [
-    put(payments, keyOf(done.prId), done),
-    put(transLocks, keyOf(done.payee, done.txId), { prId: done.prId, paid: true }),
-  ],
-  sends: [customerAnswer(done, walletHost, done.ref), payeeConfirmation(done, decisionRef)],
-  record: {
-    event: 'payment-confirmed',
-    ids: [done.prId, pnIdOf(done), done.txId],
-    fields: { mode: done.mode, amountMinor: done.amountMinor, currency: done.currency },
-  },
-})
 
 /** POSTING: expiry applies no more; only the bank's answer ends it. */
 const post = ({ payment, account: { customer } }: PaymentSlice, ref: RequestRef, context: Ctx): Decision => {
@@ -236,12 +230,15 @@ export const noticeExpiry = on(
   },
 )
 
+/** Orders that post a hold: to the payee, or to this CPP. */
+const POSTED: ReadonlySet<OrderRow['purpose']> = new Set(['post', 'exchange'])
+
 /** Order: order known, answered by its bank (NOT_FOUND), not answered before; then booked confirms and refused fails the payment. */
 export const postAnswer = on(
   (read, { message }: Incoming<'post-answer'>) => loadOrder(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
-    if (slice === undefined || slice.order.bank !== message.sender.id || slice.order.purpose !== 'post')
+    if (slice === undefined || slice.order.bank !== message.sender.id || !POSTED.has(slice.order.purpose))
       return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
@@ -258,6 +255,7 @@ export const posted = (
   code: number | undefined,
   context: Ctx,
 ): Part => {
+  if (order.purpose === 'exchange') return currencyOrderAnswered(paid, order, orderId, { booked, code }, context)
   if (paid === undefined) throw new Error('a post order without its payment')
   const { payment, account: before } = paid
   if (payment.state !== 'posting' || payment.decisionRef === undefined)
@@ -275,12 +273,6 @@ export const posted = (
     { sends: [payeeOutcome(ended.payment, { answers: payment.decisionRef })] },
     voidHold(payment, bankOf(debited), context),
   ])
-}
-
-/** A credit that came back is the payee's bank's; any other refusal is the customer's own bank's, and keeps its code. */
-const transferCode = (code: number | undefined): FailureCode => {
-  const known = failureCode(code ?? 0)
-  return known === undefined || known === 'CREDIT_RETURNED' || known === 'ACCOUNT_UNKNOWN' ? 'TRANSFER_FAILED' : known
 }
 
 /** The hold is gone, or was posted before the void came: either way nothing is left to do. */

@@ -122,13 +122,16 @@ const orderRefused = (read: Reader, orderId: Uint8Array, code: FailureCode, cont
   switch (order.purpose) {
     case 'collection':
     case 'refund':
-    case 'settlement': {
+    case 'settlement':
+    case 'payment':
+    case 'recovery': {
       const transfer = loadTransfer(read, orderId)
       return transfer === undefined
         ? decision()
         : combineParts([transferred(transfer, orderId, false, number, context)])
     }
     case 'post':
+    case 'exchange':
       return combineParts([posted(order, paid, orderId, false, number, context)])
     case 'hold':
     case 'void':

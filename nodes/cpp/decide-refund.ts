@@ -26,6 +26,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { account, cash, combineParts, entry, receivable, serve, type Account, type Part, type Step } from './account.ts'
 import { offset } from './aggregation.ts'
+import { accountAmountOfRefund, exchanged } from './fx.ts'
 import { loadNotice, loadPayment, type PaymentSlice } from './load.ts'
 import { OUTBOX, pnIdOf, receipt, toBank, toWallet, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
@@ -50,9 +51,9 @@ type Ctx = Context<CppPolicy>
 export const refundsOf = (read: Reader, prId: Uint8Array): readonly RefundRow[] =>
   [...read.scan(paymentRefunds, [prId])].flatMap(([, { refundId }]) => read.get(refunds, refundId) ?? [])
 
-/** What a refund is worth in the currency of the customer's account, given what was refunded of the payment before. */
-const refundInAccountCurrency = (_payment: PaymentRow, _refundedMinor: bigint, amountMinor: bigint): bigint =>
-  amountMinor
+/** A refund of a payment in another currency takes back what the CPP sold, and gives back what it bought for that. */
+const exchangedBack = ({ exchange }: PaymentSlice, { amountMinor, accountMinor }: RefundRow): Part =>
+  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
 
 export const refundDue = (customer: string): string => `refund-due:${customer}`
 /** Money that came for refunds which are not confirmed. */
@@ -138,7 +139,7 @@ export const countersignedRefund = on(
       currency,
       mode,
       ref,
-      accountMinor: refundInAccountCurrency(payment, refundedMinor, amountMinor),
+      accountMinor: accountAmountOfRefund(payment, refundedMinor, amountMinor),
       offsetMinor: 0n,
       creditMinor: 0n,
       credit: 'none',
@@ -190,6 +191,7 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
         ...legs(refundDue(customer), before.total.currency, confirmed.creditMinor),
       ],
     },
+    exchangedBack(paid, confirmed),
     account(customer, step),
     ...putPair({ pair: batched.pair, parts: [...appended.parts, ...batched.parts] }),
   ])
@@ -234,6 +236,7 @@ const confirmMacro = (refund: RefundRow, money: RefundMoneyRow, paid: PaymentSli
         { account: refundDue(payment.customer), currency: before.customer.currency, amountMinor: accountMinor },
       ],
     },
+    exchangedBack(paid, refund),
   ])
 }
 

@@ -3,10 +3,10 @@
  *
  * A payment request is checked in this order, and the first check that fails decides:
  *   prId taken → ID_REUSED (a tombstone of the same customer: its outcome), CUSTOMER_UNKNOWN, CUSTOMER_CLOSED, TRANS_INVALID, TRANS_EXPIRED,
- *   CURRENCY_UNSUPPORTED, PIN_LOCKED, WRONG_PIN, CUSTOMER_SUSPENDED, TRANS_LOCKED or TRANS_ALREADY_PAID, BUSY;
+ *   CURRENCY_UNSUPPORTED or the quote's (QUOTE_REQUIRED, QUOTE_UNKNOWN, QUOTE_USED, QUOTE_EXPIRED, QUOTE_MISMATCH), PIN_LOCKED, WRONG_PIN, CUSTOMER_SUSPENDED, TRANS_LOCKED or TRANS_ALREADY_PAID, BUSY;
  *   then micro is admitted or waits, macro is held, and nothing can fail any more.
  */
-import { modeOf } from '../../protocol/amount.ts'
+import { modeOf, type Currency } from '../../protocol/amount.ts'
 import { failureCode, failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -25,12 +25,14 @@ import {
   type Account,
   type Part,
 } from './account.ts'
+import { costOf, quoteProblem, rateOf } from './fx.ts'
 import { loadOrder, loadRequest, type OrderSlice, type RequestSlice } from './load.ts'
 import { OUTBOX, customerAnswer, customerOutcome, outbox, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import type { PinVault } from './pin-vault.ts'
 import type { CppPolicy } from './policy.ts'
 import { invoices, orders, payments, refusedRequests, transLocks, type CustomerRow, type PaymentRow } from './state.ts'
+import { quotes, type QuoteRow } from './state-fx.ts'
 
 type Ctx = Context<CppPolicy>
 type Trans = Verified<'transaction-details'>
@@ -43,10 +45,10 @@ const transOf = ({ message }: Incoming<'payment-request'>): Trans | undefined =>
 export const paymentRequest = (vault: PinVault) =>
   on(
     (read, event: Incoming<'payment-request'>) =>
-      loadRequest(read, event.message.body.prId, event.message.sender.id, transOf(event)?.body),
+      loadRequest(read, event.message.body, event.message.sender.id, transOf(event)?.body),
     (slice: RequestSlice, event, context: Ctx): Decision => {
       const { message, ref } = event
-      const { prId, pinProof } = message.body
+      const { prId, pinProof, quoteId } = message.body
       const sender = message.sender
       if (slice.payment !== undefined) return refuse('ID_REUSED', 'prId')
       if (slice.refused !== undefined) {
@@ -62,11 +64,12 @@ export const paymentRequest = (vault: PinVault) =>
       if (held.customer.state !== 'active') return refuseRequest(event, 'CUSTOMER_CLOSED', context)
       const trans = transOf(event)
       if (trans === undefined) return refuseRequest(event, 'TRANS_INVALID', context)
-      const payment = newPayment(event, trans, context)
+      const payment = newPayment(event, trans, slice, context)
       const no = (code: FailureCode, ...parts: readonly Part[]): Decision =>
         refusePayment(payment, held, code, parts, context)
       if (payment.expiresAtMs <= context.nowMs) return no('TRANS_EXPIRED')
-      if (payment.currency !== held.customer.currency) return no('CURRENCY_UNSUPPORTED')
+      const unpayable = currencyProblem(payment, slice.quote, quoteId, held.customer.currency, context)
+      if (unpayable !== undefined) return no(unpayable)
       if (held.customer.pinLockedAtMs !== 0) return no('PIN_LOCKED')
       const { sealedPinKey } = held.customer
       if (!vault.isProof(sender.id, sealedPinKey, trans.digest, prId, pinProof))
@@ -77,13 +80,13 @@ export const paymentRequest = (vault: PinVault) =>
       if (
         payment.mode === 'micro' &&
         held.total.waiting >= LIMITS.maxWaitingPerCustomer &&
-        mustWait(held, payment.amountMinor, context)
+        mustWait(held, costOf(payment).amountMinor, context)
       )
         return refuse('BUSY', 'too many payments wait')
 
       // From here on nothing can fail.
       const lock: Part = { writes: [put(transLocks, keyOf(payment.payee, payment.txId), { prId, paid: false })] }
-      const parts = [pinReset, lock]
+      const parts = [pinReset, lock, useQuote(payment, slice.quote)]
       if (payment.mode === 'macro') return combineParts([...parts, hold(payment, held, trans.frame, context)])
       const step = arrive(held, { payment, frame: trans.frame }, context)
       return combineParts([...parts, account(sender.id, step)])
@@ -93,8 +96,10 @@ export const paymentRequest = (vault: PinVault) =>
 const newPayment = (
   { message, ref }: Incoming<'payment-request'>,
   trans: Trans,
+  { quote }: RequestSlice,
   { nowMs, policy }: Ctx,
 ): PaymentRow => {
+  const { quoteId } = message.body
   const { payee, txId, amountMinor, currency } = trans.body
   const { mpp, host, payee: certified } = trans.merchant
   return {
@@ -114,8 +119,29 @@ const newPayment = (
     expiresAtMs: Math.min(trans.header.expiresAtMs ?? 0, nowMs + policy.noticeLifetimeMs),
     receivedAtMs: nowMs,
     decidedAtMs: 0,
+    // Its checks come next; one that fails leaves nothing charged.
+    ...(quoteId === undefined || quote === undefined || quote.customer !== message.sender.id
+      ? {}
+      : { quoteId, accountAmountMinor: quote.accountAmountMinor, accountCurrency: quote.accountCurrency }),
   }
 }
+
+/** Can the account pay in the invoice's currency: by itself, or on the quote that is named? */
+const currencyProblem = (
+  payment: PaymentRow,
+  quote: QuoteRow | undefined,
+  quoteId: Uint8Array | undefined,
+  accountCurrency: Currency,
+  { policy, nowMs }: Ctx,
+): FailureCode | undefined => {
+  if (quoteId !== undefined) return quoteProblem(quote, payment, accountCurrency, nowMs)
+  if (payment.currency === accountCurrency) return undefined
+  return rateOf(policy, payment.currency, accountCurrency) === undefined ? 'CURRENCY_UNSUPPORTED' : 'QUOTE_REQUIRED'
+}
+
+/** From the acceptance of the request on, whatever becomes of the payment. */
+const useQuote = ({ quoteId, prId }: PaymentRow, quote: QuoteRow | undefined): Part =>
+  quoteId === undefined || quote === undefined ? {} : { writes: [put(quotes, keyOf(quoteId), { ...quote, prId })] }
 
 /** Each wrong PIN in an authentic frame counts once; a duplicate of the frame never comes here. */
 export const wrongPin = (customer: CustomerRow, { nowMs }: Ctx): CustomerRow => {
@@ -155,7 +181,8 @@ const refusePayment = (
 
 /** Macro: the bank sets the amount aside until the payee's side has decided, and a grace longer. */
 const hold = (payment: PaymentRow, { customer }: Account, frame: Uint8Array, context: Ctx): Part => {
-  const { prId, amountMinor, currency, expiresAtMs } = payment
+  const { prId, expiresAtMs } = payment
+  const { amountMinor, currency } = costOf(payment)
   const holdId = context.freshId()
   const bank = bankOf(customer.account)
   const holding: PaymentRow = { ...payment, state: 'holding', holdId }

@@ -25,6 +25,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { account, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
 import { creditAnswered, refundMoneyBooked, rightRefundMinor } from './decide-refund.ts'
+import { currencyOrderAnswered } from './exchange.ts'
 import { loadBatch, loadBatchById, loadEntry, loadTransfer, type DisputedEntry, type TransferSlice } from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
@@ -48,17 +49,28 @@ import {
   type BatchRow,
   type DisputeItem,
   type EntryRequestRow,
+  type OrderRow,
   type PairEntryRow,
 } from './state.ts'
 
 type Ctx = Context<CppPolicy>
 
-/** Order: order known, answered by its bank (NOT_FOUND), not answered before; then what it was for is booked or refused. */
+/** Orders that a transfer-answer answers. */
+const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set([
+  'collection',
+  'settlement',
+  'refund',
+  'payment',
+  'recovery',
+])
+
+/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what it was for is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
     const { orderId, result, code } = message.body
-    if (slice === undefined || slice.order.bank !== message.sender.id) return refuse('NOT_FOUND', 'order')
+    if (slice === undefined || slice.order.bank !== message.sender.id || !TRANSFERS.has(slice.order.purpose))
+      return refuse('NOT_FOUND', 'order')
     const forget = [outbox(OUTBOX.order, orderId), outbox(OUTBOX.query, orderId)]
     if (slice.order.state !== 'ordered') return decision({ forget })
     return combineParts([{ forget }, transferred(slice, orderId, result === 'booked', code, context)])
@@ -67,13 +79,15 @@ export const transferAnswer = on(
 
 /** The outcome of a transfer order, or of a refusal that stands for one. */
 export const transferred = (
-  { order, account: before, settlement, refund }: TransferSlice,
+  { order, account: before, settlement, refund, paid }: TransferSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
   context: Ctx,
 ): Part => {
   if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
+  if (order.purpose === 'payment' || order.purpose === 'recovery')
+    return currencyOrderAnswered(paid, order, orderId, { booked, code }, context)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
     if (

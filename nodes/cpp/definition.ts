@@ -28,6 +28,7 @@ import {
   type AuthorizeResult,
 } from './decide-device.ts'
 import { collectionRetry, debtAge } from './decide-debt.ts'
+import { fxQuoteRequest } from './decide-fx.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
   ISSUE_JOB,
@@ -72,6 +73,7 @@ import {
   thresholdsComputed,
 } from './decide-thresholds.ts'
 import type { evidence as evidenceOf } from './evidence.ts'
+import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
@@ -114,6 +116,7 @@ export const cppDefinition = ({
     'account-closure': accountClosure(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
+    'fx-quote-request': fxQuoteRequest,
     'payment-request': paymentRequest(vault),
     'hold-answer': holdAnswer,
     'countersigned-decision': countersignedDecision,
@@ -138,6 +141,7 @@ export const cppDefinition = ({
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
     'refund-retry': refundRetry,
+    [EXCHANGE_RETRY]: exchangeRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,

@@ -5,6 +5,7 @@
 import { equalBytes, fromHex } from '../../protocol/bytes.ts'
 import { decodeBody } from '../../protocol/codec.ts'
 import type { CollectionState, SettlementState } from '../../protocol/evidence.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { pairEntryLeaf, proveLeaf, rangeOf, rangeRoot, type RangeProof } from '../../protocol/mountain-range.ts'
 import {
   createGatherer,
@@ -20,6 +21,7 @@ import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { readSent } from '../runtime/sent-store.ts'
 import { keyOf } from '../runtime/table.ts'
+import { refundsOf } from './decide-refund.ts'
 import { sentAs } from './decide-settlement.ts'
 import { OUTBOX, until } from './messages.ts'
 import { LEAF_TYPE } from './pair.ts'
@@ -64,6 +66,7 @@ export const evidence =
         txId,
         prId,
         ...(pnId === undefined ? {} : { pnId }),
+        ...gatherRefunds(gatherer, read, payment),
         ...(isMicro
           ? { ...gatherSettlement(services, gatherer, read, payment), ...gatherCollection(gatherer, read, payment) }
           : {}),
@@ -105,6 +108,18 @@ const gatherOrder = (gatherer: Gatherer, read: Reader, orderId: Uint8Array): Ord
   const kind = order?.purpose === 'post' ? 'post-answer' : 'transfer-answer'
   gatherer.received(kind, order?.answeredAtMs, (body) => equalBytes(body.orderId, orderId))
   return order
+}
+
+/** What the payee asked for, what this CPP said to both sides, and the credit to the customer's account. */
+const gatherRefunds = (gatherer: Gatherer, read: Reader, payment: PaymentRow): { readonly refunds?: number } => {
+  const confirmed = refundsOf(read, payment.prId).filter(({ state }) => state === 'confirmed')
+  for (const { refundId, ref, receivedAtMs, orderId } of confirmed.slice(0, LIMITS.maxRefundsInEvidence)) {
+    gatherer.received('countersigned-refund', receivedAtMs, (body) => equalBytes(body.refundId, refundId))
+    gatherer.sent({ answers: ref })
+    gatherer.sent(until(OUTBOX.refund, refundId))
+    if (orderId !== undefined) gatherOrder(gatherer, read, orderId)
+  }
+  return confirmed.length === 0 ? {} : { refunds: confirmed.length }
 }
 
 type Settlement = { readonly settlement: SettlementState; readonly inclusion?: RangeProof }

@@ -8,6 +8,7 @@ import type { Reader } from '../runtime/node.ts'
 import type { Account, Queued } from './account.ts'
 import { closures, troubles } from './aggregation-state.ts'
 import type { Closing } from './closing.ts'
+import { isExchanged, type Exchange } from './fx.ts'
 import type { BatchSlice } from './pair.ts'
 import {
   aliases,
@@ -40,6 +41,7 @@ import {
   type TotalRow,
   type TransLockRow,
 } from './state.ts'
+import { positions, quotes, type PositionRow, type QuoteRow } from './state-fx.ts'
 
 /** The customer's total; undefined before the enrolment is complete. */
 export const totalOf = (read: Reader, customer: string): TotalRow | undefined => {
@@ -86,10 +88,12 @@ export type RequestSlice = {
   readonly refused: RefusedRequestRow | undefined
   readonly account: Account | undefined
   readonly lock: TransLockRow | undefined
+  /** The quote that the request names. */
+  readonly quote: QuoteRow | undefined
 }
 export const loadRequest = (
   read: Reader,
-  prId: Uint8Array,
+  { prId, quoteId }: { readonly prId: Uint8Array; readonly quoteId?: Uint8Array },
   customer: string,
   trans: { readonly payee: string; readonly txId: Uint8Array } | undefined,
 ): RequestSlice => ({
@@ -97,13 +101,28 @@ export const loadRequest = (
   refused: read.get(refusedRequests, prId),
   account: loadAccount(read, customer),
   lock: trans === undefined ? undefined : read.get(transLocks, trans.payee, trans.txId),
+  quote: quoteId === undefined ? undefined : read.get(quotes, quoteId),
 })
 
 export type PaymentSlice = {
   readonly payment: PaymentRow
   readonly account: Account
   readonly pair: PairRow | undefined
+  /** Of a payment in another currency than the account's. */
+  readonly exchange: Exchange | undefined
 }
+
+const positionIn = (read: Reader, currency: Currency): PositionRow =>
+  read.get(positions, currency) ?? { currency, positionMinor: 0n }
+
+/** The positions that this payment moves, or has moved. */
+export const loadExchange = (read: Reader, payment: PaymentRow): Exchange | undefined =>
+  isExchanged(payment)
+    ? {
+        sold: positionIn(read, payment.currency),
+        bought: positionIn(read, payment.accountCurrency ?? payment.currency),
+      }
+    : undefined
 
 /** @throws Error when a payment's customer is gone: rows of customers with payments are never deleted. */
 export const loadPayment = (read: Reader, prId: Uint8Array | undefined): PaymentSlice | undefined => {
@@ -111,7 +130,8 @@ export const loadPayment = (read: Reader, prId: Uint8Array | undefined): Payment
   if (payment === undefined) return undefined
   const account = loadAccount(read, payment.customer)
   if (account === undefined) throw new Error('a payment without its customer')
-  return { payment, account, pair: read.get(pairs, payment.mpp, payment.currency) }
+  const pair = read.get(pairs, payment.mpp, payment.currency)
+  return { payment, account, pair, exchange: loadExchange(read, payment) }
 }
 
 export const loadNotice = (read: Reader, pnId: Uint8Array): PaymentSlice | undefined =>
@@ -138,12 +158,13 @@ export const loadBatch = (
 export const loadBatchById = (read: Reader, batchId: Uint8Array): BatchSlice | undefined =>
   loadBatch(read, read.get(batchIds, batchId))
 
-/** An answer to a transfer order: of a collection, of a settlement, or of a refund's credit. */
+/** An answer to a transfer order: of a collection, a settlement, a refund's credit, or a payment in another currency. */
 export type TransferSlice = {
   readonly order: OrderRow
   readonly account: Account | undefined
   readonly settlement: BatchSlice | undefined
   readonly refund: RefundRow | undefined
+  readonly paid: PaymentSlice | undefined
 }
 export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice | undefined => {
   const order = read.get(orders, orderId)
@@ -157,6 +178,7 @@ export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice |
         ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })
         : undefined,
     refund: order.refundId === undefined ? undefined : read.get(refunds, order.refundId),
+    paid: loadPayment(read, order.prId),
   }
 }
 

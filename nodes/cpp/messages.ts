@@ -8,6 +8,7 @@ import type { Outcome } from '../../protocol/messages/payment.ts'
 import type { Context, Delivery, Message, RequestRef, Self } from '../runtime/node.ts'
 import type { KeyPart } from '../runtime/table.ts'
 import type { PaymentRow } from './state.ts'
+import type { QuoteRow } from './state-fx.ts'
 
 /** Outbox keys of what the CPP resends until it is answered. Each ends in a fresh 16-byte id. */
 export const OUTBOX = {
@@ -64,8 +65,11 @@ export const customerAnswer = (
   'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'
 > => {
   const { prId, payee, txId, amountMinor, currency, decidedAtMs: confirmedAtMs } = payment
+  const { accountAmountMinor, accountCurrency } = payment
   const address = toCustomer(payment.customer, walletHost, ref)
-  const confirmation = { prId, payee, txId, amountMinor, currency, confirmedAtMs }
+  const charged =
+    accountAmountMinor === undefined || accountCurrency === undefined ? {} : { accountAmountMinor, accountCurrency }
+  const confirmation = { prId, payee, txId, amountMinor, currency, confirmedAtMs, ...charged }
   switch (payment.state) {
     case 'confirmed':
       return payment.mode === 'macro'
@@ -128,6 +132,31 @@ export const customerOutcome = (
     decidedAtMs: end.decidedAtMs,
   },
 })
+
+/** What a payment would cost, to the customer who asked. */
+export const quoteMessage = (
+  quoteId: Uint8Array,
+  given: QuoteRow,
+  walletHost: string,
+  ref: RequestRef,
+): Message<'fx-quote'> => {
+  const { currency, amountMinor, accountCurrency, accountAmountMinor, rateNumerator, rateDenominator, expiresAtMs } =
+    given
+  return {
+    ...toCustomer(given.customer, walletHost, ref),
+    kind: 'fx-quote',
+    body: {
+      quoteId,
+      currency,
+      amountMinor,
+      accountCurrency,
+      accountAmountMinor,
+      rateNumerator,
+      rateDenominator,
+      expiresAtMs,
+    },
+  }
+}
 
 /** T or DT to the payee's side. */
 export const payeeConfirmation = (

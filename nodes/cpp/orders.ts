@@ -2,6 +2,7 @@
 import { put, type Context } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { Part } from './account.ts'
+import { costOf } from './fx.ts'
 import { OUTBOX, outbox, until } from './messages.ts'
 import type { CppPolicy } from './policy.ts'
 import { orders, type OrderRow, type PaymentRow } from './state.ts'
@@ -24,15 +25,14 @@ export const answeredOrder = (
  * refuses the hold when it comes.
  */
 export const voidHold = (payment: PaymentRow, bank: string, { nowMs, freshId }: Ctx): Part => {
-  const { holdId, prId, amountMinor, currency } = payment
+  const { holdId, prId } = payment
   if (holdId === undefined) return {}
   const orderId = freshId()
   const order: OrderRow = {
     purpose: 'void',
     state: 'ordered',
     bank,
-    amountMinor,
-    currency,
+    ...costOf(payment),
     subject: '',
     operatorAccount: '',
     orderedAtMs: nowMs,

@@ -8,6 +8,15 @@ import { currencies, DAY, duration, HOUR, MINUTE, money, perCurrency, strict } f
 
 const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
 const account = Type.String({ pattern: ACCOUNT_ID_PATTERN, maxLength: 120 })
+/** So that a rate with its margin still fits the message that tells it. */
+const MAX_RATE_PART = 1_000_000_000_000n
+const rate = Type.Object(
+  {
+    numerator: Type.BigInt({ minimum: 1n, maximum: MAX_RATE_PART }),
+    denominator: Type.BigInt({ minimum: 1n, maximum: MAX_RATE_PART }),
+  },
+  strict,
+)
 const mppAndCurrency = `${NODE_ID_PATTERN.slice(0, -1)}( (${currencies}))?$`
 
 export const CppPolicy = Type.Object(
@@ -44,6 +53,18 @@ export const CppPolicy = Type.Object(
       },
       strict,
     ),
+    fx: Type.Object(
+      {
+        /** `"EUR HUF": 400/1`: an invoice of 1 EUR costs an account in HUF 400, before the margin. What is not listed is not exchanged. */
+        rates: Type.Record(Type.String({ pattern: `^(${currencies}) (${currencies})$` }), rate, strict),
+        /** What the CPP keeps, in hundredths of a percent of the rate. */
+        marginBps: Type.Integer({ minimum: 0, maximum: 10_000 }),
+        quoteLifetimeMs: Type.Integer({ minimum: 100, maximum: LIMITS.maxTransLifetimeMs }),
+        /** How long after a refused transfer from the customer's account, of a payment that the payee has, the next one is ordered. */
+        retryMs: duration,
+      },
+      strict,
+    ),
   },
   strict,
 )
@@ -64,6 +85,7 @@ export const DEFAULT_CPP_POLICY: Omit<CppPolicy, 'dataCenters' | 'operatorAccoun
   aggregation: { policy: 'threshold' },
   collectionRetry: { firstMs: HOUR, maxMs: 7 * DAY, maxRetries: 12 },
   settlement: { thresholdMinor: {}, maxAgeMs: DAY, retryMs: MINUTE },
+  fx: { rates: {}, marginBps: 0, quoteLifetimeMs: MINUTE, retryMs: HOUR },
 }
 
 export const settlementThreshold = (policy: CppPolicy, currency: Currency): bigint =>

@@ -85,6 +85,7 @@ describe('the report', () => {
           collections: 1,
         },
       ],
+      positions: [],
       boundBreaches: 0,
       pairs: [
         {

@@ -7,6 +7,7 @@ import { failureCode } from '../../protocol/failures.ts'
 import { NodeId, Optional, Type, type Static, type TSchema } from '../../protocol/fields.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState, type CppReport, type PaymentLine, type PaymentsPage } from '../runtime/reports.ts'
+import { costOf, isExchanged } from './fx.ts'
 import { totalOf } from './load.ts'
 import type { CppPolicy } from './policy.ts'
 import { isRegistered } from './decide-enrolment.ts'
@@ -27,11 +28,13 @@ import {
   type PaymentRow,
   type TotalRow,
 } from './state.ts'
+import { positions } from './state-fx.ts'
 
 type Ctx = Context<CppPolicy>
 type Args = Readonly<Record<string, unknown>>
 type Sums = { -readonly [K in keyof CppReport['totals'][number]]: CppReport['totals'][number][K] }
 
+type Position = { -readonly [K in keyof CppReport['positions'][number]]: CppReport['positions'][number][K] }
 const rowsOf = <Row>(rows: Iterable<readonly [Uint8Array, Row]>): Row[] => [...rows].map(([, row]) => row)
 
 const emptySums = (currency: Currency): Sums => ({
@@ -55,6 +58,8 @@ type Trace = {
   total: TotalRow | undefined
   lastPaymentMinor: bigint
   offsetMinor: bigint
+  /** The last micropayment that was confirmed or notified. */
+  lastPrId: Uint8Array | undefined
   notified: number
   notifiedMinor: bigint
 }
@@ -62,16 +67,21 @@ type Trace = {
 /**
  * The bound of design §2: below θ as in force at the last admission, or one payment below M. Since nothing but an admission
  * raises the sum, θ of the last one is the one that holds. When one payment makes up the whole sum, it is the last entry
- * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding.
+ * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding. In another currency than
+ * the invoice's it is below M of the invoice's, and may be over that of the account's.
  */
-const breaksBound = ({ total, lastPaymentMinor, offsetMinor, notified }: Trace): boolean => {
+const breaksBound = (read: Reader, { total, lastPaymentMinor, lastPrId, offsetMinor, notified }: Trace): boolean => {
   if (total === undefined) return false
   const { outstandingMinor, pendingMinor, thresholdMinor, currency } = total
   const sum = outstandingMinor + pendingMinor
   if (sum === 0n || sum < thresholdMinor) return false
   const single =
     pendingMinor === 0n ? lastPaymentMinor - offsetMinor === sum : outstandingMinor === 0n && notified === 1
-  return !(single && sum < CURRENCIES[currency].macroFromMinor)
+  if (!single) return true
+  const payment = lastPrId === undefined ? undefined : read.get(payments, lastPrId)
+  return payment === undefined || !isExchanged(payment)
+    ? sum >= CURRENCIES[currency].macroFromMinor
+    : payment.mode !== 'micro'
 }
 
 export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
@@ -81,13 +91,23 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
     if (found === undefined) sums.set(currency, (found = emptySums(currency)))
     return found
   }
+  const held = new Map<Currency, Position>()
+  for (const [, { currency, positionMinor }] of read.scan(positions, []))
+    positionIn(held, currency).positionMinor = positionMinor
   const traces = new Map<string, Trace>()
   const undecided: Record<string, number> = {}
   let enrolled = 0
   for (const [, { customer, state, currency }] of read.scan(customers, [])) {
     if (state === 'mandating' || state === 'recording') continue
     if (state === 'active') enrolled += 1
-    const trace: Trace = { total: undefined, lastPaymentMinor: 0n, offsetMinor: 0n, notified: 0, notifiedMinor: 0n }
+    const trace: Trace = {
+      total: undefined,
+      lastPaymentMinor: 0n,
+      lastPrId: undefined,
+      offsetMinor: 0n,
+      notified: 0,
+      notifiedMinor: 0n,
+    }
     traces.set(customer, trace)
     const sum = of(currency)
     for (const [, row] of read.scan(ledger, [customer])) {
@@ -101,6 +121,7 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
         case ENTRY.payment:
           trace.lastPaymentMinor = row.amountMinor
           trace.offsetMinor = 0n
+          trace.lastPrId = row.id
           sum.confirmedMicroMinor += row.amountMinor
           break
         case ENTRY.collection:
@@ -123,35 +144,65 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
       undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
       continue
     }
-    const sum = of(refundCurrency(read, prId, refund.currency))
+    const refunded = read.get(payments, prId)
+    if (refunded === undefined) throw new Error('a refund without its payment')
+    const sum = of(costOf(refunded).currency)
+    if (isExchanged(refunded)) {
+      positionIn(held, refunded.currency).returnedMinor += refund.amountMinor
+      positionIn(held, sum.currency).returnedMinor -= accountMinor
+    }
     sum.refundedMinor += accountMinor
     if (credit === 'booked') sum.refundCreditedMinor += creditMinor
     else sum.refundDueMinor += creditMinor
   }
   for (const [, payment] of read.scan(payments, [])) {
-    const { state, mode, customer, amountMinor, currency } = payment
+    const { prId, state, mode, customer, amountMinor, currency } = payment
     if (!isFinalState(state)) undecided[state] = (undecided[state] ?? 0) + 1
     if (mode === 'macro' && state === 'confirmed') of(currency).confirmedMacroMinor += amountMinor
+    if (state === 'confirmed') addExchange(held, payment)
     const trace = mode === 'micro' && state === 'notified' ? traces.get(customer) : undefined
     if (trace === undefined) continue
     trace.notified += 1
-    trace.notifiedMinor += amountMinor
+    trace.notifiedMinor += costOf(payment).amountMinor
+    if (trace.total?.outstandingMinor === 0n) trace.lastPrId = prId
   }
   return {
     role: 'cpp',
     id: context.self.id,
     customers: enrolled,
     totals: [...sums.values()],
-    boundBreaches: [...traces.values()].filter((trace) => breaksBound(trace) || breaksPending(trace)).length,
+    positions: [...held.values()],
+    boundBreaches: [...traces.values()].filter((trace) => breaksBound(read, trace) || breaksPending(trace)).length,
     pairs: rowsOf(read.scan(pairs, [])).map((pair) => pairReport(read, pair)),
     undecided,
   }
 }
 
-/** Of the account that a refund went to. */
-const refundCurrency = (read: Reader, prId: Uint8Array, invoiced: Currency): Currency => {
-  const customer = read.get(payments, prId)?.customer
-  return (customer === undefined ? undefined : read.get(customers, customer)?.currency) ?? invoiced
+const positionIn = (held: Map<Currency, Position>, currency: Currency): Position => {
+  const known = held.get(currency)
+  if (known !== undefined) return known
+  const none = {
+    currency,
+    positionMinor: 0n,
+    boughtMinor: 0n,
+    soldMinor: 0n,
+    returnedMinor: 0n,
+    exchangedMinor: 0n,
+    owedMinor: 0n,
+  }
+  held.set(currency, none)
+  return none
+}
+
+const addExchange = (held: Map<Currency, Position>, payment: PaymentRow): void => {
+  if (!isExchanged(payment)) return
+  const cost = costOf(payment)
+  positionIn(held, payment.currency).soldMinor += payment.amountMinor
+  const bought = positionIn(held, cost.currency)
+  bought.boughtMinor += cost.amountMinor
+  if (payment.mode === 'micro') return
+  if (payment.exchange === 'booked') bought.exchangedMinor += cost.amountMinor
+  else bought.owedMinor += cost.amountMinor
 }
 
 /** pending = Σ notified micropayments: a total that says otherwise would admit too much. */
@@ -169,11 +220,16 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const refundLines = (read: Reader, prId: Uint8Array): Pick<PaymentLine, 'refunds'> => {
-  const rows = refundsOf(read, prId)
+const refundLines = (read: Reader, payment: PaymentRow): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, payment.prId)
   if (rows.length === 0) return {}
   return {
-    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
+    refunds: rows.map(({ refundId, amountMinor, accountMinor, state }) => ({
+      refundId: toHex(refundId),
+      amountMinor,
+      state,
+      ...(isExchanged(payment) ? { accountAmountMinor: accountMinor } : {}),
+    })),
   }
 }
 
@@ -189,7 +245,10 @@ const lineOf = (read: Reader, row: PaymentRow, cpp: string): PaymentLine => ({
   cpp,
   mpp: row.mpp,
   customer: row.customer,
-  ...refundLines(read, row.prId),
+  ...refundLines(read, row),
+  ...(row.accountAmountMinor === undefined || row.accountCurrency === undefined
+    ? {}
+    : { accountAmountMinor: row.accountAmountMinor, accountCurrency: row.accountCurrency }),
 })
 
 const strict = { additionalProperties: false }
@@ -236,6 +295,7 @@ const paymentDetail = (read: Reader, row: PaymentRow, cpp: string) => ({
   notifiedAtMs: row.notifiedAtMs,
   postingAtMs: row.postingAtMs,
   decidedAtMs: row.decidedAtMs === 0 ? undefined : row.decidedAtMs,
+  exchange: row.exchange,
 })
 
 export const payment = (read: Reader, args: Args, { self }: Ctx) =>

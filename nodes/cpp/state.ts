@@ -35,6 +35,7 @@
 import type { Currency, PaymentMode } from '../../protocol/amount.ts'
 import type { RequestRef } from '../runtime/node.ts'
 import { defineTable, type Table } from '../runtime/table.ts'
+import { positions, quotes } from './state-fx.ts'
 
 /** An enrolled customer, or one whose enrolment is under way. Key: customer. */
 export type CustomerRow = {
@@ -236,6 +237,12 @@ export type PaymentRow = {
   readonly pairSeq?: number
   /** What the customer owed after this micropayment. */
   readonly outstandingMinor?: bigint
+  /** What the customer is charged and in which currency, where that is not the invoice's; and the quote it follows. */
+  readonly accountAmountMinor?: bigint
+  readonly accountCurrency?: Currency
+  readonly quoteId?: Uint8Array
+  /** Of a confirmed macro payment in another currency: has the CPP what the customer is charged? */
+  readonly exchange?: 'ordered' | 'owed' | 'booked'
 }
 export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
   name: 'payments',
@@ -268,6 +275,10 @@ export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
     'decisionRef',
     'pairSeq',
     'outstandingMinor',
+    'accountAmountMinor',
+    'accountCurrency',
+    'quoteId',
+    'exchange',
   ],
 })
 
@@ -299,16 +310,21 @@ export const invoices: Table<InvoiceRow> = defineTable<InvoiceRow>({ name: 'invo
 export type WaitingRow = { readonly prId: Uint8Array }
 export const waiting: Table<WaitingRow> = defineTable<WaitingRow>({ name: 'waiting', version: 1, fields: ['prId'] })
 
+/**
+ * Orders of a macro payment in another currency: `payment` from the CPP's own account to the payee, `exchange` of the hold to the
+ * CPP, `recovery` from the customer's account where the hold could not be posted any more.
+ */
+export type CurrencyOrder = 'payment' | 'exchange' | 'recovery'
 /** An order at a bank. Key: holdId of a hold, orderId of the others. */
 export type OrderRow = {
-  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement' | 'refund'
+  readonly purpose: 'collection' | 'hold' | 'post' | 'void' | 'settlement' | 'refund' | CurrencyOrder
   readonly state: 'ordered' | 'booked' | 'refused'
   readonly bank: string
   readonly amountMinor: bigint
   readonly currency: Currency
   /** Customer of a collection or refund, `<mpp>` of a settlement; of the others the payment says who. */
   readonly subject: string
-  /** Of a collection or settlement: the CPP's own account that it credits or debits. */
+  /** Of a collection, a settlement or a currency order: the CPP's own account that it credits or debits. */
   readonly operatorAccount: string
   readonly orderedAtMs: number
   /** 0 while unanswered. */
@@ -606,6 +622,8 @@ export const CPP_TABLES = [
   customers,
   ledger,
   payments,
+  quotes,
+  positions,
   refusedRequests,
   notices,
   transLocks,

@@ -7,7 +7,6 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import {
   combine,
   decision,
-  put,
   refuse,
   remove,
   type Context,
@@ -22,18 +21,10 @@ import { keyOf } from '../runtime/table.ts'
 import { replyRefused } from './arguments.ts'
 import { endOwnLogin } from './guest-session.ts'
 import type { PaymentQuerySlice, PaymentSlice, RefusedSlice } from './load.ts'
-import { announcementOf, become, refusePurchase, settle } from './payment-parts.ts'
+import { endUnrequested } from './decide-quote.ts'
+import { announcementOf, become, refusePurchase, requestEnded, settle } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
-import {
-  DEADLINES,
-  isGuestPhase,
-  outbox,
-  payeeRecords,
-  paymentTopic,
-  requests,
-  type Payment,
-  type PayRequest,
-} from './state.ts'
+import { isGuestPhase, outbox, payeeRecords, paymentTopic, type Payment } from './state.ts'
 
 type Ctx = Context<WalletPolicy>
 
@@ -44,7 +35,7 @@ const CONFIRMS = {
 
 /**
  * T or DT. Checks, in order: the payment is of this customer, at this CPP, and was requested (NOT_FOUND); it has no other end
- * (ID_REUSED; the same end again changes nothing); payee, transaction, amount and currency are those requested
+ * (ID_REUSED; the same end again changes nothing); payee, transaction, amount, currency and cost are those requested
  * (AMOUNT_INVALID); T for macro, DT for micro (MODE_MISMATCH).
  */
 export const decideConfirmation = (
@@ -63,7 +54,9 @@ export const decideConfirmation = (
     requested.txId !== undefined &&
     equalBytes(body.txId, requested.txId) &&
     body.amountMinor === requested.amountMinor &&
-    body.currency === requested.currency
+    body.currency === requested.currency &&
+    body.accountAmountMinor === requested.accountAmountMinor &&
+    body.accountCurrency === (requested.accountAmountMinor === undefined ? undefined : requested.accountCurrency)
   if (!agrees) return refuse('AMOUNT_INVALID', 'not what was requested')
   if (modeOf(requested.amountMinor, requested.currency) !== mode) return refuse('MODE_MISMATCH')
   const goodsCame = requested.goodsAtMs !== undefined
@@ -126,25 +119,6 @@ const contradiction = (payment: Payment, claimed: FinalState): Decision =>
       fields: { state: payment.state, claimed },
     },
   })
-
-/** The request to pay that a payment answered: paid, or open to be tried again while its invoice lives. */
-const requestEnded = (request: PayRequest | undefined, payment: Payment, nowMs: number): Partial<Decision> => {
-  if (request === undefined || request.state !== 'accepted') return {}
-  if (payment.state === 'confirmed')
-    return { writes: [put(requests, keyOf(request.requestId), { ...request, state: 'paid', endedAtMs: nowMs })] }
-  const { prId: _, ...rest } = request
-  const alive = nowMs < request.transExpiresAtMs
-  return {
-    writes: [
-      put(
-        requests,
-        keyOf(request.requestId),
-        alive ? { ...rest, state: 'open' } : { ...request, state: 'expired', endedAtMs: nowMs },
-      ),
-    ],
-    set: alive ? [{ name: DEADLINES.request, key: request.requestId, atMs: request.transExpiresAtMs }] : [],
-  }
-}
 
 const paymentQuery = (payment: Payment): Message<'payment-query'> => {
   if (payment.transExpiresAtMs === undefined) throw new Error('a requested payment without its invoice')
@@ -209,6 +183,8 @@ export const decideRefusedPurchase = ({ purchase, lookup }: RefusedSlice, refuse
         { writes: [remove(payeeRecords, keyOf(payment.payee))] },
       ),
     )
+  if (refused.kind === 'fx-quote-request' && payment.state === 'quoting' && refused.by === payment.cpp)
+    return decision(endUnrequested(purchase as PaymentSlice, payment, refused.code, refused.detail, context.nowMs))
   if (payment.state !== 'requested') return decision()
   const { policy, nowMs } = context
   const record = {

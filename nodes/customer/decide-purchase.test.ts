@@ -49,7 +49,8 @@ describe('pay: checks in their order', () => {
     ['over the limit', { amountMinor: '100000000001' }, 'AMOUNT_INVALID'],
     ['not a customer here', { customer: 'hu-nobody' }, 'CUSTOMER_UNKNOWN'],
     ['not enrolled at that CPP', { cpp: 'hu-nowhere' }, 'CUSTOMER_UNKNOWN'],
-    ['no account in the currency', { currency: 'USD' }, 'CURRENCY_UNSUPPORTED'],
+    ['over the cost agreed to', { maxCostMinor: '1' }, 'COST_EXCEEDED'],
+    ['a cost that is no amount', { maxCostMinor: 5 }, 'AMOUNT_INVALID'],
   ]
   test.each(rows)('%s', async (_, changes, code) => {
     const host = wallet()

@@ -39,6 +39,7 @@ import {
   type PaySlice,
 } from './load.ts'
 import { orderQuery } from './decide-goods.ts'
+import { askForQuote, endUnrequested } from './decide-quote.ts'
 import { isFinalState } from '../runtime/reports.ts'
 import { announcementOf, become, paymentRequest, queryAtMs, refusePurchase } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
@@ -60,7 +61,8 @@ type Ctx = Context<WalletPolicy>
 
 /**
  * `pay`. Checks, in order: arguments (SCHEMA_VIOLATION, AMOUNT_INVALID), a given paymentId not used for another payment
- * (ID_REUSED), customer known here (CUSTOMER_UNKNOWN), an account (the codes of `chooseAccount`). Answered when the payment is
+ * (ID_REUSED), customer known here (CUSTOMER_UNKNOWN), an account (the codes of `chooseAccount`), a cost that was agreed to (COST_EXCEEDED; in another
+ * currency it is known later). Answered when the payment is
  * final. Who gives the paymentId may ask again after a lost connection, and pays once.
  */
 export const decidePay = (
@@ -70,7 +72,7 @@ export const decidePay = (
   context: Ctx,
 ): Decision => {
   if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
-  const { payee, amountMinor, currency, cpp, item, prId } = args.value
+  const { payee, amountMinor, currency, cpp, item, prId, maxCostMinor } = args.value
   if (known !== undefined) {
     const same = known.customer === args.value.customer && known.payee === payee && known.amountMinor === amountMinor
     if (!same || known.currency !== currency) return replyRefused('ID_REUSED', 'this id is of another payment')
@@ -81,6 +83,9 @@ export const decidePay = (
   if (customer === undefined) return replyRefused('CUSTOMER_UNKNOWN', 'no such customer on this wallet host')
   const account = chooseAccount(accounts, currency, cpp)
   if (!account.ok) return replyRefused(account.failure.code, account.failure.detail)
+  const accountCurrency = account.value.enrolment.currency
+  const isExchange = accountCurrency !== currency
+  if (!isExchange && maxCostMinor !== undefined && amountMinor > maxCostMinor) return replyRefused('COST_EXCEEDED')
   // Nothing can fail from here on.
   const { session, parts } = takeLogin(publicKeyOf, login, context)
   const payment: Payment = {
@@ -92,6 +97,8 @@ export const decidePay = (
     currency,
     state: 'opening',
     ...(item === undefined ? {} : { item }),
+    ...(isExchange ? { accountCurrency } : {}),
+    ...(maxCostMinor === undefined ? {} : { maxCostMinor }),
     token: session.token,
     goodsQueries: 0,
     wakeAtMs: context.nowMs + context.policy.guestPhaseMs,
@@ -272,7 +279,8 @@ export const decidePayeeRecord = (
 /**
  * The invoice. Checks, in order: it answers a purchase that waits for one, and comes from the host that was asked (else dropped:
  * who overheard an offer must not end the purchase), its txId is new (TRANS_INVALID), the
- * codes of `agreementProblem` and `invoiceProblem`, the wallet still unlocked (WRONG_PIN). Then the payment request.
+ * codes of `agreementProblem` and `invoiceProblem`, the wallet still unlocked (WRONG_PIN). Then the payment request, or first the
+ * question what it will cost.
  */
 export const decideInvoice = (
   { payment, session, pinKey, known }: InvoiceSlice,
@@ -303,23 +311,31 @@ export const decideInvoice = (
   if (pinKey === undefined) return refused(payment, 'WRONG_PIN', 'the wallet is locked: unlock it first')
   const expiresAtMs = header.expiresAtMs
   if (expiresAtMs === undefined) throw new Error('an invoice without expiry passed its check')
-  const requested: Payment = {
+  const invoiced: Payment = {
     ...payment,
-    state: 'requested',
     mpp: message.merchant.mpp.id,
     txId: body.txId,
     nonce: body.nonce,
     transDigest: message.digest,
     transExpiresAtMs: expiresAtMs,
     description: beside.description,
+  }
+  const invoice = { frame: message.frame, digest: message.digest, expiresAtMs }
+  const taken: Partial<Decision> = {
+    writes: [put(transactions, keyOf(body.payee, body.txId), { prId: payment.prId })],
+    forget: [outbox.offer(payment.prId)],
+  }
+  if (payment.accountCurrency !== undefined)
+    return decision(combine(askForQuote(payment, invoiced, invoice, context), taken))
+  const requested: Payment = {
+    ...invoiced,
+    state: 'requested',
     requestedAtMs: context.nowMs,
     wakeAtMs: queryAtMs(expiresAtMs, context),
   }
   return decision(
-    combine(become(payment, requested), {
-      writes: [put(transactions, keyOf(body.payee, body.txId), { prId: payment.prId })],
-      forget: [outbox.offer(payment.prId)],
-      sends: [paymentRequest(requested, { frame: message.frame, digest: message.digest, expiresAtMs }, pinKey)],
+    combine(become(payment, requested), taken, {
+      sends: [paymentRequest(requested, invoice, pinKey)],
       record: {
         event: 'payment-requested',
         ids: [payment.prId, body.txId],
@@ -339,16 +355,19 @@ const LATE = {
   opening: { code: 'BUSY', detail: 'no guest login in time' },
   'looking-up': { code: 'UNKNOWN_DESTINATION', detail: 'no directory knows the payee' },
   offering: { code: 'MESSAGE_EXPIRED', detail: 'the payee did not answer the offer request' },
+  quoting: { code: 'MESSAGE_EXPIRED', detail: 'the CPP did not answer the request for a quote' },
 } as const
 
 /** The guest phase took too long: nothing was paid, and nothing will be. A record that led nowhere is not trusted again. */
 export const decideGuestPhaseEnd = (
-  { payment, session, othersWait }: PaymentSlice,
+  { payment, session, request, othersWait }: PaymentSlice,
   { atMs }: DeadlineEvent,
   context: Ctx,
 ): Decision => {
   if (payment === undefined || !isGuestPhase(payment.state) || payment.wakeAtMs !== atMs) return decision()
   const { code, detail } = LATE[payment.state]
+  if (payment.state === 'quoting')
+    return decision(endUnrequested({ session, request }, payment, code, detail, context.nowMs))
   return decision(
     combine(
       refusePurchase(payment, code, detail, context.nowMs, { othersWait }),

@@ -4,7 +4,7 @@
  */
 import { sumMinor } from '../../protocol/amount.ts'
 import { showId } from '../../protocol/ids.ts'
-import { decision, put, refuse, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
+import { decision, put, refuse, type Context, type Decision, type Incoming, type Reader } from '../runtime/node.ts'
 import type { RefundLine } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
 import { payments, refunds, type Payment, type Refund } from './state.ts'
@@ -35,6 +35,7 @@ export const refundLines = (read: Reader, prId: Uint8Array): { readonly refunds?
 export const decideRefundNotice = (
   { payment, earlier }: RefundSlice,
   { message, ref }: Incoming<'customer-refund-notice'>,
+  { nowMs }: Pick<Context, 'nowMs'>,
 ): Decision => {
   const { body, sender, header, previousHop, digest } = message
   const { refundId, prId, amountMinor, currency, confirmedAtMs } = body
@@ -45,7 +46,9 @@ export const decideRefundNotice = (
   const refundedMinor = sumMinor(...earlier.map((row) => row.amountMinor))
   if (refundedMinor + amountMinor > payment.amountMinor) return refuse('REFUND_EXCEEDED')
   return decision({
-    writes: [put(refunds, keyOf(prId, refundId), { refundId, amountMinor, currency, confirmedAtMs })],
+    writes: [
+      put(refunds, keyOf(prId, refundId), { refundId, amountMinor, currency, confirmedAtMs, receivedAtMs: nowMs }),
+    ],
     sends: [{ kind: 'receipt', to: previousHop, body: { digest }, delivery: { answers: ref } }],
     announce: [{ topic: `refund:${showId(refundId)}`, value: { ok: true, amountMinor, currency } }],
     record: { event: 'refund-received', ids: [prId, refundId], fields: { amountMinor, currency } },

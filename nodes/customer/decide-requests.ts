@@ -15,6 +15,7 @@ import { keyOf } from '../runtime/table.ts'
 import { replyRefused } from './arguments.ts'
 import { invoiceProblem } from './checks.ts'
 import { chooseAccount, type PayRequestSlice } from './load.ts'
+import { askForQuote } from './decide-quote.ts'
 import { become, paymentRequest, queryAtMs } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
@@ -87,7 +88,7 @@ export const decideRequestToPay = (
 /**
  * `pay-request`. Checks, in order: arguments (SCHEMA_VIOLATION), request known (NOT_FOUND), still open (TRANS_EXPIRED,
  * TRANS_ALREADY_PAID, TRANS_LOCKED, WITHDRAWN by state); then, to accept: not expired (TRANS_EXPIRED), an account (the codes of
- * `chooseAccount`). A decline is answered at once, an acceptance when the payment is final.
+ * `chooseAccount`), a cost that was agreed to (COST_EXCEEDED; in another currency it is known later). A decline is answered at once, an acceptance when the payment is final.
  */
 export const decidePayRequest = ({ args, request, accounts }: PayRequestSlice, _: unknown, context: Ctx): Decision => {
   const { nowMs } = context
@@ -105,10 +106,15 @@ export const decidePayRequest = ({ args, request, accounts }: PayRequestSlice, _
   if (nowMs >= request.transExpiresAtMs) return replyRefused('TRANS_EXPIRED')
   const account = chooseAccount(accounts, request.currency, args.value.cpp)
   if (!account.ok) return replyRefused(account.failure.code, account.failure.detail)
+  const { maxCostMinor } = args.value
+  const accountCurrency = account.value.enrolment.currency
+  const isExchange = accountCurrency !== request.currency
+  if (!isExchange && maxCostMinor !== undefined && request.amountMinor > maxCostMinor)
+    return replyRefused('COST_EXCEEDED')
   // Nothing can fail from here on.
   const { payee, amountMinor, currency, merchantHost, mpp, txId, nonce, transDigest, transExpiresAtMs, description } =
     request
-  const payment: Payment = {
+  const invoiced: Payment = {
     prId: context.freshId(),
     customer: request.customer,
     cpp: account.value.enrolment.cpp,
@@ -124,32 +130,32 @@ export const decidePayRequest = ({ args, request, accounts }: PayRequestSlice, _
     transDigest,
     transExpiresAtMs,
     description,
+    ...(isExchange ? { accountCurrency } : {}),
+    ...(maxCostMinor === undefined ? {} : { maxCostMinor }),
     goodsQueries: 0,
-    wakeAtMs: queryAtMs(transExpiresAtMs, context),
     startedAtMs: nowMs,
-    requestedAtMs: nowMs,
   }
+  const invoice = { frame: request.trans, digest: transDigest, expiresAtMs: transExpiresAtMs }
+  const payment: Payment = { ...invoiced, wakeAtMs: queryAtMs(transExpiresAtMs, context), requestedAtMs: nowMs }
+  const next: Partial<Decision> = isExchange
+    ? askForQuote(undefined, { ...invoiced, wakeAtMs: nowMs + context.policy.guestPhaseMs }, invoice, context)
+    : combine(become(undefined, payment), {
+        sends: [paymentRequest(payment, invoice, account.value.pinKey)],
+        record: {
+          event: 'payment-requested',
+          ids: [payment.prId, txId, request.requestId],
+          fields: { payee, amountMinor, currency },
+        },
+      })
   const accepted: PayRequest = { ...request, state: 'accepted', prId: payment.prId, acceptedAtMs: nowMs }
   return decision(
-    combine(become(undefined, payment), {
+    combine(next, {
       writes: [
         put(requests, keyOf(request.requestId), accepted),
         put(transactions, keyOf(payee, txId), { prId: payment.prId }),
       ],
       clear,
-      sends: [
-        paymentRequest(
-          payment,
-          { frame: request.trans, digest: transDigest, expiresAtMs: transExpiresAtMs },
-          account.value.pinKey,
-        ),
-      ],
       replyOn: paymentTopic(payment.prId),
-      record: {
-        event: 'payment-requested',
-        ids: [payment.prId, txId, request.requestId],
-        fields: { payee, amountMinor, currency },
-      },
     }),
   )
 }

@@ -36,6 +36,7 @@ import {
   type ChangeKeysInput,
 } from './decide-changes.ts'
 import { decideClose, decideClosed, loadClose, loadClosed } from './decide-closure.ts'
+import { decideQuote, endUnrequested, loadQuote } from './decide-quote.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
 import {
   decideConfirmation,
@@ -78,7 +79,6 @@ import {
   loadPayRequest,
   loadRefusedPurchase,
 } from './load.ts'
-import { refusePurchase } from './payment-parts.ts'
 import { DEFAULT_WALLET_POLICY, WalletPolicy } from './policy.ts'
 import { customerList, onePayment, paymentsPage, requestList, walletReport } from './reads.ts'
 import {
@@ -99,6 +99,7 @@ import {
   waitingForLogin,
   WALLET_TABLES,
   type Payment,
+  type PayRequest,
   type Session,
 } from './state.ts'
 import { createVault } from './vault.ts'
@@ -136,6 +137,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
     'payee-record': on(loadPayeeRecord, decidePayeeRecord),
     'transaction-details': on(loadInvoice(vault), decideInvoice),
     'goods-release': on(loadGoods, decideGoods),
+    'fx-quote': on(loadQuote(vault), decideQuote),
     'request-to-pay': on(loadRequestToPay, decideRequestToPay),
     'customer-transfer-confirmation': on(loadFinal, decideConfirmation),
     'customer-delayed-transfer-confirmation': on(loadFinal, decideConfirmation),
@@ -235,12 +237,17 @@ const loadSession = (read: Reader, token: string) => ({
 type StartSlice = {
   readonly known: readonly Registration[]
   readonly logins: readonly Session[]
-  readonly waiting: readonly Payment[]
+  readonly waiting: readonly { readonly payment: Payment; readonly request: PayRequest | undefined }[]
 }
 const loadStart = (read: Reader): StartSlice => ({
   known: loadRegistrations(read),
   logins: [...read.scan(sessions, [])].map(([, row]) => row),
-  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => read.get(payments, prId) ?? []),
+  waiting: [...read.scan(unfinished, [])].flatMap(([, { prId }]) => {
+    const payment = read.get(payments, prId)
+    const { requestId } = payment ?? {}
+    const request = requestId === undefined ? undefined : read.get(requests, requestId)
+    return payment === undefined ? [] : [{ payment, request }]
+  }),
 })
 
 /**
@@ -254,14 +261,14 @@ const decideStart =
     decision(
       combine(
         registerHost(chains(), known, context),
-        ...waiting.map((payment) =>
+        ...waiting.map(({ payment, request }) =>
           isGuestPhase(payment.state)
-            ? refusePurchase(
+            ? endUnrequested(
+                { session: undefined, request },
                 payment,
                 'MESSAGE_EXPIRED',
                 'the wallet host restarted before the payment request',
                 context.nowMs,
-                { othersWait: false },
               )
             : {
                 forget: [outbox.goods(payment.prId)],

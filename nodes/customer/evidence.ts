@@ -4,6 +4,7 @@
  */
 import { equalBytes, fromHex } from '../../protocol/bytes.ts'
 import { signingKeyFromSeed } from '../../protocol/keys.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import {
   createGatherer,
   evidenceId,
@@ -15,6 +16,7 @@ import {
 } from '../runtime/evidence.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
+import { refundsOf } from './decide-refund.ts'
 import { deviceSeeds, enrolments, outbox, payments, requests } from './state.ts'
 
 const ENDS = [
@@ -43,5 +45,9 @@ export const evidence =
     for (const kind of ENDS) gatherer.received(kind, decidedAtMs, (body) => equalBytes(body.prId, prId))
     const record = read.get(enrolments, customer, cpp)?.record
     if (record !== undefined) gatherer.credential(record)
-    return { ok: true, bundle: gatherer.seal({ gatheredAtMs: nowMs, payee, txId, prId }) }
+    const refunded = refundsOf(read, prId)
+    for (const { refundId, receivedAtMs } of refunded.slice(0, LIMITS.maxRefundsInEvidence))
+      gatherer.received('customer-refund-notice', receivedAtMs, (body) => equalBytes(body.refundId, refundId))
+    const refunds = refunded.length === 0 ? {} : { refunds: refunded.length }
+    return { ok: true, bundle: gatherer.seal({ gatheredAtMs: nowMs, payee, txId, prId, ...refunds }) }
   }

@@ -57,6 +57,8 @@ export type PayArguments = {
   readonly currency: Currency
   readonly cpp?: string
   readonly item?: string
+  /** The most that the customer agrees to be charged, in the account's currency. */
+  readonly maxCostMinor?: bigint
   readonly prId: Uint8Array | undefined
 }
 const PayShape = Fields({
@@ -67,7 +69,12 @@ const PayShape = Fields({
   currency: CurrencyCode,
   cpp: Optional(NodeId),
   item: Optional(Text(120)),
+  maxCostMinor: Optional(MoneyArgument),
 })
+const optionalAmount = (argument: unknown): Result<bigint | undefined> =>
+  argument === undefined ? ok(undefined) : paymentAmount(argument)
+const boundOf = (maxCostMinor: bigint | undefined) => (maxCostMinor === undefined ? {} : { maxCostMinor })
+
 /** SCHEMA_VIOLATION, or AMOUNT_INVALID. */
 export const payArguments = (args: unknown): Result<PayArguments> => {
   const shape = readArguments(PayShape, args)
@@ -76,9 +83,11 @@ export const payArguments = (args: unknown): Result<PayArguments> => {
   if (!payee.ok) return payee
   const amount = paymentAmount(shape.value.amountMinor)
   if (!amount.ok) return amount
-  const { paymentId, ...rest } = shape.value
+  const { paymentId, maxCostMinor, ...rest } = shape.value
+  const maxCost = optionalAmount(maxCostMinor)
+  if (!maxCost.ok) return maxCost
   const prId = paymentId === undefined ? undefined : bytesOf(paymentId)
-  return ok({ ...rest, payee: payee.value, amountMinor: amount.value, prId })
+  return ok({ ...rest, ...boundOf(maxCost.value), payee: payee.value, amountMinor: amount.value, prId })
 }
 
 export type PaySlice = {
@@ -230,8 +239,16 @@ export const loadPaymentQuery = (read: Reader, { args }: Pick<ControlEvent, 'arg
   return { args: ok(prId), payment: read.get(payments, prId) }
 }
 
-export type PayRequestArguments = { readonly requestId: Uint8Array; readonly accept: boolean; readonly cpp?: string }
-const PayRequestShape = Fields({ requestId: IdArgument, accept: Type.Boolean(), cpp: Optional(NodeId) })
+export type PayRequestArguments = Pick<PayArguments, 'cpp' | 'maxCostMinor'> & {
+  readonly requestId: Uint8Array
+  readonly accept: boolean
+}
+const PayRequestShape = Fields({
+  requestId: IdArgument,
+  accept: Type.Boolean(),
+  cpp: Optional(NodeId),
+  maxCostMinor: Optional(MoneyArgument),
+})
 export type PayRequestSlice = {
   readonly args: Result<PayRequestArguments>
   readonly request: PayRequest | undefined
@@ -242,10 +259,13 @@ export const loadPayRequest =
   (read: Reader, { args }: ControlEvent): PayRequestSlice => {
     const shape = readArguments(PayRequestShape, args)
     if (!shape.ok) return { args: shape, request: undefined, accounts: [] }
+    const { maxCostMinor, ...rest } = shape.value
+    const maxCost = optionalAmount(maxCostMinor)
+    if (!maxCost.ok) return { args: maxCost, request: undefined, accounts: [] }
     const requestId = bytesOf(shape.value.requestId)
     const request = read.get(requests, requestId)
     return {
-      args: ok({ ...shape.value, requestId }),
+      args: ok({ ...rest, ...boundOf(maxCost.value), requestId }),
       request,
       accounts: request === undefined ? [] : loadAccounts(read, vault, request.customer),
     }
@@ -258,7 +278,13 @@ export type RefusedSlice = {
   readonly lookup:
     { readonly token: string; readonly waiting: readonly Payment[]; readonly session: Session | undefined } | undefined
 }
-const PURCHASE_KINDS: readonly string[] = ['offer-request', 'order-query', 'payment-request', 'payment-query']
+const PURCHASE_KINDS: readonly string[] = [
+  'offer-request',
+  'order-query',
+  'fx-quote-request',
+  'payment-request',
+  'payment-query',
+]
 export const loadRefusedPurchase = (read: Reader, { kind, key }: Refused): RefusedSlice => {
   if (kind === 'payee-lookup') {
     const [, token = '', payee = ''] = fromUtf8(key).split('\0')
@@ -278,8 +304,8 @@ export const loadRefusedPurchase = (read: Reader, { kind, key }: Refused): Refus
 }
 
 /**
- * The account that pays: the CPP that was asked for, else the first that has the currency. In this order: CUSTOMER_UNKNOWN (not
- * enrolled, or not there), CURRENCY_UNSUPPORTED, WRONG_PIN (locked: nothing was sent).
+ * The account that pays: of the CPP that was asked for, else the first that has the currency, else the first, whose CPP will say
+ * what it costs. In this order: CUSTOMER_UNKNOWN (not enrolled, or not there), WRONG_PIN (locked: nothing was sent).
  */
 export const chooseAccount = (
   accounts: readonly Account[],
@@ -292,7 +318,8 @@ export const chooseAccount = (
   if (enrolled.length === 0)
     return fail('CUSTOMER_UNKNOWN', cpp === undefined ? 'not enrolled at any CPP' : 'not enrolled at this CPP')
   const fitting = enrolled.filter(({ enrolment }) => enrolment.currency === currency)
-  if (fitting.length === 0) return fail('CURRENCY_UNSUPPORTED')
-  for (const { enrolment, pinKey } of fitting) if (pinKey !== undefined) return ok({ enrolment, pinKey })
+  // Where an account in the currency is only locked, no other is charged at some rate in its place.
+  for (const { enrolment, pinKey } of fitting.length > 0 ? fitting : enrolled)
+    if (pinKey !== undefined) return ok({ enrolment, pinKey })
   return fail('WRONG_PIN', 'the wallet is locked: unlock it first')
 }

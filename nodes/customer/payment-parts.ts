@@ -14,10 +14,12 @@ import {
   payments,
   paymentKey,
   paymentTopic,
+  requests,
   unfinished,
   waitingForLogin,
   waitingForRecord,
   type Payment,
+  type PayRequest,
 } from './state.ts'
 
 /** What waits on the control socket is told of a payment. Times in milliseconds since 1970. */
@@ -29,6 +31,7 @@ export const announcementOf = (payment: Payment) => ({
   cpp: payment.cpp,
   amountMinor: payment.amountMinor,
   currency: payment.currency,
+  ...chargedOf(payment),
   ...(payment.confirmation === undefined ? {} : { confirmation: payment.confirmation }),
   ...(payment.code === undefined ? {} : { code: failureCode(payment.code) ?? String(payment.code) }),
   ...(payment.detail === undefined ? {} : { detail: payment.detail }),
@@ -49,7 +52,12 @@ export const lineOf = (payment: Payment): PaymentLine => ({
   cpp: payment.cpp,
   ...(payment.mpp === undefined ? {} : { mpp: payment.mpp }),
   customer: payment.customer,
+  ...chargedOf(payment),
 })
+
+/** What it costs the customer, where that is another sum than the invoice's. */
+const chargedOf = ({ accountAmountMinor, accountCurrency }: Payment) =>
+  accountAmountMinor === undefined || accountCurrency === undefined ? {} : { accountAmountMinor, accountCurrency }
 
 /** The row's one deadline: its name follows from the state. */
 export const wakeOf = (payment: Payment): readonly Deadline[] => {
@@ -88,7 +96,12 @@ export const settle = (
     parts: {
       ...moved,
       writes: [...(moved.writes ?? []), ...(payment.wakeAtMs === undefined ? [finished(payment)] : [])],
-      forget: [outbox.request(payment.prId), outbox.query(payment.prId), outbox.offer(payment.prId)],
+      forget: [
+        outbox.request(payment.prId),
+        outbox.query(payment.prId),
+        outbox.offer(payment.prId),
+        outbox.quote(payment.prId),
+      ],
       announce: [{ topic: paymentTopic(payment.prId), value: announcementOf(payment) }],
     },
   }
@@ -136,13 +149,37 @@ export const refusePurchase = (
   }
 }
 
+/** The request to pay that a payment answered: paid, or open to be tried again while its invoice lives. */
+export const requestEnded = (request: PayRequest | undefined, payment: Payment, nowMs: number): Partial<Decision> => {
+  if (request === undefined || request.state !== 'accepted') return {}
+  if (payment.state === 'confirmed')
+    return { writes: [put(requests, keyOf(request.requestId), { ...request, state: 'paid', endedAtMs: nowMs })] }
+  const { prId: _, ...rest } = request
+  const alive = nowMs < request.transExpiresAtMs
+  return {
+    writes: [
+      put(
+        requests,
+        keyOf(request.requestId),
+        alive ? { ...rest, state: 'open' } : { ...request, state: 'expired', endedAtMs: nowMs },
+      ),
+    ],
+    set: alive ? [{ name: DEADLINES.request, key: request.requestId, atMs: request.transExpiresAtMs }] : [],
+  }
+}
+
 export type Invoice = { readonly frame: Uint8Array; readonly digest: Uint8Array; readonly expiresAtMs: number }
 
 /** PR: sealed by the device key, resent until the CPP's answer, as long as the invoice lives. */
 export const paymentRequest = (payment: Payment, invoice: Invoice, pinKey: Uint8Array): Message<'payment-request'> => ({
   kind: 'payment-request',
   to: payment.cpp,
-  body: { prId: payment.prId, trans: invoice.frame, pinProof: pinProof(pinKey, invoice.digest, payment.prId) },
+  body: {
+    prId: payment.prId,
+    trans: invoice.frame,
+    pinProof: pinProof(pinKey, invoice.digest, payment.prId),
+    ...(payment.quoteId === undefined ? {} : { quoteId: payment.quoteId }),
+  },
   delivery: { until: outbox.request(payment.prId) },
   expiresAtMs: invoice.expiresAtMs,
   signer: { device: payment.customer },

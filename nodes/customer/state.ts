@@ -7,7 +7,10 @@
  *   payment      entry                                              exits
  *   opening      `pay`, while a guest login is made                 looking-up, offering, refused (no login, time, restart)
  *   looking-up   login open, payee's record not held                offering, refused (payee unknown, time, restart)
- *   offering     offer request sent to the payee's host             requested, refused (TRANS wrong, offer refused, time, restart)
+ *   offering     offer request sent to the payee's host             requested, quoting, refused (TRANS wrong, offer refused, time,
+ *                                                                   restart)
+ *   quoting      the invoice, or a request to pay accepted, in      requested, refused (quote refused, wrong or over the limit, time,
+ *                another currency than the account's                restart)
  *   requested    payment request durable; or a request to pay       confirmed, refused, rejected, expired, failed: as the CPP says
  *                accepted
  *   confirmed    the CPP's T or DT                                  none; goods are added when they come
@@ -25,9 +28,9 @@ import type { FinalState } from '../runtime/reports.ts'
 import { defineTable, keyOf } from '../runtime/table.ts'
 import { registrations } from './host-registration.ts'
 
-export type GuestPhase = 'opening' | 'looking-up' | 'offering'
+export type GuestPhase = 'opening' | 'looking-up' | 'offering' | 'quoting'
 export type PaymentState = GuestPhase | 'requested' | FinalState
-const GUEST_PHASES: readonly string[] = ['opening', 'looking-up', 'offering']
+const GUEST_PHASES: readonly string[] = ['opening', 'looking-up', 'offering', 'quoting']
 export const isGuestPhase = (state: PaymentState): state is GuestPhase => GUEST_PHASES.includes(state)
 
 export type Payment = {
@@ -38,6 +41,11 @@ export type Payment = {
   readonly amountMinor: bigint
   readonly currency: Currency
   readonly state: PaymentState
+  /** Of an account in another currency than the invoice's: the currency, the quote, what it says, and the most that was agreed. */
+  readonly accountCurrency?: Currency
+  readonly quoteId?: Uint8Array
+  readonly accountAmountMinor?: bigint
+  readonly maxCostMinor?: bigint
   readonly item?: string
   /** The guest login of the purchase, or of the latest query for its goods. */
   readonly token?: string
@@ -104,7 +112,25 @@ export const payments = defineTable<Payment>({
     'requestedAtMs',
     'decidedAtMs',
     'goodsAtMs',
+    'accountCurrency',
+    'quoteId',
+    'accountAmountMinor',
+    'maxCostMinor',
   ],
+})
+
+/** A quote that was asked for, and the invoice that waits for it. Key: quoteId. */
+export type QuoteRow = {
+  readonly prId: Uint8Array
+  readonly frame: Uint8Array
+  readonly digest: Uint8Array
+  /** Of the invoice. */
+  readonly expiresAtMs: number
+}
+export const quotes = defineTable<QuoteRow>({
+  name: 'wallet-quotes',
+  version: 1,
+  fields: ['prId', 'frame', 'digest', 'expiresAtMs'],
 })
 
 export type PaymentPointer = { readonly prId: Uint8Array }
@@ -324,15 +350,17 @@ export type Refund = {
   readonly amountMinor: bigint
   readonly currency: Currency
   readonly confirmedAtMs: number
+  readonly receivedAtMs: number
 }
 export const refunds = defineTable<Refund>({
   name: 'wallet-refunds',
   version: 1,
-  fields: ['refundId', 'amountMinor', 'currency', 'confirmedAtMs'],
+  fields: ['refundId', 'amountMinor', 'currency', 'confirmedAtMs', 'receivedAtMs'],
 })
 
 export const WALLET_TABLES = [
   payments,
+  quotes,
   purchases,
   transactions,
   waitingForLogin,
@@ -369,6 +397,7 @@ export const outbox = {
   request: (prId: Uint8Array) => ['pr', prId] as const,
   query: (prId: Uint8Array) => ['pq', prId] as const,
   goods: (prId: Uint8Array) => ['oq', prId] as const,
+  quote: (prId: Uint8Array) => ['fxq', prId] as const,
   enrolment: (enrolmentId: Uint8Array) => ['enrolment', enrolmentId] as const,
   change: (changeId: Uint8Array) => ['change', changeId] as const,
 }

@@ -131,6 +131,12 @@ const refundArguments = (args: unknown, context: Ctx): Result<Ask & { readonly p
   })
 }
 
+/** `refund-pin` → is one set, and is it locked? */
+export const refundPinState = (read: Reader): { readonly set: boolean; readonly locked: boolean } => {
+  const pin = loadPin(read)
+  return { set: pin !== undefined, locked: (pin?.lockedAtMs ?? 0) !== 0 }
+}
+
 export const loadRefundPin = (read: Reader): PinRow | undefined => loadPin(read)
 
 /**

@@ -63,6 +63,7 @@ import {
   loadRefusedRefund,
   REFUND_PIN_JOB,
   refundJobs,
+  refundPinState,
 } from './decide-refund.ts'
 import { DEFAULT_MERCHANT_POLICY, MerchantPolicy } from './policy.ts'
 import { merchantReport, oneOrder, payeeList, paymentsPage } from './reads.ts'
@@ -119,6 +120,7 @@ export const merchantNode = ({
     payments: paymentsPage,
     payees: payeeList,
     order: oneOrder,
+    'refund-pin': refundPinState,
     evidence,
   },
   jobs: { ...sealJobs(sealInvoice), ...refundJobs(deriveRefundPin) },

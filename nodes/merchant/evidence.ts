@@ -3,6 +3,7 @@
  * macro payment its bank's word that the money is there. Nothing of it names a customer.
  */
 import { equalBytes, fromHex } from '../../protocol/bytes.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import {
   createGatherer,
   evidenceId,
@@ -11,10 +12,11 @@ import {
   NOT_HERE,
   type EvidenceAnswer,
   type EvidenceServices,
+  type Gatherer,
 } from '../runtime/evidence.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
-import { orders, outbox, payments } from './state.ts'
+import { orders, outbox, paymentRefunds, payments, refunds } from './state.ts'
 
 const ENDS = ['delayed-transfer-confirmation', 'transfer-confirmation', 'payment-outcome'] as const
 
@@ -36,5 +38,20 @@ export const evidence =
     gatherer.received('account-notice', read.get(orders, payee, txId)?.bookedAtMs, ({ reference }) =>
       equalBytes(reference.id, txId),
     )
-    return { ok: true, bundle: gatherer.seal({ gatheredAtMs: nowMs, payee, txId, pnId }) }
+    return {
+      ok: true,
+      bundle: gatherer.seal({ gatheredAtMs: nowMs, payee, txId, pnId, ...gatherRefunds(gatherer, read, pnId) }),
+    }
   }
+
+/** What this host asked for, and the CPP's word. */
+const gatherRefunds = (gatherer: Gatherer, read: Reader, pnId: Uint8Array): { readonly refunds?: number } => {
+  const confirmed = [...read.scan(paymentRefunds, [pnId])]
+    .flatMap(([, { refundId }]) => read.get(refunds, refundId) ?? [])
+    .filter(({ state }) => state === 'confirmed')
+  for (const { refundId, decidedAtMs } of confirmed.slice(0, LIMITS.maxRefundsInEvidence)) {
+    gatherer.sent({ until: outbox.refund(refundId) })
+    gatherer.received('refund-confirmation', decidedAtMs, (body) => equalBytes(body.refundId, refundId))
+  }
+  return confirmed.length === 0 ? {} : { refunds: confirmed.length }
+}

@@ -6,6 +6,7 @@ import { testBytes, testId } from '../runtime/testing.ts'
 import { BATCHES, DEFAULTS, PAIRS, PAYEES, UNMATCHED } from './state.ts'
 import {
   batch,
+  bodyOf,
   confirmMicro,
   CPP,
   dtEntry,
@@ -14,6 +15,7 @@ import {
   SELF,
   sent,
   settlementCredit,
+  transferAnswer,
   world,
   type BatchParts,
   type World,
@@ -142,12 +144,50 @@ describe('settle-batch', () => {
     expect(control(on, { batchId: idHex }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
   })
 
-  test('orders the transfer of a negative sum again only if its CPP had paid in as much', () => {
-    const on = lying({ totalMinor: -600n })
-    expect(rowOf(on)).toMatchObject({ state: 'failed', code: 'ROOT_MISMATCH' })
-    const made = control(on, { batchId: idHex })
-    expect(made).toMatchObject({ reply: { ok: false, code: 'ROOT_MISMATCH' }, writes: [], sends: [] })
-    expect(sent(made, 'transfer-order')).toEqual([])
+  describe('of a negative sum that was never paid in', () => {
+    const claiming = () => {
+      const on = lying({ totalMinor: -40n })
+      expect(rowOf(on)).toMatchObject({ state: 'failed', code: 'ROOT_MISMATCH' })
+      return on
+    }
+    test('orders its transfer, advancing it all, and pays the payees once the bank has booked', () => {
+      const on = claiming()
+      const made = control(on, { batchId: idHex })
+      expect(made.reply).toEqual({ ok: true, batchId: idHex, advancedMinor: 40n })
+      expect(pair(on)).toMatchObject({ advancedMinor: 40n, surplusMinor: 0n, receivableMinor: 600n })
+      const { orderId, amountMinor } = bodyOf(made, 'transfer-order')
+      expect(amountMinor).toBe(40n)
+      on.take(transferAnswer(orderId, 'booked'))
+      expect(rowOf(on)?.state).toBe('settled')
+      expect(pair(on)).toMatchObject({ advancedMinor: 640n, surplusMinor: 0n, receivableMinor: 640n })
+      expect(payee(on)).toMatchObject({ accruedMinor: 0n, payableMinor: 600n })
+    })
+
+    test('takes everything back when the bank refuses', () => {
+      const on = claiming()
+      const before = pair(on)
+      const { orderId } = bodyOf(control(on, { batchId: idHex }), 'transfer-order')
+      expect(control(on, { batchId: idHex }).reply).toMatchObject({ ok: false, code: 'UNDECIDED' })
+      on.take(transferAnswer(orderId, 'refused'))
+      expect(rowOf(on)).toMatchObject({ state: 'failed', code: 'TRANSFER_FAILED' })
+      expect(rowOf(on)?.advancedMinor).toBeUndefined()
+      expect(pair(on)).toMatchObject({ ...before, advancedMinor: 0n, surplusMinor: 0n })
+    })
+
+    test('needs an account to send it to', () => {
+      const on = claiming()
+      on.policy = { ...POLICY, settlementAccounts: {} }
+      const made = control(on, { batchId: idHex })
+      expect(made).toMatchObject({ reply: { ok: false, code: 'ACCOUNT_UNKNOWN' }, writes: [], sends: [] })
+    })
+
+    test('is a book transfer within one operator', () => {
+      const on = lying({ totalMinor: -40n, operatorId: SELF.operatorId })
+      const made = control(on, { batchId: idHex })
+      expect(made.reply).toEqual({ ok: true, batchId: idHex, advancedMinor: 640n })
+      expect(sent(made, 'transfer-order')).toEqual([])
+      expect(rowOf(on)?.state).toBe('settled')
+    })
   })
 })
 

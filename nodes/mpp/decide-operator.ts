@@ -8,7 +8,7 @@ import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
 import { Fields, Optional, Type } from '../../protocol/fields.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { combine, on, remove, type Context, type ControlEvent, type Decision, type Reader } from '../runtime/node.ts'
-import { closeBooks, openBooks, type BookSlice } from './books.ts'
+import { closeBooks, openBooks, type Books, type BookSlice } from './books.ts'
 import { refusedReply } from './control-args.ts'
 import { settleBatch } from './entries.ts'
 import { loadBatch } from './load.ts'
@@ -44,9 +44,10 @@ const loadSettle = (read: Reader, { args }: ControlEvent): SettleSlice => {
 
 /**
  * `settle-batch {batchId, noticeId?}` → {ok, batchId, advancedMinor}: settles a batch that awaits its money, by an unmatched
- * credit of exactly its sum (any, if named; else one that refers to it, on this MPP's account of now), or, where no bank has a part in it, by the
- * operator's word; its payees get all they are due. A batch whose transfer this MPP could not order is ordered now. Order of
- * checks: SCHEMA_VIOLATION, NOT_FOUND (batch, or settled), UNDECIDED (being reconciled, or ordered), NOT_FOUND (credit).
+ * credit of exactly its sum (any, if named; else one that refers to it, on this MPP's account of now), or, where no bank has a
+ * part in it, by the operator's word; its payees get all they are due. A negative sum whose transfer was not ordered is ordered
+ * now, and what was never paid in is advanced. Order of checks: SCHEMA_VIOLATION, NOT_FOUND (batch, or settled), UNDECIDED (being
+ * reconciled, or ordered), NOT_FOUND (credit), ACCOUNT_UNKNOWN (no account for a negative sum).
  */
 export const onSettleBatch = on(
   loadSettle,
@@ -60,12 +61,17 @@ export const onSettleBatch = on(
     if (batch.state === 'owing') return refusedReply('UNDECIDED', 'the bank has not answered the transfer')
     const books = openBooks(slice, context)
     if (batch.state === 'failed') {
-      orderSettlement(books)
+      orderSettlement(books, 'advance')
       const { code } = books.batch ?? batch
       if (code !== undefined) return refusedReply(code, 'the transfer of this batch can not be ordered')
       return combine(closeBooks(books), {
-        reply: { ok: true, batchId: args.batchId, advancedMinor: 0n },
-        record: { event: 'settlement-reordered', ids: [batch.batchId], fields: { why: 'operator' } },
+        reply: { ok: true, batchId: args.batchId, advancedMinor: advanced(slice, books) },
+        record: {
+          event: books.batch?.state === 'settled' ? 'batch-settled' : 'settlement-reordered',
+          ids: [batch.batchId],
+          level: 'warn',
+          fields: { cpp: batch.cpp, advancedMinor: advanced(slice, books), why: 'operator' },
+        },
       })
     }
     const byBank = !batch.book && batch.totalMinor !== 0n
@@ -73,7 +79,7 @@ export const onSettleBatch = on(
     const credit = credits.find(({ row }) => args.noticeId !== undefined || row.account === own)
     if (byBank && credit === undefined) return refusedReply('NOT_FOUND', 'no unmatched credit of exactly its sum')
     settleBatch(books, byBank ? 'bank' : 'operator', 'advance')
-    const advancedMinor = (books.pair.advancedMinor ?? 0n) - (slice.pair?.advancedMinor ?? 0n)
+    const advancedMinor = advanced(slice, books)
     return combine(closeBooks(books), {
       writes: byBank && credit !== undefined ? [remove(UNMATCHED, credit.noticeId)] : [],
       reply: { ok: true, batchId: args.batchId, advancedMinor },
@@ -86,6 +92,10 @@ export const onSettleBatch = on(
     })
   },
 )
+
+/** What this decision made the MPP advance. */
+const advanced = (slice: BookSlice, { pair }: Books): bigint =>
+  (pair.advancedMinor ?? 0n) - (slice.pair?.advancedMinor ?? 0n)
 
 const ListArgs = Fields({ cpp: Optional(Type.String({ maxLength: 63 })), open: Optional(Type.Boolean()) })
 

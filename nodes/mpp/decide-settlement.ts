@@ -287,10 +287,13 @@ export const settlementAnswered = (
   const batch = slice?.batch
   if (slice === undefined || batch === undefined || batch.state !== 'owing') return decision()
   const books = openBooks(slice, context)
-  if (booked) settleBatch(books, 'bank')
+  if (booked) settleBatch(books, 'bank', batch.advancedMinor === undefined ? 'keep' : 'advance')
   else {
-    const { orderId: _, ...rest } = batch
-    books.pair = { ...books.pair, surplusMinor: sumMinor(books.pair.surplusMinor ?? 0n, -batch.totalMinor) }
+    const { orderId: _, advancedMinor = 0n, ...rest } = batch
+    const { surplusMinor = 0n } = books.pair
+    books.pair = { ...books.pair, surplusMinor: sumMinor(surplusMinor, -batch.totalMinor, -advancedMinor) }
+    if (advancedMinor !== 0n)
+      books.pair = { ...books.pair, advancedMinor: sumMinor(books.pair.advancedMinor ?? 0n, -advancedMinor) }
     books.batch = {
       ...rest,
       state: 'failed',

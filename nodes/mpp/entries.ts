@@ -289,7 +289,9 @@ const creditsOf = (
 export const isCovered = (books: Books): boolean => {
   const { batch, pair, entries } = books
   if (batch === undefined) throw new Error('no batch to settle')
-  return (pair.surplusMinor ?? 0n) + batch.totalMinor >= creditsOf(batch, entries).totalMinor
+  // What it claims back is not what it owes this MPP for an advance.
+  const keptMinor = batch.totalMinor < 0n ? (pair.advancedMinor ?? 0n) : 0n
+  return (pair.surplusMinor ?? 0n) - keptMinor + batch.totalMinor >= creditsOf(batch, entries).totalMinor
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { equalBytes, fromHex } from '../../protocol/bytes.ts'
 import type { SettlementState } from '../../protocol/evidence.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import { pairEntryLeaf, proveLeaf, rangeOf, rangeRoot, type RangeProof } from '../../protocol/mountain-range.ts'
 import {
   createGatherer,
@@ -17,6 +18,7 @@ import {
 } from '../runtime/evidence.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
+import { refundsOf } from './decide-refund.ts'
 import { BATCHES, ENTRIES, NOTICES, ORDERS, outboxKey, type BatchRow, type NoticeRow } from './state.ts'
 
 /** `evidence {paymentId}`: a pnId. */
@@ -39,6 +41,7 @@ export const evidence =
         payee,
         txId,
         pnId,
+        ...gatherRefunds(gatherer, read, pnId),
         ...(isMicro ? gatherSettlement(gatherer, read, notice) : {}),
       }),
     }
@@ -59,6 +62,16 @@ const gatherMessages = (
   if (decisionRef !== undefined && gatherer.sent({ answers: decisionRef })) return
   if (ENDS.some((kind) => gatherer.received(kind, finalAtMs, isIt) !== undefined)) return
   if (outcomeFrame !== undefined) gatherer.frame(outcomeFrame)
+}
+
+/** What the merchant host asked for inside this MPP's countersignature, and the CPP's word. */
+const gatherRefunds = (gatherer: Gatherer, read: Reader, pnId: Uint8Array): { readonly refunds?: number } => {
+  const confirmed = refundsOf(read, pnId).filter(({ state }) => state === 'confirmed')
+  for (const { refundId, ref } of confirmed.slice(0, LIMITS.maxRefundsInEvidence)) {
+    gatherer.sent({ until: outboxKey('refund', refundId) })
+    gatherer.sent({ answers: ref })
+  }
+  return confirmed.length === 0 ? {} : { refunds: confirmed.length }
 }
 
 type Settlement = { readonly settlement: SettlementState; readonly inclusion?: RangeProof }

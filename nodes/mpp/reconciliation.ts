@@ -177,17 +177,22 @@ const answerBatch = (books: Books, batch: BatchRow): void => {
   else books.set.push(settlementDue(answered, policy))
 }
 
-/** Orders the transfer of a negative sum to the CPP; later when an account is not configured, or the sum was never paid in. */
-export const orderSettlement = (books: Books): void => {
+/**
+ * Orders the transfer of a negative sum to the CPP; later when an account is not configured, or the sum was never paid in.
+ * Between hosts of one operator it is settled in their books instead.
+ * @param uncovered what to do in the second case: by the operator's word this MPP advances what is lacking
+ */
+export const orderSettlement = (books: Books, uncovered: 'keep' | 'advance' = 'keep'): void => {
   const { batch, context } = books
   if (batch === undefined) throw new Error('no batch to settle')
   const { cpp, currency, batchId } = batch
   const { policy, nowMs } = context
-  if (!isCovered(books)) {
+  if (uncovered === 'keep' && !isCovered(books)) {
     books.batch = { ...batch, state: 'failed', code: 'ROOT_MISMATCH' }
     books.set.push(settlementRetry(batchId, nowMs + policy.settlement.retryMs))
     return
   }
+  if (batch.book) return settleBatch(books, 'operator', uncovered)
   const debitAccount = policy.operatorAccounts[currency]
   const creditAccount = settlementAccount(policy, cpp, currency)
   if (debitAccount === undefined || creditAccount === undefined) {
@@ -198,9 +203,14 @@ export const orderSettlement = (books: Books): void => {
   const orderId = context.freshId()
   const bank = bankOf(debitAccount)
   const { code: _, ...rest } = batch
-  books.batch = { ...rest, state: 'owing', orderId }
+  const { pair } = books
   // Gone from the moment of the order, so that nothing else is paid out of it meanwhile.
-  books.pair = { ...books.pair, surplusMinor: sumMinor(books.pair.surplusMinor ?? 0n, batch.totalMinor) }
+  const leftMinor = sumMinor(pair.surplusMinor ?? 0n, batch.totalMinor)
+  const advancedMinor = leftMinor < 0n ? -leftMinor : 0n
+  books.batch = { ...rest, state: 'owing', orderId, ...(advancedMinor === 0n ? {} : { advancedMinor }) }
+  books.pair = { ...pair, surplusMinor: sumMinor(leftMinor, advancedMinor) }
+  if (advancedMinor !== 0n)
+    books.pair = { ...books.pair, advancedMinor: sumMinor(pair.advancedMinor ?? 0n, advancedMinor) }
   books.writes.push(put<OrderRow>(ORDERS, orderId, { purpose: 'settlement', id: batchId, bank }))
   books.sends.push({
     kind: 'transfer-order',

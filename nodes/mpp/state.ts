@@ -392,6 +392,8 @@ export type BatchRow = {
   readonly requestId?: Uint8Array
   /** The transfer of a negative sum. */
   readonly orderId?: Uint8Array
+  /** What of that transfer the CPP had never paid in: ordered by the operator's word. */
+  readonly advancedMinor?: bigint
   readonly code?: FailureCode
   readonly arrivedAtMs: number
   readonly answeredAtMs?: number
@@ -420,6 +422,7 @@ export const BATCHES = defineTable<BatchRow>({
     'arrivedAtMs',
     'answeredAtMs',
     'settledAtMs',
+    'advancedMinor',
   ],
 })
 /** Missing entries asked for. Key [requestId]. */

@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { toHex } from '../../protocol/bytes.ts'
 import type { CppReport, MppReport } from '../runtime/reports.ts'
+import { addUpStatement } from '../runtime/statement.ts'
 import { buildNetwork, ids, RESERVE, type Network } from './testing/network.ts'
 
 const hu = ids('hu')
@@ -50,6 +51,12 @@ describe('a CPP that does not pay', () => {
     await settle(net)
     expect(net.ask(hu.cpp, 'settlements').batches).toMatchObject([{ state: 'failed', code: 'INSUFFICIENT_FUNDS' }])
     expect(mppOf(net).attention).toMatchObject({ defaultedCpps: [] })
+    // A statement knows no settlement that did not happen.
+    for (const [host, args] of [
+      [hu.cpp, { mpp: hu.mpp, currency: 'EUR' }],
+      [hu.mpp, { cpp: hu.cpp, currency: 'EUR' }],
+    ] as const)
+      expect(addUpStatement([net.ask(host, 'statement', args)])).toMatchObject({ closingMinor: 700n, lines: [{}] })
     await net.sim.advance(20_000, 500)
     expect(mppOf(net).attention).toMatchObject({ defaultedCpps: [hu.cpp] })
     expect(await pay(net, 10n)).toMatchObject({ outcome: 'rejected', code: 'CPP_DEFAULTED' })
@@ -96,6 +103,39 @@ describe('a dispute', () => {
     expect(mppPair(net)).toMatchObject({ entriesMinor: 800n, settledMinor: 800n, receivableMinor: 0n })
     expect(net.balance(shop)).toBe(800n)
     expect(net.problems()).toEqual([])
+  }, 60_000)
+})
+
+describe('a claim for money that was never paid in', () => {
+  test('is not paid by the rules; by the operator’s word it is, and the CPP that takes it back ends with the same books', async () => {
+    const net = await buildNetwork()
+    expect(await pay(net, 500n)).toMatchObject(paid)
+    await settle(net)
+    await net.ok(hu.cpp, 'correct-entry', { mpp: hu.mpp, currency: 'EUR', pairSeq: 1, amountMinor: '-100' })
+    await settle(net)
+    const [, claim] = net.ask(hu.cpp, 'settlements').batches
+    expect(claim).toMatchObject({ totalMinor: -100n, state: 'owed', disputes: [{ state: 'unresolved' }] })
+    const batchId = toHex(claim.batchId)
+    const { pairSeq } = claim.disputes[0]
+    await net.ok(hu.cpp, 'resolve-dispute', { batchId, pairSeq, accept: true })
+    // One batch at a time: the correction of the correction waits for the claim, which the MPP does not pay.
+    await settle(net)
+    expect(net.ask(hu.mpp, 'settlements', { open: true }).batches).toMatchObject([{ batchId, state: 'failed' }])
+    expect(await net.ok(hu.mpp, 'settle-batch', { batchId })).toMatchObject({ advancedMinor: 100n })
+    await settle(net)
+    await settle(net)
+    await net.settleDown()
+    expect(net.balance(net.accountOf('hu', 'mpp'))).toBe(1_000_000n)
+    expect(mppPair(net)).toMatchObject({ entriesMinor: 500n, settledMinor: 500n, receivableMinor: 0n })
+    // What came back is in the surplus, beside what was advanced.
+    expect(net.ask(hu.mpp, 'credit')).toMatchObject([{ surplusMinor: 100n, advancedMinor: 100n }])
+    expect(net.balance(shop)).toBe(500n)
+    expect(net.problems()).toEqual([])
+    // Which is no reason to pay a second claim.
+    await net.ok(hu.cpp, 'correct-entry', { mpp: hu.mpp, currency: 'EUR', pairSeq: 1, amountMinor: '-100' })
+    await settle(net)
+    expect(net.ask(hu.mpp, 'settlements', { open: true }).batches).toMatchObject([{ state: 'failed' }])
+    expect(net.balance(net.accountOf('hu', 'mpp'))).toBe(1_000_000n)
   }, 60_000)
 })
 

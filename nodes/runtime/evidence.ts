@@ -43,7 +43,9 @@ export type EvidenceAnswer =
   | { readonly ok: false; readonly code: 'NOT_FOUND' | 'UNDECIDED' | 'SCHEMA_VIOLATION'; readonly detail: string }
 
 type About = Pick<EvidenceStatement, 'payee' | 'txId' | 'gatheredAtMs'> &
-  Partial<Pick<EvidenceStatement, 'prId' | 'pnId' | 'settlement' | 'collection'>> & { readonly inclusion?: RangeProof }
+  Partial<Pick<EvidenceStatement, 'prId' | 'pnId' | 'settlement' | 'collection' | 'refunds'>> & {
+    readonly inclusion?: RangeProof
+  }
 
 export type Gatherer = {
   /**

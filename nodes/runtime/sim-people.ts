@@ -2,6 +2,7 @@
  * The people of a simulated network, for tests: accounts opened at their banks under keys made from their names, mandates by those
  * keys, payees and customers enrolled over the control sockets. Whatever is refused throws.
  */
+import type { Currency } from '../../protocol/amount.ts'
 import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
@@ -19,7 +20,7 @@ export type SimPeople = {
   readonly must: (id: string, name: string, args?: Args) => Promise<Value>
   /** The key that an account is opened with. */
   readonly holder: (account: string) => SigningKey
-  readonly mandate: (account: string, operatorId: string) => Uint8Array
+  readonly mandate: (account: string, operatorId: string, currency?: Currency) => Uint8Array
   /** Opens an account at its bank, with a balance. */
   readonly open: (account: string, more?: object) => Promise<Value>
   readonly enrolPayee: (payee: {
@@ -38,6 +39,8 @@ export type SimPeople = {
     readonly account: string
     readonly pin: string
     readonly alias?: string
+    /** Of the account; EUR unless said otherwise. */
+    readonly currency?: Currency
   }) => Promise<Value>
 }
 
@@ -60,7 +63,7 @@ export const createSimPeople = (
     return value
   }
   const holder: SimPeople['holder'] = (account) => signingKeyFromSeed(sim.engine, hash(utf8(`holder ${account}`)))
-  const mandate: SimPeople['mandate'] = (account, operatorId) =>
+  const mandate: SimPeople['mandate'] = (account, operatorId, currency = 'EUR') =>
     issueMandate(
       sim.engine,
       {
@@ -68,7 +71,7 @@ export const createSimPeople = (
         account,
         operatorId,
         limitMinor: 10_000_000n,
-        currency: 'EUR',
+        currency,
         notBeforeMs: SIM_START_MS - 1_000,
         notAfterMs: SIM_START_MS + 300 * 86_400_000,
         serial: 1,
@@ -100,14 +103,14 @@ export const createSimPeople = (
         catalogue,
         approval,
       }),
-    enrolCustomer: ({ customer, host, cpp, account, pin, alias }) =>
+    enrolCustomer: ({ customer, host, cpp, account, pin, alias, currency = 'EUR' }) =>
       must(host, 'enrol', {
         customer,
         cpp,
         account,
-        currency: 'EUR',
+        currency,
         pin,
-        mandate: toHex(mandate(account, cpp)),
+        mandate: toHex(mandate(account, cpp, currency)),
         ...(alias === undefined ? {} : { alias }),
       }),
   }

@@ -57,7 +57,13 @@ export const buildWholeNetwork = async (
       define: defineCpp,
       policy: {
         dataCenters,
-        operatorAccounts: { EUR: `${realm}-bank:${realm}-cpp` },
+        operatorAccounts: { EUR: `${realm}-bank:${realm}-cpp`, HUF: `${realm}-bank:${realm}-cpp-huf` },
+        fx: {
+          rates: { 'EUR HUF': { numerator: '400', denominator: '1' } },
+          marginBps: 50,
+          quoteLifetimeMs: 30_000,
+          retryMs: 5_000,
+        },
         noticeLifetimeMs: 10_000,
         settlementAccounts: Object.fromEntries(REALMS.map((one) => [`${one}-mpp`, `${one}-bank:${one}-mpp`])),
         settlement: { thresholdMinor: { EUR: '2000' }, maxAgeMs: 5_000, retryMs: 2_000 },
@@ -79,6 +85,16 @@ export const buildWholeNetwork = async (
   }
   await sim.run()
   await sim.advance(5_000)
+  /** A customer whose account is in HUF, at this realm's CPP, which gets an account in HUF of its own. Once a realm. */
+  const addHufCustomer = async (realm: string, customer: string, balanceMinor: string): Promise<void> => {
+    const account = `${realm}-bank:${customer}`
+    const cpp = `${realm}-cpp`
+    const own = { operatorId: cpp, holderHost: { role: 'cpp', host: cpp }, currency: 'HUF', balanceMinor: '0' }
+    await open(`${realm}-bank:${cpp}-huf`, own)
+    await open(account, { currency: 'HUF', balanceMinor })
+    const alias = `${customer}-pays`
+    await enrolCustomer({ customer, host: `${realm}-wallet-1`, cpp, account, pin: '123456', currency: 'HUF', alias })
+  }
   for (const bank of peers) await ok('ro-reserve', 'fund-reserve', { bank, currency: 'EUR', amountMinor: '10000000' })
   for (const realm of REALMS) {
     await open(`${realm}-bank:${realm}-cpp`, {
@@ -121,7 +137,7 @@ export const buildWholeNetwork = async (
     mpp: (id: string) => reportOf(id) as MppReport,
     bank: (id: string) => reportOf(id) as BankReport,
   }
-  return { sim, ok, pay, report }
+  return { sim, ok, pay, report, addHufCustomer }
 }
 
 export type WholeNetwork = Awaited<ReturnType<typeof buildWholeNetwork>>

@@ -45,6 +45,9 @@ const show = (found: readonly Joined[], what: (one: Joined) => string): string |
 const statesOf = ({ held }: Joined): string => held.map(({ node, line }) => `${node} ${line.state}`).join(', ')
 const amountsOf = ({ held }: Joined): string =>
   held.map(({ node, line }) => `${node} ${line.amountMinor} ${line.currency}`).join(', ')
+const chargeOf = ({ amountMinor, currency, accountAmountMinor, accountCurrency }: PaymentLine): string =>
+  `${accountAmountMinor ?? amountMinor} ${accountCurrency ?? currency}`
+const chargesOf = ({ held }: Joined): string => held.map(({ node, line }) => `${node} ${chargeOf(line)}`).join(', ')
 const isConfirmed = ({ line }: Held): boolean => line.state === 'confirmed'
 
 const refundsOf = ({ held }: Joined): ReadonlyMap<string, readonly (RefundLine & { readonly node: string })[]> => {
@@ -77,6 +80,8 @@ const always = (joined: readonly Joined[]): readonly Check[] => {
     new Set(held.map(({ line }) => line.state).filter(isFinalState))
   const terms = ({ held }: Joined): ReadonlySet<string> =>
     new Set(held.map(({ line }) => [line.payee, line.txId, line.amountMinor, line.currency, line.mode].join(' ')))
+  const charges = ({ held }: Joined): ReadonlySet<string> =>
+    new Set(held.filter((one) => isConfirmed(one) && one.line.prId !== undefined).map(({ line }) => chargeOf(line)))
   const invoices = new Map<string, Joined[]>()
   for (const one of joined) {
     const [confirmed] = one.held.filter(isConfirmed)
@@ -96,6 +101,12 @@ const always = (joined: readonly Joined[]): readonly Check[] => {
       'payments whose nodes differ on payee, invoice, amount or mode',
       joined.filter((one) => terms(one).size > 1),
       amountsOf,
+    ),
+    none(
+      '§8.5',
+      'payments that cost the wallet other than the CPP',
+      joined.filter((one) => charges(one).size > 1),
+      chargesOf,
     ),
     none(
       '§8.5',
@@ -164,13 +175,22 @@ const atRest = ({ payments, cpps, mpps, merchants, wallets }: Network, joined: r
   ]
 }
 
+const paid = ({ amountMinor }: PaymentLine): bigint => amountMinor
+/** In the currency of the customer's account. */
+const charged = ({ amountMinor, accountAmountMinor }: PaymentLine): bigint => accountAmountMinor ?? amountMinor
+const chargedIn = ({ currency, accountCurrency }: PaymentLine): string => accountCurrency ?? currency
+
+const given = ({ amountMinor }: RefundLine): bigint => amountMinor
+/** In the currency of the customer's account. */
+const givenBack = ({ amountMinor, accountAmountMinor }: RefundLine): bigint => accountAmountMinor ?? amountMinor
+
 /** At rest the sums of the reports are the sums of the payments: what was confirmed is what was entered and credited. */
 const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] => {
-  const confirmed = (node: string, is: (line: PaymentLine) => boolean): bigint =>
-    sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? line.amountMinor : 0n))
-  const refunded = (node: string, is: (line: PaymentLine) => boolean): bigint =>
+  const confirmed = (node: string, is: (line: PaymentLine) => boolean, sum = paid): bigint =>
+    sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? sum(line) : 0n))
+  const refunded = (node: string, is: (line: PaymentLine) => boolean, sum = given): bigint =>
     sumOf(payments.get(node) ?? [], (line) =>
-      is(line) ? sumOf(line.refunds ?? [], ({ state, amountMinor }) => (state === 'confirmed' ? amountMinor : 0n)) : 0n,
+      is(line) ? sumOf(line.refunds ?? [], (refund) => (refund.state === 'confirmed' ? sum(refund) : 0n)) : 0n,
     )
   const known = <T extends { readonly id: string }>(reports: readonly T[]): readonly T[] =>
     reports.filter(({ id }) => payments.has(id))
@@ -181,13 +201,36 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
           '§8.2',
           `entries are the confirmed micropayments: ${id} ${currency}`,
           confirmedMicroMinor,
-          confirmed(id, (line) => line.mode === 'micro' && line.currency === currency),
+          confirmed(id, (line) => line.mode === 'micro' && chargedIn(line) === currency, charged),
         ),
         equal(
           '§8.2',
           `macro sum is that of the confirmed payments: ${id} ${currency}`,
           confirmedMacroMinor,
           confirmed(id, (line) => line.mode === 'macro' && line.currency === currency),
+        ),
+      ]),
+    ),
+    ...known(cpps).flatMap(({ id, positions }) =>
+      positions.flatMap(({ currency, boughtMinor, soldMinor, returnedMinor }) => [
+        equal(
+          '§8.2',
+          `bought is what payments in another currency cost: ${id} ${currency}`,
+          boughtMinor,
+          confirmed(id, (line) => line.accountCurrency === currency, charged),
+        ),
+        equal(
+          '§8.2',
+          `sold is what payments in another currency paid: ${id} ${currency}`,
+          soldMinor,
+          confirmed(id, (line) => line.accountCurrency !== undefined && line.currency === currency),
+        ),
+        equal(
+          '§8.2',
+          `returned is what refunds of payments in another currency took back less what they gave: ${id} ${currency}`,
+          returnedMinor,
+          refunded(id, (line) => line.accountCurrency !== undefined && line.currency === currency) -
+            refunded(id, (line) => line.accountCurrency === currency, givenBack),
         ),
       ]),
     ),

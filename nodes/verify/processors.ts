@@ -5,7 +5,7 @@
 import type { CppReport, MppReport } from '../runtime/reports.ts'
 import { atMost, countOf, equal, failed, follows, shown, sumOf, type Check, type Network } from './check.ts'
 
-const ofCpp = ({ id, totals, boundBreaches, pairs }: CppReport): readonly Check[] => [
+const ofCpp = ({ id, totals, positions, boundBreaches, pairs }: CppReport): readonly Check[] => [
   ...totals.flatMap((total) => {
     const who = `${id} ${total.currency}`
     const { confirmedMicroMinor, collectedMinor, refundOffsetMinor, writtenOffMinor } = total
@@ -28,6 +28,19 @@ const ofCpp = ({ id, totals, boundBreaches, pairs }: CppReport): readonly Check[
         total.collectingMinor,
         total.outstandingMinor,
       ),
+    ]
+  }),
+  ...positions.flatMap((position) => {
+    const { currency, positionMinor, boughtMinor, soldMinor, returnedMinor, exchangedMinor, owedMinor } = position
+    const who = `${id} ${currency}`
+    return [
+      equal(
+        '§8.2',
+        `position is bought less sold, and what refunds returned: ${who}`,
+        positionMinor,
+        boughtMinor - soldMinor + returnedMinor,
+      ),
+      atMost('§8.2', `exchanged and owed are part of what was bought: ${who}`, exchangedMinor + owedMinor, boughtMinor),
     ]
   }),
   equal('§8.6', `customers over their bound: ${id}`, BigInt(boundBreaches), 0n),
@@ -151,6 +164,18 @@ const booked = ({ banks }: Network, from: string, purpose: string, currency: str
 const transfers = (network: Network): readonly Check[] => {
   const { quiet, cpps, mpps, payments } = network
   return [
+    // A hold that the CPP took, or what the customer's account paid in its place.
+    ...cpps.flatMap(({ id, positions }) =>
+      positions.map(({ currency, exchangedMinor }) =>
+        follows(
+          quiet,
+          '§8.7',
+          `exchanged is what banks booked to it: ${id} ${currency}`,
+          exchangedMinor,
+          booked(network, id, 'exchange', currency).amountMinor,
+        ),
+      ),
+    ),
     ...cpps.flatMap(({ id, totals }) =>
       totals.flatMap(({ currency, collections, collectedMinor, confirmedMacroMinor, refundCreditedMinor }) => {
         const who = `${id} ${currency}`

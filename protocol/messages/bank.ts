@@ -2,9 +2,12 @@
 import { LIMITS } from '../limits.ts'
 import { AccountId, AmountMinor, Code, CredentialBytes, CurrencyCode, Fields, Id, List, NodeId, Optional, Sequence, SignedMinor, SumMinor, TimeMs, Type, Word, type Static } from '../fields.ts'
 
-/** What a booking belongs to. `id` is a txId, settlement batchId, payoutId, refundId or, for a collection, the order's id. */
+/**
+ * What a booking belongs to. `id` is a txId, settlement batchId, payoutId, refundId or, for a collection, the order's id.
+ * `exchange`: a macro payment's hold, in the currency of the customer's account, goes to the CPP that has paid the payee; its id is fresh.
+ */
 export const Reference = Fields({
-  purpose: Word('payment', 'collection', 'settlement', 'payout', 'refund'),
+  purpose: Word('payment', 'collection', 'settlement', 'payout', 'refund', 'exchange'),
   id: Id,
 })
 const result = <const R extends readonly string[]>(...results: R) => ({ result: Word(...results), code: Optional(Code) })

@@ -7,6 +7,8 @@ export const PaymentRequest = Fields({
   trans: FrameBytes,
   /** HMAC-SHA256(pinKey, digest of TRANS ‖ prId). */
   pinProof: Hmac,
+  /** Of the CPP's quote, when the account is in another currency than the invoice. */
+  quoteId: Optional(Id),
 })
 /** PN. `payee` repeats the TRANS's, for routing; the MPP checks that they agree. Its expiry is the header's. */
 export const PaymentNotice = Fields({
@@ -42,6 +44,9 @@ const toCustomer = {
   amountMinor: AmountMinor,
   currency: CurrencyCode,
   confirmedAtMs: TimeMs,
+  /** What the customer is charged, as quoted, when the account is in another currency. Both or neither. */
+  accountAmountMinor: Optional(AmountMinor),
+  accountCurrency: Optional(CurrencyCode),
 }
 /** T to the customer: the transfer is booked. */
 export const CustomerTransferConfirmation = Fields(toCustomer)

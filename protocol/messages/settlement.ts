@@ -1,5 +1,5 @@
 /** Bodies of settlement, payout, refunds and reports between processors (design §2 "Refund", §3). */
-import { AmountMinor, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, Sequence, SignedMinor, SumMinor, Text, TimeMs, type Static } from '../fields.ts'
+import { AmountMinor, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, RatePart, Sequence, SignedMinor, SumMinor, Text, TimeMs, type Static } from '../fields.ts'
 
 /** A range of the pair's sequence: its size does not grow with its count. */
 export const SettlementBatch = Fields({
@@ -45,9 +45,23 @@ export const RefundRequest = Fields({ refundId: Id, payee: NodeId, txId: Id, pnI
 export const CountersignedRefund = Fields({ refundId: Id, pnId: Id, payee: NodeId, request: FrameBytes })
 export const RefundConfirmation = Fields({ refundId: Id, pnId: Id, payee: NodeId, txId: Id, amountMinor: AmountMinor, currency: CurrencyCode, mpp: NodeId, pairSeq: Optional(Sequence), confirmedAtMs: TimeMs })
 export const CustomerRefundNotice = Fields({ refundId: Id, prId: Id, amountMinor: AmountMinor, currency: CurrencyCode, confirmedAtMs: TimeMs })
-/** Rates are integers: `rateNumerator / rateDenominator` units of the account's currency for one of the invoice's. */
+/** What a payment of this invoice amount would cost the customer, whose account is in another currency. */
 export const FxQuoteRequest = Fields({ quoteId: Id, customer: NodeId, currency: CurrencyCode, amountMinor: AmountMinor })
-export const FxQuote = Fields({ quoteId: Id, currency: CurrencyCode, accountCurrency: CurrencyCode, rateNumerator: SumMinor, rateDenominator: SumMinor, accountAmountMinor: AmountMinor })
+/**
+ * Good for one payment of exactly this amount, by the customer who asked, until it expires. The rate is a fraction of integers, units of
+ * the account's currency for one of the invoice's, the CPP's margin included.
+ */
+export const FxQuote = Fields({
+  quoteId: Id,
+  currency: CurrencyCode,
+  amountMinor: AmountMinor,
+  accountCurrency: CurrencyCode,
+  /** amountMinor at this rate, rounded up to the minor unit. */
+  accountAmountMinor: AmountMinor,
+  rateNumerator: RatePart,
+  rateDenominator: RatePart,
+  expiresAtMs: TimeMs,
+})
 
 export const LedgerReportQuery = Fields({ reportId: Id })
 export const LedgerReport = Fields({ reportId: Id, takenAtMs: TimeMs, figures: List(Fields({ name: Text(120), currency: Optional(CurrencyCode), valueMinor: SignedMinor, count: Optional(Count) }), 512) })

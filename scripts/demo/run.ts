@@ -2,8 +2,10 @@
 import type { Fleet } from '../fleet/client.ts'
 import { hostOf } from '../fleet/client.ts'
 import { eachBounded } from '../fleet/concurrency.ts'
-import { pay, payRequest, type PayOrder } from '../fleet/pay.ts'
+import { HostRefusal } from '../fleet/host-client.ts'
+import { pay, payRequest, type PayOrder, type PayResult } from '../fleet/pay.ts'
 import { unlock } from '../fleet/unlock.ts'
+import { refund } from '../fleet/refund.ts'
 import { isOrder, type Action, type Group, type Order } from './scenario.ts'
 
 /** As many payments at once as a small shopping street makes. */
@@ -70,11 +72,27 @@ const carryOut = async (fleet: Fleet, order: Order): Promise<End> => {
   try {
     const wallet = await fleet.host(hostOf(fleet.plan, order.customer))
     if (order.requested !== undefined) return await answerRequest(fleet, order, order.requested)
-    return await pay(wallet, payOrder(fleet, order), PAYMENT_TIMEOUT_MS)
+    const paid = await pay(wallet, payOrder(fleet, order), PAYMENT_TIMEOUT_MS)
+    return order.refundMinor === undefined ? paid : await giveBack(fleet, order, order.refundMinor, paid)
   } catch (error) {
     const { code, message } = error as { readonly code?: string; readonly message: string }
     return { paymentId: undefined, outcome: 'error', confirmation: undefined, code, detail: message, ms: 0 }
   }
+}
+
+/** By the payee's own merchant host, with its PIN. */
+const giveBack = async (fleet: Fleet, { payee, expect }: Order, amountMinor: bigint, paid: PayResult): Promise<End> => {
+  const { paymentId, txId, currency } = paid
+  if (paid.outcome !== 'confirmed' || txId === undefined) return paid
+  const host = hostOf(fleet.plan, payee)
+  const pin = await fleet.pin(host)
+  if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${host}`)
+  const order = { payee, txId, currency, amountMinor, pin }
+  const ended = await refund(await fleet.host(host), order, PAYMENT_TIMEOUT_MS).catch((error: unknown) => {
+    if (!(error instanceof HostRefusal) || expect.outcome !== 'refused') throw error
+    return { outcome: 'refused', code: error.code, detail: error.detail, ms: 0 }
+  })
+  return { ...ended, paymentId, confirmation: undefined, ms: paid.ms + ended.ms }
 }
 
 type Requests = readonly { readonly requestId: string; readonly txId: string; readonly state: string }[]

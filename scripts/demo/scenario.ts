@@ -13,6 +13,8 @@ export type Order = {
   readonly item?: string
   /** A payee asks for it through the customer's alias; the customer accepts, or declines. */
   readonly requested?: { readonly alias: string; readonly accept: boolean }
+  /** Once it is confirmed, the payee gives so much of it back; `expect` is of the refund. */
+  readonly refundMinor?: bigint
   readonly expect: Expectation
 }
 /** `declined`: the customer did not pay a request. `code`: of an end that is not confirmed. */
@@ -149,6 +151,20 @@ const requests: readonly Order[] = [
   ask('request to pay, declined', 'hu-anna', 'kiosk@hu', 1, false),
 ]
 
+/** In part and in full, and more than was paid, which the merchant host does not let through. */
+const refunds: readonly Order[] = [
+  ...['bakery@hu', 'cafe@ro'].flatMap((payee): Order[] => [
+    { ...micro('refund, micro', 'hu-anna', payee, 9), refundMinor: 50n, expect: { outcome: 'confirmed' } },
+    { ...micro('refund, micro', 'ro-mihai', payee, 9), refundMinor: cents(9), expect: { outcome: 'confirmed' } },
+    { ...macro('refund, macro', 'hu-anna', payee, 1_500n), refundMinor: 700n, expect: { outcome: 'confirmed' } },
+  ]),
+  {
+    ...micro('refund of too much', 'hu-anna', 'kiosk@hu', 3),
+    refundMinor: cents(3) + 1n,
+    expect: refused('REFUND_EXCEEDED'),
+  },
+]
+
 /** Before and after the network is stopped and started again. */
 export const FIRST_HALF: readonly Group[] = [
   { name: 'shopping', sequential: false, steps: [...shoppers.filter((_, i) => i % 2 === 0), ...refusals] },
@@ -160,6 +176,7 @@ export const SECOND_HALF: readonly Group[] = [
   { name: 'crossing the threshold', sequential: true, steps: crossings.slice(7) },
   { name: 'an empty account', sequential: true, steps: poor },
   { name: 'requests to pay', sequential: true, steps: requests },
+  { name: 'refunds', sequential: true, steps: refunds },
 ]
 
 export const isOrder = (step: Order | Action): step is Order => 'kind' in step

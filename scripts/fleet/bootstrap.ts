@@ -90,6 +90,8 @@ export const bootstrap = (
 
   const enrolPayees = (host: string, payees: readonly PayeePlan[], advance: Advance): Promise<void> =>
     withHost(host, async (client) => {
+      const { set } = await client.read<{ readonly set: boolean }>('refund-pin')
+      if (!set) await client.command('set-refund-pin', { pin: provisioned.pin(host) })
       const known = await client.read<readonly KnownPayee[]>('payees')
       const enrolled = new Set(known.filter(({ state }) => state === 'enrolled').map(({ payee }) => payee))
       await each(payees, async (payee) => {

@@ -22,8 +22,8 @@ export type Fleet = {
   readonly supervisor: (name: SupervisorCommand, args?: Readonly<Record<string, unknown>>) => Promise<FleetStatus>
   /** A connection to a host, kept until `close`, made anew when the host was started again. @throws CliError when it does not run */
   readonly host: (id: string) => Promise<HostClient>
-  /** The PIN of a customer whom the fleet made; undefined for others. */
-  readonly pin: (customer: string) => Promise<string | undefined>
+  /** The PIN of a customer whom the fleet made, or of a merchant host for its refunds; undefined for others. */
+  readonly pin: (owner: string) => Promise<string | undefined>
   readonly close: () => void
 }
 
@@ -74,7 +74,7 @@ export const openFleet = async (dir: string): Promise<Fleet> => {
       hosts.set(id, open)
       return open
     },
-    pin: async (customer) => (await readJson<Readonly<Record<string, string>>>(directory.pinsFile))?.[customer],
+    pin: async (owner) => (await readJson<Readonly<Record<string, string>>>(directory.pinsFile))?.[owner],
     close: () => {
       supervisor.close()
       for (const host of hosts.values())

@@ -41,7 +41,7 @@ export type Provisioned = {
   readonly holderKey: (account: string) => Uint8Array
   /** The holder's mandate: `operatorId` may debit `account`. */
   readonly mandate: (account: string, operatorId: string, limitMinor: bigint) => Uint8Array
-  readonly pin: (customer: string) => string
+  readonly pin: (owner: string) => string
   /** Everything issued so far. */
   readonly register: Register
 }
@@ -71,7 +71,10 @@ export const provision = async (
   }
   const pins: Record<string, string> = (await readJson<Record<string, string>>(directory.pinsFile)) ?? {}
   for (const { account } of plan.accounts) secrets.holders[account] ??= freshSeed()
-  for (const { customer } of plan.customers) pins[customer] ??= String(randomInt(0, 1_000_000)).padStart(6, '0')
+  // Of customers, and of merchant hosts for their refunds.
+  const merchants = plan.hosts.filter(({ role }) => role === 'merchant').map(({ id }) => id)
+  for (const owner of [...plan.customers.map(({ customer }) => customer), ...merchants])
+    pins[owner] ??= String(randomInt(0, 1_000_000)).padStart(6, '0')
   await writeJson(directory.secretsFile, secrets)
   await writeJson(directory.pinsFile, pins)
 
@@ -137,9 +140,9 @@ export const provision = async (
     holderKey: (account) => issuer.publicKeyOf(holder(account)),
     mandate: (account, operatorId, limitMinor) =>
       issuer.mandate(holder(account), account, operatorId, limitMinor, plan.currency),
-    pin: (customer) => {
-      const pin = pins[customer]
-      if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${customer}; give --pin-file`)
+    pin: (owner) => {
+      const pin = pins[owner]
+      if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${owner}; give --pin-file`)
       return pin
     },
   }

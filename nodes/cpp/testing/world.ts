@@ -179,6 +179,8 @@ export const createWorld = (options: WorldOptions = {}) => {
     readonly customer?: string
     readonly pr?: string
     readonly pinKey?: Uint8Array
+    /** The quote that the request names. */
+    readonly quote?: string
     /** In place of the TRANS: a nested frame that did not open. */
     readonly badTrans?: FailureCode
   }
@@ -190,7 +192,7 @@ export const createWorld = (options: WorldOptions = {}) => {
     const nested = given.badTrans === undefined ? trans : { ok: false, failure: { code: given.badTrans, detail: '' } }
     return receive(
       'payment-request',
-      { prId, pinProof: proof },
+      { prId, pinProof: proof, ...(given.quote === undefined ? {} : { quoteId: testId(given.quote) }) },
       {
         from: customer,
         host: WALLET_HOST,
@@ -199,6 +201,23 @@ export const createWorld = (options: WorldOptions = {}) => {
       },
     )
   }
+
+  /** A customer asks what an amount would cost. Default: 1.20 EUR. */
+  const askQuote = (
+    customer: string,
+    id: string,
+    wanted: { readonly amountMinor?: bigint; readonly currency?: Currency; readonly as?: string } = {},
+  ): Decision =>
+    receive(
+      'fx-quote-request',
+      {
+        quoteId: testId(id),
+        customer: wanted.as ?? customer,
+        currency: wanted.currency ?? 'EUR',
+        amountMinor: wanted.amountMinor ?? 120n,
+      },
+      { from: customer, host: WALLET_HOST },
+    )
 
   type Decide = {
     readonly decision?: 'approve' | 'reject'
@@ -321,6 +340,7 @@ export const createWorld = (options: WorldOptions = {}) => {
     receive,
     enrol,
     pay,
+    askQuote,
     decide,
     answer,
     pinKeyOf,

@@ -28,7 +28,7 @@ export type Life = {
 
 const PROCESSOR_MINOR = 5_000_000n
 /** Rich, poor, and one who can pay a little. */
-const CUSTOMERS = { rich: 1_000_000n, some: 4_000n, poor: 300n } as const
+const CUSTOMERS = { rich: 1_000_000n, some: 2_500n, poor: 300n } as const
 const PAYEES: Readonly<Record<string, Approval>> = { bakery: 'approve', cafe: 'approve', fussy: 'reject-all' }
 const EUR = CURRENCIES.EUR
 
@@ -120,6 +120,9 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
       story.push(`pay ${customer} ${payee} ${minor}${disturbed ? ', disturbed' : ''}: ${end.outcome} ${end.code ?? ''}`)
       model.paid(customer, payee, minor, end, disturbed)
     }
+    if (disturbed) return
+    await net.settleDown()
+    for (const customer of customers) model.observe(customer, standing(customer))
   }
   const mortals = net.sim.hosts().filter(({ id }) => !id.includes('wallets'))
   const disturb = async (): Promise<void> => {
@@ -161,7 +164,8 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
   /** What an operator does about a debt; only what is possible at rest, for else it is refused. */
   const recover = async (): Promise<void> => {
     await net.settleDown()
-    const customer = pick(customers)
+    const troubled = customers.filter((one) => model.isSuspended(one))
+    const customer = pick(troubled.length > 0 ? troubled : customers)
     const { cpp } = ids(realmOf(customer))
     const seen = standing(customer)
     model.observe(customer, seen)
@@ -212,7 +216,7 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
 
   for (let step = 0; step < steps; step++) {
     const luck = below(20)
-    if (luck < 9) await pay(false)
+    if (luck < 9) for (let round = 0; round < 3; round++) await pay(false)
     else if (luck < 12) await pay(true)
     else if (luck < 14) await deposit()
     else if (luck < 16) await recover()
