@@ -130,10 +130,10 @@ const admit = (total: TotalRow, queued: Queued, thresholdMinor: bigint, context:
 })
 
 /** @throws Error: what is owed in this currency could not be collected */
-export const operatorAccount = ({ policy }: Ctx, currency: Currency): string => {
-  const account = policy.operatorAccounts[currency]
-  if (account === undefined) throw new Error(`the policy names no operator account in ${currency}`)
-  return account
+export const operatorAccountOf = ({ policy }: Ctx, currency: Currency): string => {
+  const found = policy.operatorAccounts[currency]
+  if (found === undefined) throw new Error(`the policy names no operator account in ${currency}`)
+  return found
 }
 
 /**
@@ -156,7 +156,7 @@ export const beginCollection = (
     amountMinor: total.collectingMinor,
     currency,
     subject: customer.customer,
-    operatorAccount: operatorAccount(context, currency),
+    operatorAccount: operatorAccountOf(context, currency),
     orderedAtMs: context.nowMs,
     answeredAtMs: 0,
     ...(bulkId === undefined ? {} : { bulkId }),

@@ -6,7 +6,7 @@ import type { Currency } from '../../protocol/amount.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { put, remove, type Context } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { account, beginCollection, operatorAccount, type Account } from './account.ts'
+import { account, beginCollection, operatorAccountOf, type Account } from './account.ts'
 import { bulkOrders, dues } from './aggregation-state.ts'
 import { OUTBOX, until } from './messages.ts'
 import { combineParts, type Part } from './parts.ts'
@@ -80,7 +80,7 @@ export const windowOrder = (
       {
         kind: 'bulk-transfer-order',
         to: bank,
-        body: { orderId, creditAccount: operatorAccount(context, currency), currency, items },
+        body: { orderId, creditAccount: operatorAccountOf(context, currency), currency, items },
         delivery: until(OUTBOX.bulk, orderId),
       },
     ],
