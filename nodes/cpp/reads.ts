@@ -225,16 +225,11 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const refundLines = (read: Reader, payment: PaymentRow): Pick<PaymentLine, 'refunds'> => {
-  const rows = refundsOf(read, payment.prId)
+const refundLines = (read: Reader, prId: Uint8Array): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, prId)
   if (rows.length === 0) return {}
   return {
-    refunds: rows.map(({ refundId, amountMinor, accountMinor, state }) => ({
-      refundId: toHex(refundId),
-      amountMinor,
-      state,
-      ...(isExchanged(payment) ? { accountAmountMinor: accountMinor } : {}),
-    })),
+    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
   }
 }
 

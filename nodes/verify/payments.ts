@@ -194,7 +194,7 @@ const sums = ({ payments, cpps, mpps, merchants }: Network): readonly Check[] =>
     sumOf(payments.get(node) ?? [], (line) => (line.state === 'confirmed' && is(line) ? sum(line) : 0n))
   const refunded = (node: string, is: (line: PaymentLine) => boolean): bigint =>
     sumOf(payments.get(node) ?? [], (line) =>
-      is(line) ? sumOf(line.refunds ?? [], (refund) => (refund.state === 'confirmed' ? sum(refund) : 0n)) : 0n,
+      is(line) ? sumOf(line.refunds ?? [], ({ state, amountMinor }) => (state === 'confirmed' ? amountMinor : 0n)) : 0n,
     )
   const known = <T extends { readonly id: string }>(reports: readonly T[]): readonly T[] =>
     reports.filter(({ id }) => payments.has(id))
