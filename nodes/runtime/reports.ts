@@ -11,13 +11,7 @@ export type FinalState = (typeof FINAL_STATES)[number]
 export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
 
 /** A refund of a payment at one node; `confirmed` and `refused` are final, and a refused one counts for nothing. */
-export type RefundLine = {
-  readonly refundId: string
-  readonly amountMinor: bigint
-  readonly state: string
-  /** At the CPP, of a payment in another currency: what the customer gets back, in the account's currency. */
-  readonly accountAmountMinor?: bigint
-}
+export type RefundLine = { readonly refundId: string; readonly amountMinor: bigint; readonly state: string }
 
 export type PaymentLine = {
   /** Customer's side: prId. Absent at MPP and merchant. */
