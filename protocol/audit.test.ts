@@ -314,6 +314,87 @@ describe('lies that a gatherer could tell', () => {
   })
 })
 
+describe('refunds', () => {
+  const { pnId, prId, txId } = micro.cpp.about
+  const id = (bytes: Uint8Array | undefined): Uint8Array => bytes as Uint8Array
+  const payee = 'hu-bakery'
+  type Terms = {
+    readonly askedMinor?: bigint
+    readonly amountMinor?: bigint
+    readonly toldMinor?: bigint
+    readonly pnId?: Uint8Array
+    readonly txId?: Uint8Array
+    readonly prId?: Uint8Array
+    readonly of?: string
+  }
+  /** The pieces of one refund of the payment, as its CPP has them. */
+  const refund = (name: string, terms: Terms = {}): Gathered[] => {
+    const { amountMinor = 50n, askedMinor = amountMinor, toldMinor = amountMinor } = terms
+    const refundId = seedOf(`refund ${name}`).slice(0, 16)
+    const about = { refundId, pnId: terms.pnId ?? id(pnId), payee }
+    const money = { currency: 'EUR', txId: terms.txId ?? txId } as const
+    const request = micro.seal(
+      'refund-request',
+      'hu-shop-1',
+      mpp.id,
+      { ...about, ...money, amountMinor: askedMinor },
+      network.merchant.signing,
+    )
+    return [
+      {
+        kind: 'countersigned-refund',
+        bytes: micro.seal('countersigned-refund', mpp.id, cpp.id, { ...about, request }, mpp.signing),
+      },
+      {
+        kind: 'refund-confirmation',
+        bytes: micro.seal(
+          'refund-confirmation',
+          cpp.id,
+          'hu-shop-1',
+          { ...about, ...money, amountMinor, mpp: mpp.id, pairSeq: 9, confirmedAtMs: NOW },
+          cpp.signing,
+        ),
+      },
+      {
+        kind: 'customer-refund-notice',
+        bytes: micro.seal(
+          'customer-refund-notice',
+          cpp.id,
+          'hu-alice',
+          { refundId, prId: terms.prId ?? id(prId), amountMinor: toldMinor, currency: 'EUR', confirmedAtMs: NOW },
+          cpp.signing,
+        ),
+      },
+    ]
+  }
+  const withRefunds = (...refunds: readonly Gathered[][]): SampleEvidence => ({
+    ...micro.cpp,
+    about: { ...micro.cpp.about, refunds: refunds.length },
+    pieces: [...micro.cpp.pieces, ...refunds.flat()],
+  })
+
+  it('are proved, up to the whole payment', () => {
+    const { ok, proved } = sealed(withRefunds(refund('a'), refund('b', { amountMinor: 70n })))
+    expect([ok, proved.filter(({ piece }) => piece === 'refund-confirmation').length]).toEqual([true, 2])
+  })
+
+  it.each([
+    ['more than the payment', withRefunds(refund('a'), refund('b', { amountMinor: 71n })), 'refund-confirmation'],
+    ['another sum than was asked for', withRefunds(refund('a', { askedMinor: 51n })), 'refund-confirmation'],
+    ['another sum to the customer', withRefunds(refund('a', { toldMinor: 49n })), 'customer-refund-notice'],
+    ['of another payment', withRefunds(refund('a', { pnId: seedOf('pn').slice(0, 16) })), 'refund-confirmation'],
+    ['of another invoice', withRefunds(refund('a', { txId: seedOf('tx').slice(0, 16) })), 'refund-confirmation'],
+    ['to another customer', withRefunds(refund('a', { prId: seedOf('pr').slice(0, 16) })), 'customer-refund-notice'],
+    ['that nobody asked for', withRefunds(refund('a').slice(1)), 'countersigned-refund'],
+    ['that the customer was not told of', withRefunds(refund('a').slice(0, 2)), 'customer-refund-notice'],
+    ['confirmed twice', withRefunds(refund('a'), refund('a', { amountMinor: 20n })), 'refund-confirmation'],
+    ['that is not shown', { ...micro.cpp, about: { ...micro.cpp.about, refunds: 1 } }, 'refund-confirmation'],
+  ])('%s: named', (_, sample, piece) => {
+    const audited = sealed(sample)
+    expect([audited.ok, named(audited)]).toEqual([false, expect.arrayContaining([piece])])
+  })
+})
+
 describe('revocation', () => {
   const withList = (sample: SampleEvidence, revoked: readonly Uint8Array[], issuedAtMs: number): SampleEvidence => {
     const bytes = issueRevocationList(engine, { networkId, version: 1, revoked: [...revoked], issuedAtMs }, root)
