@@ -67,12 +67,12 @@ type Ctx = Context<CppPolicy>
 const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set([
   'collection',
   'settlement',
-  'refund',
   'payment',
   'recovery',
+  'refund',
 ])
 
-/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what it was for is booked or refused. */
+/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what was ordered is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
@@ -87,15 +87,15 @@ export const transferAnswer = on(
 
 /** The outcome of a transfer order, or of a refusal that stands for one. */
 export const transferred = (
-  { order, account: before, settlement, refund, paid }: TransferSlice,
+  { order, account: before, settlement, paid, refund }: TransferSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
   context: Ctx,
 ): Part => {
-  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   if (order.purpose === 'payment' || order.purpose === 'recovery')
     return currencyOrderAnswered(paid, order, orderId, { booked, code }, context)
+  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
     if (
