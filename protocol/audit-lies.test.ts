@@ -234,6 +234,17 @@ describe('lies that a gatherer could tell', () => {
     const first = micro.cpp.pieces.findIndex(({ kind }) => kind === 'transfer-order')
     const pieces = withAt(micro.cpp.pieces, first, { kind: 'transfer-order', bytes: paid })
     expect(named(sealed({ ...micro.cpp, pieces }))).toEqual(['transfer-order'])
+    const { orderId } = order
+    const refused = micro.seal(
+      'transfer-answer',
+      bank.id,
+      cpp.id,
+      { orderId, result: 'refused', code: 7_001 },
+      bank.signing,
+    )
+    const answered = micro.cpp.pieces.findIndex(({ kind }) => kind === 'transfer-answer')
+    const unpaid = withAt(micro.cpp.pieces, answered, { kind: 'transfer-answer', bytes: refused })
+    expect(named(sealed({ ...micro.cpp, pieces: unpaid }))).toEqual(['transfer-answer'])
     const acceptance = { ...bodyOf(micro.cpp, 'settlement-acceptance'), batchHash: seedOf('hash') }
     const bytes = micro.seal('settlement-acceptance', mpp.id, cpp.id, acceptance, mpp.signing)
     expect(named(sealed(replace(micro.cpp, 'settlement-acceptance', bytes)))).toEqual(['settlement-acceptance'])
