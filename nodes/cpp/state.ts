@@ -26,7 +26,7 @@
  *   cut        full while an earlier one is open     → open
  *   open       sent, the MPP has not answered        → ordered | owed | unpayable | settled | broken
  *   ordered    answered, transfer ordered            → settled | failed
- *   owed       answered, the MPP is to pay           → settled
+ *   owed       answered, the MPP is to pay           → settled; at once where its money was here before its answer
  *   failed     the bank refused the transfer         → ordered, after the retry delay or by the operator
  *   unpayable  no account is configured              → ordered, after the retry delay or by the operator
  *   broken     the MPP refused the chain of batches  → by reconciliation of people
@@ -40,8 +40,8 @@ import { positions, quotes } from './state-fx.ts'
 /** An enrolled customer, or one whose enrolment is under way. Key: customer. */
 export type CustomerRow = {
   readonly customer: string
-  /** `mandating`: the bank is asked; `recording`: the signed record is being made. */
-  readonly state: 'mandating' | 'recording' | 'active'
+  /** `mandating`: the bank is asked; `recording`: the signed record is being made; `closing`, `closed`: closing.ts. */
+  readonly state: 'mandating' | 'recording' | 'active' | 'closing' | 'closed'
   readonly walletHost: string
   readonly deviceKey: Uint8Array
   /** Encrypted under a key of this node alone. */
@@ -62,6 +62,8 @@ export type CustomerRow = {
   readonly alias?: string
   /** Of a policy that computes θ per customer. */
   readonly assignedThresholdMinor?: bigint
+  /** The version of the table that it is of. */
+  readonly thresholdVersion?: number
   /** The device was reported lost: nothing that it seals is believed. Absent: it is in use. */
   readonly deviceLostAtMs?: number
 }
@@ -89,6 +91,7 @@ export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
     'alias',
     'assignedThresholdMinor',
     'deviceLostAtMs',
+    'thresholdVersion',
   ],
 })
 
@@ -329,6 +332,8 @@ export type OrderRow = {
   readonly prId?: Uint8Array
   readonly batchSeq?: number
   readonly code?: number
+  /** The bulk order of which a collection is an item. */
+  readonly bulkId?: Uint8Array
   readonly refundId?: Uint8Array
 }
 export const orders: Table<OrderRow> = defineTable<OrderRow>({
@@ -347,6 +352,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
     'prId',
     'batchSeq',
     'code',
+    'bulkId',
     'refundId',
   ],
 })
@@ -442,6 +448,8 @@ export type BatchRow = {
   readonly disputes: readonly DisputeItem[]
   readonly orderId?: Uint8Array
   readonly code?: number
+  /** Of a negative sum: the own account that the bank booked it to, before the MPP's answer was here. */
+  readonly paidTo?: string
 }
 export const batches: Table<BatchRow> = defineTable<BatchRow>({
   name: 'batches',
@@ -465,6 +473,7 @@ export const batches: Table<BatchRow> = defineTable<BatchRow>({
     'disputes',
     'orderId',
     'code',
+    'paidTo',
   ],
 })
 export type BatchIdRow = { readonly mpp: string; readonly currency: Currency; readonly seq: number }
@@ -509,7 +518,7 @@ export const mandateUses: Table<MandateUseRow> = defineTable<MandateUseRow>({
 export type AliasRow = {
   readonly customer: string
   readonly version: number
-  readonly state: 'registering' | 'active' | 'refused'
+  readonly state: 'registering' | 'active' | 'refused' | 'retired'
 }
 export const aliases: Table<AliasRow> = defineTable<AliasRow>({
   name: 'aliases',
