@@ -63,7 +63,7 @@ export const bootstrap = (
     withHost(bank, async (client) => {
       const report = await bankReport(client)
       const open = new Set(report.accounts.map(({ account }) => account))
-      await each(accounts, async ({ account, balanceMinor, operatorId, holderHost }) => {
+      await each(accounts, async ({ account, balanceMinor, operatorId, holderHost, alsoTold }) => {
         if (!open.has(account))
           await client.command('open-account', {
             account,
@@ -72,6 +72,7 @@ export const bootstrap = (
             balanceMinor: String(balanceMinor),
             ...(operatorId === undefined ? {} : { operatorId }),
             ...(holderHost === undefined ? {} : { holderHost }),
+            ...(alsoTold === undefined ? {} : { alsoTold }),
           })
         advance(account)
       })

@@ -63,7 +63,7 @@ describe('a plan', () => {
     expect(host('hu-shops-1').certifiedBy).toEqual(['hu-both-m'])
   })
 
-  test('opens one account for hosts of one operator, and tells its MPP of bookings', () => {
+  test('opens one account for hosts of one operator, and tells each of bookings', () => {
     const shared = plan.accounts.filter(({ operatorId }) => operatorId === 'hu-both')
     expect(shared).toEqual([
       {
@@ -71,6 +71,7 @@ describe('a plan', () => {
         bank: 'hu-kh',
         operatorId: 'hu-both',
         holderHost: { role: 'mpp', host: 'hu-both-m' },
+        alsoTold: [{ role: 'cpp', host: 'hu-both-c' }],
         balanceMinor: 1_000_000n,
       },
     ])
