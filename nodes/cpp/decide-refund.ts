@@ -51,10 +51,6 @@ type Ctx = Context<CppPolicy>
 export const refundsOf = (read: Reader, prId: Uint8Array): readonly RefundRow[] =>
   [...read.scan(paymentRefunds, [prId])].flatMap(([, { refundId }]) => read.get(refunds, refundId) ?? [])
 
-/** A refund of a payment in another currency takes back what the CPP sold, and gives back what it bought for that. */
-const exchangedBack = ({ exchange }: PaymentSlice, { amountMinor, accountMinor }: RefundRow): Part =>
-  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
-
 export const refundDue = (customer: string): string => `refund-due:${customer}`
 /** Money that came for refunds which are not confirmed. */
 const SUSPENSE = 'refund-suspense'
@@ -191,7 +187,7 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
         ...legs(refundDue(customer), before.total.currency, confirmed.creditMinor),
       ],
     },
-    exchangedBack(paid, confirmed),
+    givenBack(refund, paid),
     account(customer, step),
     ...putPair({ pair: batched.pair, parts: [...appended.parts, ...batched.parts] }),
   ])
@@ -199,6 +195,10 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
 
 const legs = (name: string, currency: RefundRow['currency'], amountMinor: bigint) =>
   amountMinor === 0n ? [] : [{ account: name, currency, amountMinor }]
+
+/** In another currency the CPP takes back what it had sold, for its part of what it had bought. */
+const givenBack = ({ amountMinor, accountMinor }: RefundRow, { exchange }: PaymentSlice): Part =>
+  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
 
 /** Off what the customer owes, as far as no running collection may bring it in; who waited is served. */
 const takeOff = (
@@ -236,7 +236,7 @@ const confirmMacro = (refund: RefundRow, money: RefundMoneyRow, paid: PaymentSli
         { account: refundDue(payment.customer), currency: before.customer.currency, amountMinor: accountMinor },
       ],
     },
-    exchangedBack(paid, refund),
+    givenBack(refund, paid),
   ])
 }
 

@@ -119,8 +119,8 @@ export const cppDefinition = ({
     'debt-age': debtAge,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
-    'refund-retry': refundRetry,
     [EXCHANGE_RETRY]: exchangeRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,

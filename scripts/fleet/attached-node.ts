@@ -12,7 +12,7 @@ import { AlreadyRunning, startHost, type RunningHost } from '../../nodes/runtime
 import { CliError } from '../cli/errors.ts'
 import { DEFINITIONS } from './definitions.ts'
 import { readJson } from './directory.ts'
-import { mergePolicies } from './plan.ts'
+import { mergePolicies } from './merge-policies.ts'
 
 export type NodeOrder = {
   readonly creds: string

@@ -2,7 +2,8 @@
  * The first policy of each host: what the network itself implies (data centers, accounts of its own and of its counterparties),
  * and over it what the network file says of the role and of the node. What neither says is the role's default.
  */
-import { mergePolicies, type HostPlan, type HostRole, type Plan } from './plan.ts'
+import { mergePolicies } from './merge-policies.ts'
+import type { HostPlan, HostRole, Plan } from './plan.ts'
 
 type Policy = Readonly<Record<string, unknown>>
 
@@ -20,9 +21,9 @@ export const settlementAccountsFor = (plan: Plan, role: 'cpp' | 'mpp'): Readonly
 
 const processor =
   (counterparty: 'cpp' | 'mpp') =>
-  (plan: Plan, { realm, account }: HostPlan): Policy => ({
+  (plan: Plan, { realm, accounts }: HostPlan): Policy => ({
     dataCenters: idsOf(hostsOf(plan, 'dc', realm)),
-    operatorAccounts: { [plan.currency]: account },
+    operatorAccounts: accounts,
     settlementAccounts: settlementAccountsFor(plan, counterparty),
   })
 
