@@ -61,7 +61,7 @@ describe('a plan', () => {
   test('gives a customer an account in their own currency, and each of their CPPs one of its own in it', () => {
     const text = FILE.replace("bank: hu-kh, balance: '1.50'", 'bank: hu-kh, currency: HUF').replace(
       'cpp: { noticeLifetimeMs',
-      'cpp: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } }, noticeLifetimeMs',
+      'cpp: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } }, marginBps: 0, quoteLifetimeMs: 1000, retryMs: 1000 }, noticeLifetimeMs',
     )
     const exchanging = planNetwork(parseNetwork(text, 'test.yaml'))
     expect(exchanging.customers[0]).toMatchObject({ customer: 'hu-anna', currency: 'HUF' })
