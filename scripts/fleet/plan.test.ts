@@ -7,7 +7,7 @@ import { policyOf } from './policies.ts'
 const FILE = `network: test
 currency: EUR
 policies:
-  cpp: { noticeLifetimeMs: 5000, settlement: { maxAgeMs: 1000, retryMs: 10 } }
+  cpp: { noticeLifetimeMs: 5000, settlement: { thresholdMinor: {}, maxAgeMs: 1000, retryMs: 10 } }
 banks:
   - { id: hu-kh }
   - { id: ro-reserve, settlement: true, policy: { clearing: { windowMs: 500 } } }
@@ -109,7 +109,7 @@ describe('first policies', () => {
       operatorAccounts: { EUR: 'hu-kh:hu-otp' },
       settlementAccounts: { 'hu-both-m': 'hu-kh:hu-both' },
       noticeLifetimeMs: 5_000,
-      settlement: { maxAgeMs: 7, retryMs: 10 },
+      settlement: { thresholdMinor: {}, maxAgeMs: 7, retryMs: 10 },
     })
     expect(policyOf(plan, host('hu-both-m'))).toEqual({
       dataCenters: ['hu-dc-1', 'hu-dc-2'],
