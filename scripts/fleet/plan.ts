@@ -5,7 +5,7 @@
 import { CURRENCIES, parseAmount, type Currency } from '../../protocol/amount.ts'
 import { bankOf, dataCenterAddress, payeeToken, realmOf, type Role } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
-import { mergePolicies, type Policy } from './merge-policies.ts'
+import { mergePolicies, type PlainPolicy } from './merge-policies.ts'
 import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
@@ -154,7 +154,7 @@ type HostOptions = {
   readonly operatorId?: string | undefined
   readonly certifiedBy?: readonly string[]
   readonly accounts?: Readonly<Partial<Record<Currency, string>>>
-  readonly policy?: Policy | undefined
+  readonly policy?: PlainPolicy | undefined
 }
 const hostPlan = (
   file: NetworkFile,
