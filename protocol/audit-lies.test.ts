@@ -250,6 +250,22 @@ describe('lies that a gatherer could tell', () => {
     expect(named(sealed(replace(micro.cpp, 'settlement-acceptance', bytes)))).toEqual(['settlement-acceptance'])
   })
 
+  it('a collection that is not shown, unless it stood in an order of many', () => {
+    const orderId = bodyOf({ ...micro.cpp, pieces: micro.cpp.pieces.slice(9) }, 'transfer-order').orderId
+    const isCollection = ({ kind, bytes }: Gathered): boolean => {
+      const frame = parseFrame(bytes)
+      const body =
+        frame.ok && (kind === 'transfer-order' || kind === 'transfer-answer')
+          ? decodeBody(kind, 1, frame.value.bodyBytes)
+          : undefined
+      return body?.ok === true && Buffer.from(body.value.orderId).equals(orderId)
+    }
+    const pieces = micro.cpp.pieces.filter((piece) => !isCollection(piece))
+    expect(pieces.length).toBe(micro.cpp.pieces.length - 2)
+    expect(named(sealed({ ...micro.cpp, pieces }))).toEqual(['transfer-order'])
+    expect(sealed({ ...micro.cpp, pieces, about: { ...micro.cpp.about, collection: 'bulk' } }).ok).toBe(true)
+  })
+
   it('a proof of another entry', () => {
     const { inclusion } = another.micro.cpp.about
     if (inclusion === undefined) throw new Error('no proof')
