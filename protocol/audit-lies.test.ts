@@ -1,5 +1,6 @@
 /** What a gatherer could seal that is not so: each piece good by itself, and together not one payment. */
 import { describe, expect, it } from 'vitest'
+import { equalBytes } from './bytes.ts'
 import { decodeBody } from './codec.ts'
 import type { Gathered } from './evidence.ts'
 import { signingKeyFromSeed } from './keys.ts'
@@ -258,7 +259,7 @@ describe('lies that a gatherer could tell', () => {
         frame.ok && (kind === 'transfer-order' || kind === 'transfer-answer')
           ? decodeBody(kind, 1, frame.value.bodyBytes)
           : undefined
-      return body?.ok === true && Buffer.from(body.value.orderId).equals(orderId)
+      return body?.ok === true && equalBytes(body.value.orderId, orderId)
     }
     const pieces = micro.cpp.pieces.filter((piece) => !isCollection(piece))
     expect(pieces.length).toBe(micro.cpp.pieces.length - 2)
