@@ -135,7 +135,12 @@ export const bootstrap = (
     there: KnownEnrolment | undefined,
   ): Promise<void> => {
     // A lost device waits for its owner to bring another.
-    if (there?.state === 'lost' || there?.state === 'closed' || (there?.unlocked === true && there.state === 'enrolled')) return
+    if (
+      there?.state === 'lost' ||
+      there?.state === 'closed' ||
+      (there?.unlocked === true && there.state === 'enrolled')
+    )
+      return
     const pin = provisioned.pin(customer)
     if (there?.state !== 'enrolled')
       await client.command('enrol', {
