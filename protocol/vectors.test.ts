@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Currency } from './amount.ts'
+import { auditEvidence } from './audit.ts'
 import { equalBytes, fromHex, toHex } from './bytes.ts'
 import { decodeBody, encodeBody } from './codec.ts'
 import { createOpener, createSealer, openCarrier } from './confidential.ts'
@@ -139,6 +140,7 @@ test('every vector file is judged here or in the tests of the engines', () => {
     'confidential.json',
     'credentials.json',
     'ed25519.json',
+    'evidence.json',
     'frames.json',
     'hashes.json',
     'invalid.json',
@@ -152,6 +154,31 @@ test('every vector file is judged here or in the tests of the engines', () => {
 const engines = [portableEngine, ...(nativeEngine === undefined ? [] : [nativeEngine])]
 
 describe.each(engines.map((engine) => [engine.name, engine] as const))('%s engine', (_engineName, engine) => {
+  test('evidence proves, lacks and names the same', () => {
+    const { bundles } = read('evidence.json') as {
+      readonly bundles: readonly (Readonly<Record<'proved' | 'missing' | 'problems', readonly string[]>> & {
+        readonly name: string
+        readonly bundle: Hex
+        readonly ok: boolean
+      })[]
+    }
+    for (const { name, bundle, ok, proved, missing, problems } of bundles) {
+      const audit = auditEvidence(engine, fromHex(file.rootKey), fromHex(bundle))
+      const pieces = (findings: readonly { readonly piece: string }[]) => [
+        ...new Set(findings.map(({ piece }) => piece)),
+      ]
+      expect({
+        name,
+        ok: audit.ok,
+        proved: pieces(audit.proved),
+        missing: pieces(audit.missing),
+        problems: pieces(audit.problems),
+      }).toEqual({ name, ok, proved, missing, problems })
+    }
+    expect(bundles.filter(({ ok }) => ok).length).toBe(3)
+    expect(bundles.length).toBe(7)
+  })
+
   test('the network’s names follow from its keys', () => {
     expect(toHex(networkIdOf(fromHex(file.rootKey)))).toBe(file.networkId)
     for (const { signingSeed, signingKey, keyId } of file.hosts) {

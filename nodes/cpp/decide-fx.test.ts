@@ -4,11 +4,12 @@ import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import type { CppReport, PaymentLine } from '../runtime/reports.ts'
 import type { Decision } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { TEST_NOW_MS, testBytes, testId } from '../runtime/testing.ts'
+import { TEST_NOW_MS, incoming, testBytes, testId } from '../runtime/testing.ts'
 import { ledger, payments, transLocks } from './state.ts'
 import { positions, quotes } from './state-fx.ts'
 import {
   BANK,
+  MERCHANT_HOST,
   MPP,
   WALLET_HOST,
   createWorld,
@@ -17,6 +18,7 @@ import {
   sent,
   sentAll,
   textOf,
+  type Sent,
   type World,
 } from './testing/world.ts'
 
@@ -228,12 +230,21 @@ describe('a micropayment in another currency', () => {
       outstandingMinor: 48_000n,
     })
     expect(report(one).positions).toEqual([
-      { currency: 'EUR', positionMinor: -120n, boughtMinor: 0n, soldMinor: 120n, exchangedMinor: 0n, owedMinor: 0n },
+      {
+        currency: 'EUR',
+        positionMinor: -120n,
+        boughtMinor: 0n,
+        soldMinor: 120n,
+        refundedMinor: 0n,
+        exchangedMinor: 0n,
+        owedMinor: 0n,
+      },
       {
         currency: 'HUF',
         positionMinor: 48_000n,
         boughtMinor: 48_000n,
         soldMinor: 0n,
+        refundedMinor: 0n,
         exchangedMinor: 0n,
         owedMinor: 0n,
       },
@@ -470,4 +481,109 @@ describe('a macro payment in another currency', () => {
       return wrong(sent(one.answer(post, 'refused'), 'transfer-order'), 'post-answer')
     },
   )
+})
+
+describe('a refund of a payment in another currency', () => {
+  const refund = (
+    one: World,
+    notice: Sent<'payment-notice'>,
+    id: string,
+    amountMinor: bigint,
+    tx: string,
+  ): Decision => {
+    const own = { refundId: testId(id), pnId: notice.body.pnId, payee: 'hu-bakery' }
+    const request = incoming(
+      'refund-request',
+      { ...own, txId: testId(tx), amountMinor, currency: 'EUR' },
+      { from: MERCHANT_HOST },
+    ).message
+    return one.receive('countersigned-refund', own, { from: MPP, nested: { request } })
+  }
+
+  it('of a micropayment takes its share off the debt, and moves the positions back', () => {
+    const one = world()
+    const notice = sent(payEva(one, 'tea', 120n), 'payment-notice')
+    one.decide(notice)
+    const decided = refund(one, notice, 'r1', 50n, 'tea')
+    expect(decided.refuse).toBeUndefined()
+    expect(totalOf(one).outstandingMinor).toBe(28_000n)
+    expect(Object.fromEntries(one.books)).toEqual({
+      [`customer:${EVA} HUF`]: -28_000n,
+      'fx:HUF HUF': 28_000n,
+      [`payable:${MPP} EUR`]: 70n,
+      'fx:EUR EUR': -70n,
+    })
+    expect(textOf(sent(decided, 'refund-confirmation'))).not.toContain('HUF')
+    refund(one, notice, 'r2', 70n, 'tea')
+    expect([...one.books.values()].every((sum) => sum === 0n)).toBe(true)
+    expect(report(one).positions).toMatchObject([
+      { currency: 'EUR', positionMinor: 0n, soldMinor: 120n, refundedMinor: 120n },
+      { currency: 'HUF', positionMinor: 0n, boughtMinor: 48_000n, refundedMinor: -48_000n },
+    ])
+  })
+
+  it('of a macro payment is credited in the account’s currency once the payee’s money is there', () => {
+    const one = world()
+    const hold = payEva(one, 'tv', 5_000n)
+    const notice = sent(one.answer(sent(hold, 'hold-order'), 'done'), 'payment-notice')
+    const confirmed = one.answer(sent(one.decide(notice), 'transfer-order'), 'done')
+    one.answer(sent(confirmed, 'post-order'), 'done')
+    expect(sentAll(refund(one, notice, 'r', 2_000n, 'tv'), 'refund-confirmation')).toEqual([])
+    const paidIn = one.receive(
+      'account-notice',
+      {
+        noticeId: testId('notice'),
+        account: `${BANK}:otp-eur`,
+        amountMinor: 2_000n,
+        currency: 'EUR',
+        reference: { purpose: 'refund', id: testId('r') },
+        originatingBank: 'hu-erste',
+        bookedAtMs: one.nowMs,
+      },
+      { from: BANK },
+    )
+    const credit = sent(paidIn, 'transfer-order')
+    expect(credit.body).toMatchObject({
+      debitAccount: `${BANK}:otp-huf`,
+      creditAccount: `${BANK}:eva`,
+      amountMinor: 800_000n,
+      currency: 'HUF',
+    })
+    one.answer(credit, 'done')
+    expect(sumsByCurrency(one)).toEqual({ EUR: 0n, HUF: 0n })
+    expect(report(one).positions).toMatchObject([
+      { currency: 'EUR', positionMinor: -3_000n },
+      { currency: 'HUF', positionMinor: 1_200_000n },
+    ])
+  })
+
+  it('too small for a minor unit of the account gives nothing yet, and is made good by the next', () => {
+    const one = createWorld({
+      policy: {
+        fx: {
+          rates: { 'HUF EUR': { numerator: 1n, denominator: 400n } },
+          marginBps: 0,
+          quoteLifetimeMs: LIFETIME_MS,
+          retryMs: RETRY_MS,
+        },
+      },
+    })
+    one.enrol('hu-alice')
+    one.askQuote('hu-alice', 'q', { currency: 'HUF', amountMinor: 80_000n })
+    const paid = one.pay({ customer: 'hu-alice', tx: 'tea', currency: 'HUF', amountMinor: 80_000n, quote: 'q' })
+    const notice = sent(paid, 'payment-notice')
+    one.decide(notice)
+    expect(totalOf(one, 'hu-alice').outstandingMinor).toBe(200n)
+    const request = (id: string, amountMinor: bigint) => {
+      const own = { refundId: testId(id), pnId: notice.body.pnId, payee: 'hu-bakery' }
+      const body = { ...own, txId: testId('tea'), amountMinor, currency: 'HUF' } as const
+      const nested = { request: incoming('refund-request', body, { from: MERCHANT_HOST }).message }
+      return one.receive('countersigned-refund', own, { from: MPP, nested })
+    }
+    request('r1', 399n)
+    expect(totalOf(one, 'hu-alice').outstandingMinor).toBe(200n)
+    request('r2', 1n)
+    expect(totalOf(one, 'hu-alice').outstandingMinor).toBe(199n)
+    expect(sumsByCurrency(one)).toEqual({ EUR: 0n, HUF: 0n })
+  })
 })

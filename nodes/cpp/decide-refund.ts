@@ -3,7 +3,7 @@
  *
  * Invariants: the refunds of a payment never add up to more than it; a micropayment's refund is one negative entry of the pair,
  * taken off what the customer owes first, and only the rest is a bank credit; a macro payment's is credited only with the money that the
- * payee's bank has booked for it. A credit that the bank refuses stays due, is tried again, and is visible.
+ * payee's bank has booked for it: on its notice, or by the word of an MPP that shares the account. A credit that the bank refuses stays due, is tried again, and is visible.
  */
 import { sumMinor } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -31,7 +31,7 @@ import { loadNotice, loadPayment, type PaymentSlice } from './load.ts'
 import { OUTBOX, pnIdOf, receipt, toBank, toWallet, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import { append, newPair, openBatch, payable, putPair } from './pair.ts'
-import type { CppPolicy } from './policy.ts'
+import { settlementAccount, type CppPolicy } from './policy.ts'
 import {
   ENTRY,
   orders,
@@ -50,10 +50,6 @@ type Ctx = Context<CppPolicy>
 /** Refunds of a payment: none is ever refused once it has a row. */
 export const refundsOf = (read: Reader, prId: Uint8Array): readonly RefundRow[] =>
   [...read.scan(paymentRefunds, [prId])].flatMap(([, { refundId }]) => read.get(refunds, refundId) ?? [])
-
-/** A refund of a payment in another currency takes back what the CPP sold, and gives back what it bought for that. */
-const exchangedBack = ({ exchange }: PaymentSlice, { amountMinor, accountMinor }: RefundRow): Part =>
-  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
 
 export const refundDue = (customer: string): string => `refund-due:${customer}`
 /** Money that came for refunds which are not confirmed. */
@@ -150,7 +146,7 @@ export const countersignedRefund = on(
     }
     const listed: Part = { writes: [put(paymentRefunds, keyOf(prId, refundId), { refundId })] }
     if (mode === 'micro') return combineParts([listed, confirmMicro(refund, paid, context)])
-    const money = slice.money.find((row) => isMoneyFor(row, refund, payment))
+    const money = sharesAccount(payment, context) ? SHARED : slice.money.find((row) => isMoneyFor(row, refund, payment))
     if (money === undefined)
       return combineParts([
         listed,
@@ -191,7 +187,7 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
         ...legs(refundDue(customer), before.total.currency, confirmed.creditMinor),
       ],
     },
-    exchangedBack(paid, confirmed),
+    givenBack(refund, paid),
     account(customer, step),
     ...putPair({ pair: batched.pair, parts: [...appended.parts, ...batched.parts] }),
   ])
@@ -199,6 +195,10 @@ const confirmMicro = (refund: RefundRow, paid: PaymentSlice, context: Ctx): Part
 
 const legs = (name: string, currency: RefundRow['currency'], amountMinor: bigint) =>
   amountMinor === 0n ? [] : [{ account: name, currency, amountMinor }]
+
+/** In another currency the CPP takes back what it had sold, for its part of what it had bought. */
+const givenBack = ({ amountMinor, accountMinor }: RefundRow, { exchange }: PaymentSlice): Part =>
+  exchange === undefined ? {} : exchanged(exchange, { soldMinor: -amountMinor, boughtMinor: -accountMinor })
 
 /** Off what the customer owes, as far as no running collection may bring it in; who waited is served. */
 const takeOff = (
@@ -224,19 +224,36 @@ const isMoneyFor = (money: RefundMoneyRow, refund: RefundRow, payment: PaymentRo
   money.currency === refund.currency &&
   money.originatingBank === bankOf(payment.payoutAccount)
 
-const confirmMacro = (refund: RefundRow, money: RefundMoneyRow, paid: PaymentSlice, context: Ctx): Part => {
+/**
+ * Is the MPP a host of this operator, whose money comes to the account that both share? Then it ordered the transfer itself and
+ * countersigned once the bank had booked it, and the bank has nobody else to tell.
+ */
+const sharesAccount = ({ mpp, mppOperatorId, currency }: PaymentRow, { self, policy }: Ctx): boolean =>
+  mppOperatorId === self.operatorId && settlementAccount(policy, mpp, currency) === policy.operatorAccounts[currency]
+const SHARED = 'the account that is shared'
+
+const confirmMacro = (
+  refund: RefundRow,
+  money: RefundMoneyRow | typeof SHARED,
+  paid: PaymentSlice,
+  context: Ctx,
+): Part => {
   const { payment, account: before } = paid
   const { refundId, amountMinor, currency, accountMinor } = refund
   return combineParts([
     confirm({ ...refund, creditMinor: accountMinor }, payment, before.customer, context),
     {
-      writes: [put(refundMoney, keyOf(refundId, money.noticeId), { ...money, used: true })],
+      writes: money === SHARED ? [] : [put(refundMoney, keyOf(refundId, money.noticeId), { ...money, used: true })],
       postings: [
-        { account: SUSPENSE, currency, amountMinor: -amountMinor },
+        {
+          account: money === SHARED ? `operator:${payment.mppOperatorId}` : SUSPENSE,
+          currency,
+          amountMinor: -amountMinor,
+        },
         { account: refundDue(payment.customer), currency: before.customer.currency, amountMinor: accountMinor },
       ],
     },
-    exchangedBack(paid, refund),
+    givenBack(refund, paid),
   ])
 }
 

@@ -59,12 +59,12 @@ type Ctx = Context<CppPolicy>
 const TRANSFERS: ReadonlySet<OrderRow['purpose']> = new Set([
   'collection',
   'settlement',
-  'refund',
   'payment',
   'recovery',
+  'refund',
 ])
 
-/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what it was for is booked or refused. */
+/** Order: a transfer order known, answered by its bank (NOT_FOUND), not answered before; then what was ordered is booked or refused. */
 export const transferAnswer = on(
   (read, { message }: Incoming<'transfer-answer'>) => loadTransfer(read, message.body.orderId),
   (slice, { message }, context: Ctx): Decision => {
@@ -79,15 +79,15 @@ export const transferAnswer = on(
 
 /** The outcome of a transfer order, or of a refusal that stands for one. */
 export const transferred = (
-  { order, account: before, settlement, refund, paid }: TransferSlice,
+  { order, account: before, settlement, paid, refund }: TransferSlice,
   orderId: Uint8Array,
   booked: boolean,
   code: number | undefined,
   context: Ctx,
 ): Part => {
-  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   if (order.purpose === 'payment' || order.purpose === 'recovery')
     return currencyOrderAnswered(paid, order, orderId, { booked, code }, context)
+  if (order.purpose === 'refund') return creditAnswered(refund, order, orderId, booked, code, context)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
   if (order.purpose === 'collection') {
     if (
@@ -336,7 +336,7 @@ export const entriesGathered = on(
 /**
  * Something was booked on this CPP's own account. A negative batch, which the MPP pays, is settled by it, and a macro payment's refund
  * needs it; of everything else the
- * bank's answer to the order counts. Order: receipt always; batch known, owed by its MPP, exactly its sum, on the
+ * bank's answer to the order counts. Order: receipt always; batch known, negative and exactly its sum, on the
  * operator's account, from the bank that keeps it.
  */
 export const accountNotice = (read: Reader, event: Incoming<'account-notice'>, context: Ctx): Decision =>
@@ -353,14 +353,22 @@ const settlementBooked = on(
     const { account: credited, amountMinor, currency } = message.body
     const bank = message.sender.id
     const received = receipt(bank, toBank(bank), message.digest, ref)
-    const settles =
-      slice?.batch.state === 'owed' &&
+    const pays =
+      slice !== undefined &&
+      slice.batch.totalMinor < 0n &&
       slice.batch.currency === currency &&
       slice.batch.totalMinor === -amountMinor &&
       context.policy.operatorAccounts[currency] === credited &&
       bankOf(credited) === bank
-    if (slice === undefined || !settles) return decision({ sends: [received] })
-    return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
+    if (!pays) return decision({ sends: [received] })
+    const { batch } = slice
+    if (batch.state === 'owed')
+      return combineParts([{ sends: [received] }, ...putPair(settledByBank(slice, credited, context))])
+    // The MPP pays as it answers, and its money may be here first: the answer then settles the batch.
+    return decision({
+      sends: [received],
+      writes: batch.state === 'open' ? [put(batches, batchKey(batch), { ...batch, paidTo: credited })] : [],
+    })
   },
 )
 

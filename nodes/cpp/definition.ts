@@ -140,8 +140,8 @@ export const cppDefinition = ({
     [RECOMPUTE]: recomputeThresholds,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
-    'refund-retry': refundRetry,
     [EXCHANGE_RETRY]: exchangeRetry,
+    'refund-retry': refundRetry,
   },
   controls: {
     'unlock-customer': unlockCustomer,

@@ -7,6 +7,7 @@ import { buildWholeNetwork, oneTruth, unrest, type WholeNetwork } from '../runti
 import { checkNetwork } from '../verify/check-network.ts'
 
 const EVA = 'hu-eva'
+const PIN = '482915'
 /** 1 EUR for 400 HUF and 0.5 %: 402 HUF. */
 const cost = (amountMinor: bigint): bigint => amountMinor * 402n
 
@@ -117,16 +118,40 @@ describe('a customer whose account is in another currency', { timeout: 60_000 },
     expect(answer).toMatchObject({ value: { outcome: 'refused', code: 'CURRENCY_UNSUPPORTED' } })
   })
 
+  it('gets refunds back at the rate that was charged: in parts, and in full exactly the charge', async () => {
+    const refund = async (payee: string, txId: string, amountMinor: string): Promise<unknown> => {
+      const shop = `${payee.slice(0, 2)}-shop-1`
+      const { refundId } = (await network.ok(shop, 'refund', { payee, txId, amountMinor, pin: PIN })) as {
+        readonly refundId: string
+      }
+      return network.ok(shop, 'refund-result', { refundId })
+    }
+    for (const realm of ['hu', 'ro']) await network.ok(`${realm}-shop-1`, 'set-refund-pin', { pin: PIN })
+    for (const [payee, amount, parts] of [
+      ['ro-bakery', '333', ['100', '1', '232']],
+      ['ro-bakery', '2500', ['1', '2499']],
+      ['hu-bakery', '1700', ['700']],
+    ] as const) {
+      const before = debt() - balance('hu-bank:hu-eva')
+      const { txId } = ((await payEva(payee, amount)) as { readonly value: { readonly txId: string } }).value
+      for (const part of parts) expect(await refund(payee, txId, part)).toMatchObject({ outcome: 'confirmed' })
+      await network.sim.advance(30_000)
+      const kept = BigInt(amount) - parts.reduce((sum, part) => sum + BigInt(part), 0n)
+      // What Eva owes less what she has is dearer by what she kept, at the same rate, and by nothing else.
+      expect([payee, debt() - balance('hu-bank:hu-eva') - before]).toEqual([payee, cost(kept)])
+    }
+  })
+
   it('ends with every book balanced in each currency, and nobody beyond the customer’s side knows of HUF', async () => {
     await network.sim.advance(60_000)
     expect(unrest(network)).toEqual([])
     expect(failures(true)).toEqual([])
     expect(oneTruth(network).size).toBeGreaterThan(5)
     const positions = network.report.cpp('hu-cpp').positions
-    const sold = 300n + 400n + 350n + 5_000n + 50n + 100n
+    const kept = 300n + 400n + 350n + 5_000n + 50n + 100n + 1_000n
     expect(positions).toMatchObject([
-      { currency: 'EUR', positionMinor: -sold },
-      { currency: 'HUF', positionMinor: cost(sold), exchangedMinor: cost(5_000n), owedMinor: 0n },
+      { currency: 'EUR', positionMinor: -kept, refundedMinor: 333n + 2_500n + 700n },
+      { currency: 'HUF', positionMinor: cost(kept), exchangedMinor: cost(5_000n + 4_200n), owedMinor: 0n },
     ])
     for (const id of ['hu-mpp', 'ro-mpp', 'hu-shop-1', 'ro-shop-1', 'hu-dc-1', 'ro-dc-1', 'ro-bank'])
       expect([id, toJson(ask(id, 'report')).includes('HUF')]).toEqual([id, false])

@@ -163,8 +163,8 @@ export type TransferSlice = {
   readonly order: OrderRow
   readonly account: Account | undefined
   readonly settlement: BatchSlice | undefined
-  readonly refund: RefundRow | undefined
   readonly paid: PaymentSlice | undefined
+  readonly refund: RefundRow | undefined
 }
 export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice | undefined => {
   const order = read.get(orders, orderId)
@@ -177,8 +177,8 @@ export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice |
       order.purpose === 'settlement' && batchSeq !== undefined
         ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })
         : undefined,
-    refund: order.refundId === undefined ? undefined : read.get(refunds, order.refundId),
     paid: loadPayment(read, order.prId),
+    refund: order.refundId === undefined ? undefined : read.get(refunds, order.refundId),
   }
 }
 

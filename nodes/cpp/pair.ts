@@ -219,6 +219,7 @@ export const pay = (slice: BatchSlice, context: Ctx): PairStep => {
   if (pair.operatorId === context.self.operatorId)
     return settled(slice, settlementPostings(batch, `operator:${pair.operatorId}`), context)
   if (totalMinor < 0n) {
+    if (batch.paidTo !== undefined) return settledByBank(slice, batch.paidTo, context)
     const owed: BatchRow = { ...batch, state: 'owed' }
     return { pair, parts: [{ writes: [put(batches, batchKey(batch), owed)] }] }
   }

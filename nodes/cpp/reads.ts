@@ -57,9 +57,9 @@ const emptySums = (currency: Currency): Sums => ({
 type Trace = {
   total: TotalRow | undefined
   lastPaymentMinor: bigint
-  offsetMinor: bigint
   /** The last micropayment that was confirmed or notified. */
   lastPrId: Uint8Array | undefined
+  offsetMinor: bigint
   notified: number
   notifiedMinor: bigint
 }
@@ -67,8 +67,8 @@ type Trace = {
 /**
  * The bound of design §2: below θ as in force at the last admission, or one payment below M. Since nothing but an admission
  * raises the sum, θ of the last one is the one that holds. When one payment makes up the whole sum, it is the last entry
- * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding. In another currency than
- * the invoice's it is below M of the invoice's, and may be over that of the account's.
+ * with nothing pending, less what refunds took off since, or the one pending with nothing outstanding. In another currency than the
+ * invoice's it is below M of the invoice's, and may be over that of the account's.
  */
 const breaksBound = (read: Reader, { total, lastPaymentMinor, lastPrId, offsetMinor, notified }: Trace): boolean => {
   if (total === undefined) return false
@@ -120,8 +120,8 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
           break
         case ENTRY.payment:
           trace.lastPaymentMinor = row.amountMinor
-          trace.offsetMinor = 0n
           trace.lastPrId = row.id
+          trace.offsetMinor = 0n
           sum.confirmedMicroMinor += row.amountMinor
           break
         case ENTRY.collection:
@@ -144,13 +144,12 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
       undecided['refund-awaiting'] = (undecided['refund-awaiting'] ?? 0) + 1
       continue
     }
-    const refunded = read.get(payments, prId)
-    if (refunded === undefined) throw new Error('a refund without its payment')
-    const sum = of(costOf(refunded).currency)
-    if (isExchanged(refunded)) {
-      positionIn(held, refunded.currency).returnedMinor += refund.amountMinor
-      positionIn(held, sum.currency).returnedMinor -= accountMinor
+    const paid = read.get(payments, prId)
+    if (paid !== undefined && isExchanged(paid)) {
+      positionIn(held, paid.currency).refundedMinor += refund.amountMinor
+      positionIn(held, costOf(paid).currency).refundedMinor -= accountMinor
     }
+    const sum = of(refundCurrency(read, prId, refund.currency))
     sum.refundedMinor += accountMinor
     if (credit === 'booked') sum.refundCreditedMinor += creditMinor
     else sum.refundDueMinor += creditMinor
@@ -181,12 +180,12 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
 const positionIn = (held: Map<Currency, Position>, currency: Currency): Position => {
   const known = held.get(currency)
   if (known !== undefined) return known
-  const none = {
+  const none: Position = {
     currency,
     positionMinor: 0n,
     boughtMinor: 0n,
     soldMinor: 0n,
-    returnedMinor: 0n,
+    refundedMinor: 0n,
     exchangedMinor: 0n,
     owedMinor: 0n,
   }
@@ -205,6 +204,12 @@ const addExchange = (held: Map<Currency, Position>, payment: PaymentRow): void =
   else bought.owedMinor += cost.amountMinor
 }
 
+/** Of the account that a refund went to. */
+const refundCurrency = (read: Reader, prId: Uint8Array, invoiced: Currency): Currency => {
+  const customer = read.get(payments, prId)?.customer
+  return (customer === undefined ? undefined : read.get(customers, customer)?.currency) ?? invoiced
+}
+
 /** pending = Σ notified micropayments: a total that says otherwise would admit too much. */
 const breaksPending = ({ total, notifiedMinor }: Trace): boolean => (total?.pendingMinor ?? 0n) !== notifiedMinor
 
@@ -220,16 +225,11 @@ const pairReport = (read: Reader, pair: PairRow): CppReport['pairs'][number] => 
   return { mpp, currency, lastSeq, entriesMinor, settledMinor, payableMinor, openBatches }
 }
 
-const refundLines = (read: Reader, payment: PaymentRow): Pick<PaymentLine, 'refunds'> => {
-  const rows = refundsOf(read, payment.prId)
+const refundLines = (read: Reader, prId: Uint8Array): Pick<PaymentLine, 'refunds'> => {
+  const rows = refundsOf(read, prId)
   if (rows.length === 0) return {}
   return {
-    refunds: rows.map(({ refundId, amountMinor, accountMinor, state }) => ({
-      refundId: toHex(refundId),
-      amountMinor,
-      state,
-      ...(isExchanged(payment) ? { accountAmountMinor: accountMinor } : {}),
-    })),
+    refunds: rows.map(({ refundId, amountMinor, state }) => ({ refundId: toHex(refundId), amountMinor, state })),
   }
 }
 
@@ -245,10 +245,10 @@ const lineOf = (read: Reader, row: PaymentRow, cpp: string): PaymentLine => ({
   cpp,
   mpp: row.mpp,
   customer: row.customer,
-  ...refundLines(read, row),
   ...(row.accountAmountMinor === undefined || row.accountCurrency === undefined
     ? {}
     : { accountAmountMinor: row.accountAmountMinor, accountCurrency: row.accountCurrency }),
+  ...refundLines(read, row.prId),
 })
 
 const strict = { additionalProperties: false }

@@ -26,7 +26,7 @@
  *   cut        full while an earlier one is open     → open
  *   open       sent, the MPP has not answered        → ordered | owed | unpayable | settled | broken
  *   ordered    answered, transfer ordered            → settled | failed
- *   owed       answered, the MPP is to pay           → settled
+ *   owed       answered, the MPP is to pay           → settled; at once where its money was here before its answer
  *   failed     the bank refused the transfer         → ordered, after the retry delay or by the operator
  *   unpayable  no account is configured              → ordered, after the retry delay or by the operator
  *   broken     the MPP refused the chain of batches  → by reconciliation of people
@@ -448,6 +448,8 @@ export type BatchRow = {
   readonly disputes: readonly DisputeItem[]
   readonly orderId?: Uint8Array
   readonly code?: number
+  /** Of a negative sum: the own account that the bank booked it to, before the MPP's answer was here. */
+  readonly paidTo?: string
 }
 export const batches: Table<BatchRow> = defineTable<BatchRow>({
   name: 'batches',
@@ -471,6 +473,7 @@ export const batches: Table<BatchRow> = defineTable<BatchRow>({
     'disputes',
     'orderId',
     'code',
+    'paidTo',
   ],
 })
 export type BatchIdRow = { readonly mpp: string; readonly currency: Currency; readonly seq: number }

@@ -33,7 +33,7 @@ import {
   type Reader,
   type Refused,
 } from '../runtime/node.ts'
-import type { RefundLine } from '../runtime/reports.ts'
+import { isFinalState, type RefundLine } from '../runtime/reports.ts'
 import { keyOf } from '../runtime/table.ts'
 import type { MerchantPolicy } from './policy.ts'
 import {
@@ -177,7 +177,8 @@ export const loadPinDerived = (read: Reader, { input }: JobEvent): Slice => {
 
 /**
  * The PIN is derived: it is set; or compared, counted when wrong, and, when right, the refund is checked, in this order: a refundId seen
- * before (its state again, or ID_REUSED for other terms), payee here (NOT_FOUND), order known and its payment confirmed (NOT_FOUND),
+ * before (its state again, or ID_REUSED for other terms), payee here (NOT_FOUND), order and payment known (NOT_FOUND), the payment decided
+ * (UNDECIDED: its confirmation may be on its way) and confirmed (NOT_FOUND),
  * no more than is left of the payment, no more than maxRefundsPerPayment of them (REFUND_EXCEEDED).
  */
 export const decideRefundPin = (slice: Slice, { input, result }: JobEvent, context: Ctx): Decision => {
@@ -250,8 +251,9 @@ const termsOf = (
   ask: Ask,
 ): Result<{ readonly payment: Payment; readonly mpp: string }> => {
   if (payee === undefined) return fail('NOT_FOUND', 'no such payee on this merchant host')
-  if (order === undefined || payment === undefined || payment.state !== 'confirmed')
-    return fail('NOT_FOUND', 'no confirmed payment of this order')
+  if (order === undefined || payment === undefined) return fail('NOT_FOUND', 'no payment of this order')
+  if (!isFinalState(payment.state)) return fail('UNDECIDED', 'the payment is not decided here yet')
+  if (payment.state !== 'confirmed') return fail('NOT_FOUND', 'no confirmed payment of this order')
   const terms = { payment, mpp: payee.mpp }
   if (known !== undefined) {
     const same = known.payee === ask.payee && equalBytes(known.txId, ask.txId) && known.amountMinor === ask.amountMinor

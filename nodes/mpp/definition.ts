@@ -115,8 +115,8 @@ export const mpp = (services: NodeServices): NodeDefinition<'mpp', MppPolicy> =>
     chain: () => ownChain(identity()),
     readMandate: (bytes) => {
       const credential = parseCredential(bytes)
-      const statement = credential.ok ? readStatement(trust.engine, credential.value.payload, ['mandate']) : credential
-      return statement.ok ? statement.value : undefined
+      const terms = credential.ok ? readStatement(trust.engine, credential.value.payload, ['mandate']) : credential
+      return terms.ok ? terms.value : undefined
     },
     issuePayee: (terms) => {
       try {

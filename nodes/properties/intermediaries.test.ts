@@ -57,6 +57,41 @@ test('one intermediary settles by a book transfer, and no bank has a part in it'
   expect(net.problems()).toEqual([])
 })
 
+test.each(['one', 'two'] as const)(
+  '%s: a refund of a small payment and of a large one, before and after the payout',
+  { timeout: 60_000 },
+  async (intermediaries) => {
+    const net = await buildNetwork({ intermediaries })
+    const pay = async (amountMinor: bigint): Promise<string> =>
+      (await net.pay('hu-alice', 'hu-bakery', amountMinor)).txId
+    const [small, large] = [await pay(800n), await pay(3_000n)]
+    const back = async (txId: string, amountMinor: bigint) => {
+      expect(await net.refund('hu-bakery', txId, amountMinor)).toMatchObject({ ok: true, outcome: 'confirmed' })
+      await net.settleDown()
+      expect(net.problems()).toEqual([])
+    }
+    await back(small, 100n)
+    await back(large, 1_000n)
+    await net.ok(hu.cpp, 'settle-now')
+    await net.sim.advance(30_000, 500)
+    await net.settleDown()
+    expect(net.balance(`${hu.bank}:shop-bakery`)).toBe(700n + 2_000n)
+    await back(small, 200n)
+    await back(large, 500n)
+    await net.ok(hu.cpp, 'settle-now')
+    await net.sim.advance(30_000, 500)
+    await net.settleDown()
+    expect(net.balance(`${hu.bank}:shop-bakery`)).toBe(500n + 1_500n)
+    expect(net.balance(`${hu.bank}:alice`)).toBe(1_000_000n - 1_500n)
+    expect((net.ask(hu.cpp, 'report') as CppReport).totals).toMatchObject([{ outstandingMinor: 500n }])
+    const processors = intermediaries === 'one' ? ['cpp' as const] : (['cpp', 'mpp'] as const)
+    const cash = processors.map((role) => net.balance(net.accountOf('hu', role)))
+    // The customer's 5.00 is guaranteed, paid on, and not collected yet.
+    expect(cash.reduce((sum, minor) => sum + minor, 0n)).toBe(1_000_000n * BigInt(processors.length) - 500n)
+    expect(net.problems()).toEqual([])
+  },
+)
+
 test('one intermediary at home and two abroad: the pair decides, not the host', { timeout: 60_000 }, async () => {
   const net = await buildNetwork({ intermediaries: 'one', realms: ['hu', 'ro'] })
   for (const payee of ['hu-bakery', 'ro-bakery'])

@@ -70,7 +70,7 @@ export const createModel = ({ macroFromMinor, thresholdMinor, customers, payees 
   }
   /** A CPP may try a refused collection again at any time of its choice. */
   const retried = (standings: readonly Standing[]): readonly Standing[] =>
-    standings.flatMap((one) => (one.suspended && collected(one).suspended === false ? [one, collected(one)] : [one]))
+    standings.flatMap((one) => (one.suspended && !collected(one).suspended ? [one, collected(one)] : [one]))
 
   const ends = (standing: Standing, amountMinor: bigint, approval: Approval): readonly Possible[] => {
     if (standing.suspended) return [{ end: { outcome: 'refused', code: 'CUSTOMER_SUSPENDED' }, next: standing }]
@@ -122,6 +122,28 @@ export const createModel = ({ macroFromMinor, thresholdMinor, customers, payees 
       mine[mode] += amountMinor
       theirs[mode] += amountMinor
     },
+    /** The payee gave this back, of a payment that was confirmed: what the customer owes falls first, the rest is credited. */
+    refunded: (customer: string, payee: string, amountMinor: bigint, mode: 'micro' | 'macro'): void => {
+      const mine = sums.get(customer)
+      const theirs = credited.get(payee)
+      if (mine === undefined || theirs === undefined) throw new ModelBroken('no such party')
+      mine[`${mode}Minor`] -= amountMinor
+      theirs[`${mode}Minor`] -= amountMinor
+      keep(
+        customer,
+        retried(of(customer)).map((one) => {
+          const owed = mode === 'macro' ? 0n : one.outstandingMinor
+          const offMinor = owed < amountMinor ? owed : amountMinor
+          const outstandingMinor = one.outstandingMinor - offMinor
+          return {
+            bankMinor: one.bankMinor + amountMinor - offMinor,
+            outstandingMinor,
+            suspended: one.suspended && !(offMinor > 0n && outstandingMinor === 0n),
+          }
+        }),
+        () => '',
+      )
+    },
     /** The customer got money from outside. */
     deposited: (customer: string, amountMinor: bigint): void => {
       initialMinor.set(customer, (initialMinor.get(customer) ?? 0n) + amountMinor)
@@ -162,7 +184,7 @@ export const createModel = ({ macroFromMinor, thresholdMinor, customers, payees 
         () => `${customer} stands at ${text(seen)}; possible: ${text(before)}`,
       )
     },
-    /** Of customers at rest: what was collected from them, from the sums alone. */
+    /** Of customers at rest: what was collected from them, less what refunds credited to them, from the sums alone. */
     collectedMinor: (customer: string): bigint => {
       const [standing, ...others] = of(customer)
       const mine = sums.get(customer)

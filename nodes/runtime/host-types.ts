@@ -53,6 +53,8 @@ export type HostDeps = {
   /** Keys that it had before. Default: none. */
   readonly former?: readonly FormerKeys[]
   readonly localKey: Uint8Array
+  /** Default `batch`: what leaves in one step shares a signature. `single`: a signature for each message. */
+  readonly seals?: 'batch' | 'single'
   /** Chains believed from the start: the own realm's data centers. */
   readonly trusted: readonly (readonly Uint8Array[])[]
   readonly dataCenters: readonly string[]

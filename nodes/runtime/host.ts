@@ -162,6 +162,7 @@ export const createHost = (deps: HostDeps): Host => {
     },
     sealer: createSealer(trust.engine, random.bytes),
     random: random.bytes,
+    seals: deps.seals ?? 'batch',
     // Nothing is encrypted to a revoked key: it waits for the credential that follows.
     credentialOf: (host) =>
       credentials.usable(host) ??

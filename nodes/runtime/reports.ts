@@ -11,13 +11,7 @@ export type FinalState = (typeof FINAL_STATES)[number]
 export const isFinalState = (state: string): state is FinalState => (FINAL_STATES as readonly string[]).includes(state)
 
 /** A refund of a payment at one node; `confirmed` and `refused` are final, and a refused one counts for nothing. */
-export type RefundLine = {
-  readonly refundId: string
-  readonly amountMinor: bigint
-  readonly state: string
-  /** At the CPP, of a payment in another currency: what the customer gets back, in the account's currency. */
-  readonly accountAmountMinor?: bigint
-}
+export type RefundLine = { readonly refundId: string; readonly amountMinor: bigint; readonly state: string }
 
 export type PaymentLine = {
   /** Customer's side: prId. Absent at MPP and merchant. */
@@ -34,11 +28,11 @@ export type PaymentLine = {
   readonly cpp?: string
   readonly mpp?: string
   readonly customer?: string
-  /** Absent where there is none. */
-  readonly refunds?: readonly RefundLine[]
   /** Customer's side: what the customer is charged, where the account is in another currency. */
   readonly accountAmountMinor?: bigint
   readonly accountCurrency?: Currency
+  /** Absent where there is none. */
+  readonly refunds?: readonly RefundLine[]
 }
 export type PaymentsPage = { readonly payments: readonly PaymentLine[]; readonly next: string | undefined }
 
@@ -72,8 +66,8 @@ export type CppReport = {
     /** Σ over confirmed payments in another currency: what customers are charged, and what payees were paid. */
     readonly boughtMinor: bigint
     readonly soldMinor: bigint
-    /** What refunds of such payments took back of what was sold, less what they gave back of what was bought. */
-    readonly returnedMinor: bigint
+    /** What confirmed refunds of them brought back, less what they gave back. */
+    readonly refundedMinor: bigint
     /** Of what was bought by macro payments: what the CPP has, and what customers' banks are still to pay. */
     readonly exchangedMinor: bigint
     readonly owedMinor: bigint

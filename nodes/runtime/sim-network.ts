@@ -5,13 +5,13 @@
 import { createSimulatedNetwork, DELIVERED_AT_ONCE, type OnSend, type Published } from '../../bus/simulated-bus.ts'
 import { u32be, utf8 } from '../../protocol/bytes.ts'
 import { createTrust } from '../../protocol/credentials.ts'
-import type { KeyPair } from '../../protocol/engines/engine.ts'
+import type { Algorithm, Engine, KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { hash } from '../../protocol/hash.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
-import { keyIdOf, networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import { keyIdOf, networkIdOf, signingKeyFromSeed, signingKeyOf, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
-import type { Answer, Host, NodeServices } from './host-types.ts'
+import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
 import type { FormerKeys } from './identity.ts'
 import { silentLog, type Log } from './log.ts'
@@ -47,6 +47,10 @@ export type SimSpec = {
   readonly maxAdmissions?: number
   /** 32 bytes that its message key is made of. Default: from the network's seed and its id. */
   readonly signingSeed?: Uint8Array
+  /** Of its message key. Default: Ed25519. An RSA key is fresh in every run. */
+  readonly algorithm?: Algorithm
+  /** Default: what leaves in one step shares a signature. */
+  readonly seals?: HostDeps['seals']
 } & (
   | { readonly role: ProcessorRole; readonly operatorId?: string }
   /** `certifiedBy`: ids of CPPs or MPPs added before. */
@@ -118,12 +122,16 @@ export const createSimNetwork = (
     readonly onSend?: OnSend
     /** Everything that the broker takes, also what nobody hears. */
     readonly onPublish?: (message: Published) => void
+    /** Default: the fastest that loads. */
+    readonly engine?: Engine
+    /** Where a host keeps its ledger. Default: a memory store that commits and flushes on later turns. */
+    readonly store?: () => MemoryStore
     /** Of every credential. Default: a year before and after the start. */
     readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
   } = {},
 ) => {
   const { seed = 'sim' } = options
-  const engine = loadEngine()
+  const engine = options.engine ?? loadEngine()
   const root = signingKeyFromSeed(engine, hash(utf8(`${seed} root`)))
   const networkId = networkIdOf(root.publicKey)
   let time = SIM_START_MS
@@ -148,7 +156,9 @@ export const createSimNetwork = (
   const keysOf = (spec: SimSpec, generation: number): Keys => {
     const name = (what: string) => utf8(`${seed} ${spec.id} ${what}${generation === 1 ? '' : ` ${generation}`}`)
     const given = generation === 1 ? spec.signingSeed : undefined
-    return keysFrom(given ?? hash(name('signing')), hash(name('sealing')))
+    const keys = keysFrom(given ?? hash(name('signing')), hash(name('sealing')))
+    if (spec.algorithm !== 'rsa-pss-sha256') return keys
+    return { ...keys, signing: signingKeyOf(engine, spec.algorithm, engine.rsa.generateKeyPair()) }
   }
   /** Certified by the certifiers' keys of now. */
   const identify = (
@@ -161,7 +171,7 @@ export const createSimNetwork = (
     const common = {
       networkId,
       id,
-      algorithm: 'ed25519' as const,
+      algorithm: signing.algorithm,
       signingKey: signing.publicKey,
       sealingKey: sealing.publicKey,
       ...valid,
@@ -201,7 +211,7 @@ export const createSimNetwork = (
       directories()
         .filter((one) => known.has(one.id))
         .flatMap((one) => one.chains)
-    let store = memoryStore()
+    let store = (options.store ?? memoryStore)()
     let running: Host | undefined
     let fatal: unknown
     let starts = 0
@@ -229,6 +239,7 @@ export const createSimNetwork = (
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
+        ...(spec.seals === undefined ? {} : { seals: spec.seals }),
         ...(spec.maxAdmissions === undefined ? {} : { maxAdmissions: spec.maxAdmissions }),
         log: options.log?.(id) ?? silentLog,
         onWork: () => {},

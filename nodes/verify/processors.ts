@@ -30,19 +30,20 @@ const ofCpp = ({ id, totals, positions, boundBreaches, pairs }: CppReport): read
       ),
     ]
   }),
-  ...positions.flatMap((position) => {
-    const { currency, positionMinor, boughtMinor, soldMinor, returnedMinor, exchangedMinor, owedMinor } = position
-    const who = `${id} ${currency}`
-    return [
-      equal(
-        '§8.2',
-        `position is bought less sold, and what refunds returned: ${who}`,
-        positionMinor,
-        boughtMinor - soldMinor + returnedMinor,
-      ),
-      atMost('§8.2', `exchanged and owed are part of what was bought: ${who}`, exchangedMinor + owedMinor, boughtMinor),
-    ]
-  }),
+  ...positions.flatMap(
+    ({ currency, positionMinor, boughtMinor, soldMinor, refundedMinor, exchangedMinor, owedMinor }) => {
+      const who = `${id} ${currency}`
+      return [
+        equal('§8.2', `position is bought less sold: ${who}`, positionMinor, boughtMinor - soldMinor + refundedMinor),
+        atMost(
+          '§8.2',
+          `exchanged and owed are part of what was bought: ${who}`,
+          exchangedMinor + owedMinor,
+          boughtMinor,
+        ),
+      ]
+    },
+  ),
   equal('§8.6', `customers over their bound: ${id}`, BigInt(boundBreaches), 0n),
   ...pairs.map(({ mpp, currency, payableMinor, entriesMinor, settledMinor }) =>
     equal(

@@ -23,6 +23,7 @@ import { derivePinKeySync, deviceReplacementSubject, pinChangeSubject, pinProof 
 import { parseFrame, sealBatch, sealOne } from '../seals.ts'
 import { issueMandate, issueProcessor, issueRevocationList } from '../statements.ts'
 import { formatSubject } from '../subjects.ts'
+import { evidenceVectors } from './evidence-vectors.ts'
 import { createInvalidFrames } from './invalid-frames.ts'
 import { createSampleMessages, SAMPLE_PIN } from './sample-messages.ts'
 import {
@@ -72,6 +73,7 @@ export const makeVectors = (engine: Engine, rsa: RsaVector | undefined): Readonl
     'confidential.json': confidentialVector(network),
     'pin.json': pinVector(network),
     'settlement.json': settlementVector(),
+    'evidence.json': show(evidenceVectors(network)),
     'hashes.json': hashVector(),
     'subjects.json': subjectVector(),
   }

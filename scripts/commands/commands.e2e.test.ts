@@ -1,5 +1,5 @@
 /** The commands as people and scripts run them, each in a process of its own, on the default network. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -241,6 +241,26 @@ describe('a network in the background', () => {
     expect((await semops(...account)).out).toMatch(/\n *closing +\d+\.\d\d\n$/)
     expect((await semops('statement', 'account', 'hu-kh:nobody')).code).toBe(exitCode('usage'))
     expect((await semops(...account, '--from', '2026-02-02', '--to', '2026-02-02')).code).toBe(exitCode('usage'))
+  })
+
+  test('evidence of a payment is gathered by each party, and audited elsewhere by the root key alone', async () => {
+    const { paymentId } = json(await pay('hu-anna', 'bakery@hu', '0.40')) as Paid
+    const file = join(dir, 'charge.evidence')
+    for (const party of ['customer', 'merchant', 'cpp', 'mpp']) {
+      const gathered = await semops('evidence', paymentId, '--as', party, '--out', file, '--json')
+      expect([party, gathered.code, gathered.error]).toEqual([party, 0, ''])
+      const { rootKey } = json(gathered) as { readonly rootKey: string }
+      const audit = await run(['audit', file, '--root', rootKey, '--json'])
+      expect([party, audit.code, json(audit)]).toMatchObject([party, 0, { ok: true, missing: [], problems: [] }])
+      const bytes = await readFile(file)
+      bytes[bytes.length - 40] = (bytes[bytes.length - 40] as number) ^ 1
+      await writeFile(file, bytes)
+      const spoilt = await run(['audit', file, '--root', rootKey])
+      expect([party, spoilt.code]).toEqual([party, exitCode('checkFailed')])
+      expect(spoilt.out).toMatch(/^not proved: /)
+    }
+    expect((await semops('evidence', '0'.repeat(32), '--as', 'cpp', '--out', file)).code).toBe(exitCode('usage'))
+    expect((await run(['audit', file, '--root', 'nothing'])).code).toBe(exitCode('usage'))
   })
 
   test('verify holds at rest, on the stopped network too, and up goes on where down ended', async () => {

@@ -138,7 +138,8 @@ const examine = async (
   directory: FleetDirectory,
   all: readonly Made[],
 ): Promise<{ readonly verification: Verification; readonly figures: Figures; readonly trace: Trace }> => {
-  const sources = await openSources(directory, await readPlan(directory))
+  const plan = await readPlan(directory)
+  const sources = await openSources(directory, plan)
   try {
     const shown = progress('verifying every ledger')
     const verification = await verifyNetwork(sources, {
@@ -149,7 +150,11 @@ const examine = async (
     const traced = all.findLast(({ order, paymentId }) => order.kind === TRACED_KIND && paymentId !== undefined)
     if (traced?.paymentId === undefined)
       throw new CliError('checkFailed', 'no international payment was made, so none can be traced')
-    return { verification, figures: await figuresOf(sources), trace: await tracePayment(sources, traced.paymentId) }
+    return {
+      verification,
+      figures: await figuresOf(sources, plan.currency),
+      trace: await tracePayment(sources, traced.paymentId),
+    }
   } finally {
     await closeSources(sources)
   }

@@ -1,6 +1,6 @@
 /** `semops pay`: one payment, as the customer's wallet makes it. */
 import type { Command } from 'commander'
-import { formatAmount, parseAmount } from '../../protocol/amount.ts'
+import { formatAmount, parseAmount, type Currency } from '../../protocol/amount.ts'
 import { contextOf } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
@@ -17,6 +17,7 @@ type PayOptions = {
   readonly amount: string
   readonly cpp?: string
   readonly item?: string
+  readonly maxCost?: string
   readonly pinFile?: string
   readonly timeout: string
 }
@@ -29,6 +30,7 @@ export const register = (program: Command): void => {
     .requiredOption('--to <payee>', 'who is paid, such as bakery@hu')
     .requiredOption('--amount <decimal>', 'how much, such as 1.20')
     .option('--cpp <id>', 'the processor that pays, for a customer who has several')
+    .option('--max-cost <decimal>', "the most to be charged, in the account's currency, where that is another")
     .option('--item <name>', "what is bought, of the payee's catalogue")
     .option(
       '--pin-file <file>',
@@ -54,6 +56,10 @@ export const register = (program: Command): void => {
   addExamples(command, [
     ['pay --customer hu-anna --to bakery@hu --amount 1.20', 'a micropayment: confirmed at once, settled later'],
     ['pay --customer hu-bela --cpp ro-libra --to cafe@ro --amount 12.00', 'a macropayment by the second processor'],
+    [
+      'pay --customer hu-eva --to bakery@hu --amount 1.20 --max-cost 500',
+      'from an account in HUF, for at most 500.00 HUF',
+    ],
     ['pay --customer hu-anna --to bakery@hu --amount 1.20 --item bread --json', 'for programs'],
   ])
 }
@@ -67,14 +73,22 @@ const EXITS: Readonly<Record<PayResult['outcome'], ExitReason>> = {
   undecided: 'undecided',
 }
 
-const orderOf = ({ customer, to, amount, cpp, item }: PayOptions, { plan }: Fleet): PayOrder => {
+const orderOf = ({ customer, to, amount, cpp, item, maxCost }: PayOptions, { plan }: Fleet): PayOrder => {
   const parsed = parseAmount(amount, plan.currency)
   if (!parsed.ok) throw new CliError('usage', `--amount ${amount}: ${parsed.problem}; write it as 1.20`)
-  if (!plan.customers.some((one) => one.customer === customer))
-    throw new CliError('usage', `no customer ${customer}; \`semops status --json\` lists them`)
+  const payer = plan.customers.find((one) => one.customer === customer)
+  if (payer === undefined) throw new CliError('usage', `no customer ${customer}; \`semops status --json\` lists them`)
   if (!/^[a-z0-9-]{1,54}@[a-z0-9]{2,8}$/.test(to))
     throw new CliError('usage', `--to ${to} is no payee; write name@realm, such as bakery@hu`)
-  return { customer, payee: to, amountMinor: parsed.amountMinor, currency: plan.currency, cpp, item }
+  const maxCostMinor = maxCostOf(maxCost, payer.currency)
+  return { customer, payee: to, amountMinor: parsed.amountMinor, currency: plan.currency, cpp, item, maxCostMinor }
+}
+
+const maxCostOf = (text: string | undefined, currency: Currency): bigint | undefined => {
+  if (text === undefined) return undefined
+  const parsed = parseAmount(text, currency)
+  if (!parsed.ok) throw new CliError('usage', `--max-cost ${text}: ${parsed.problem}; it is in ${currency}`)
+  return parsed.amountMinor
 }
 
 const timeoutOf = (text: string): number => {
@@ -109,7 +123,12 @@ const refusedOrder = ({ code, detail }: HostRefusal): CliError =>
 const toldOf = (result: PayResult): string => {
   const { outcome, confirmation, payee, paymentId, code, detail, ms } = result
   const money = `${formatAmount(result.amountMinor, result.currency)} ${result.currency}`
+  const { accountAmountMinor, accountCurrency } = result
+  const cost =
+    accountAmountMinor === undefined || accountCurrency === undefined
+      ? ''
+      : `, which ${outcome === 'confirmed' ? 'costs' : 'would cost'} ${formatAmount(accountAmountMinor, accountCurrency)} ${accountCurrency},`
   const how = outcome === 'confirmed' ? (confirmation === 'T' ? ' (booked)' : ' (guaranteed)') : ''
   const why = code === undefined ? '' : `: ${code}${detail === undefined || detail === '' ? '' : `, ${detail}`}`
-  return `${outcome}${how}${why}: ${money} to ${payee} in ${ms} ms; semops trace ${paymentId}`
+  return `${outcome}${how}${why}: ${money}${cost} to ${payee} in ${ms} ms; semops trace ${paymentId}`
 }

@@ -1,4 +1,5 @@
 /** What stood behind the demo's payments: counted from the hosts' own reports. */
+import type { Currency } from '../../protocol/amount.ts'
 import type { Report } from '../../nodes/runtime/reports.ts'
 import type { NodeSource } from '../fleet/node-source.ts'
 
@@ -13,7 +14,8 @@ export type Figures = {
 
 const sum = (values: readonly bigint[]): bigint => values.reduce((total, value) => total + value, 0n)
 
-export const figuresOf = async (sources: readonly NodeSource[]): Promise<Figures> => {
+/** Sums of money are of `currency`, the network's. */
+export const figuresOf = async (sources: readonly NodeSource[], currency: Currency): Promise<Figures> => {
   const reports: readonly Report[] = await Promise.all(sources.map((source) => source.report()))
   const of = <R extends Report['role']>(role: R) =>
     reports.filter((report): report is Extract<Report, { role: R }> => report.role === role)
@@ -24,7 +26,11 @@ export const figuresOf = async (sources: readonly NodeSource[]): Promise<Figures
     settledMinor: sum(of('cpp').flatMap(({ pairs }) => pairs.map(({ settledMinor }) => settledMinor))),
     paidOutMinor: sum(of('mpp').flatMap(({ payees }) => payees.map(({ paidMinor }) => paidMinor))),
     clearedMinor: sum(
-      of('bank').flatMap(({ totals }) => totals.map(({ clearedMinor }) => (clearedMinor > 0n ? clearedMinor : 0n))),
+      of('bank').flatMap(({ totals }) =>
+        totals
+          .filter((total) => total.currency === currency)
+          .map(({ clearedMinor }) => (clearedMinor > 0n ? clearedMinor : 0n)),
+      ),
     ),
     released: of('merchant')
       .flatMap(({ payees }) => payees.map(({ released }) => released))

@@ -59,13 +59,14 @@ const judged = (order: Order, end: End): Made => {
   return { order, ...end, asExpected }
 }
 
-const payOrder = (fleet: Fleet, { customer, payee, amountMinor, cpp, item }: Order): PayOrder => ({
+const payOrder = (fleet: Fleet, { customer, payee, amountMinor, cpp, item, maxCostMinor }: Order): PayOrder => ({
   customer,
   payee,
   amountMinor,
   currency: fleet.plan.currency,
   cpp,
   item,
+  maxCostMinor,
 })
 
 const carryOut = async (fleet: Fleet, order: Order): Promise<End> => {

@@ -11,6 +11,8 @@ export type Order = {
   readonly amountMinor: bigint
   readonly cpp?: string
   readonly item?: string
+  /** In minor units of the account's currency. */
+  readonly maxCostMinor?: bigint
   /** A payee asks for it through the customer's alias; the customer accepts, or declines. */
   readonly requested?: { readonly alias: string; readonly accept: boolean }
   /** Once it is confirmed, the payee gives so much of it back; `expect` is of the refund. */
@@ -75,6 +77,12 @@ const shoppers: readonly Order[] = [
       6_000n,
     ),
   ),
+  ...times(8, (i) =>
+    micro('another currency, micro', i % 4 === 3 ? 'hu-imre' : 'hu-eva', i % 2 === 0 ? 'bakery@hu' : 'cafe@ro', i),
+  ),
+  ...times(4, (i) =>
+    macro('another currency, macro', i < 2 ? 'hu-eva' : 'hu-imre', i % 2 === 0 ? 'bakery@hu' : 'cafe@ro', 1_500n),
+  ),
   ...times(6, (i): Order => ({
     ...micro('second processor', 'hu-bela', 'kiosk@hu', i),
     cpp: i % 2 === 0 ? 'ro-libra' : 'hu-otp',
@@ -98,6 +106,11 @@ const refusals: readonly Order[] = [
     ...micro('unknown payee', `hu-c${1 + i}`, 'nobody@hu', i),
     expect: refused('NOT_FOUND'),
   })),
+  {
+    ...micro('over the cost agreed to', 'hu-eva', 'kiosk@hu', 5),
+    maxCostMinor: 100n,
+    expect: refused('COST_EXCEEDED'),
+  },
   ...times(2, (i): Order => ({
     ...macro('no funds, macro', 'hu-poor', 'bakery@hu', 3_000n + BigInt(i)),
     expect: refused('INSUFFICIENT_FUNDS'),
@@ -106,6 +119,12 @@ const refusals: readonly Order[] = [
 
 const crossings: readonly Order[] = times(14, (i) => ({
   ...micro('crossing the threshold', 'hu-c11', 'bakery@hu', i),
+  amountMinor: 300n,
+}))
+
+/** The same from an account in HUF: each costs 1206.00, so θ of 4000.00 is crossed at every fourth. */
+const exchangedCrossings: readonly Order[] = times(5, (i) => ({
+  ...micro('crossing in another currency', 'hu-eva', 'bakery@hu', i),
   amountMinor: 300n,
 }))
 
@@ -129,7 +148,7 @@ const poor: readonly Order[] = [
   },
 ]
 
-const forgetful = 'hu-c16'
+const forgetful = 'hu-c14'
 const wrongPin: readonly (Order | Action)[] = [
   { act: 'unlock-wallet', customer: forgetful, pin: 'wrong' },
   ...times(3, (i): Order => ({ ...micro('wrong PIN', forgetful, 'bakery@hu', i), expect: refused('WRONG_PIN') })),
@@ -148,6 +167,7 @@ const requests: readonly Order[] = [
   ...times(3, (i) => ask('request to pay, local', 'hu-anna', 'bakery@hu', i)),
   ...times(3, (i) => ask('request to pay, international', 'hu-anna', 'cafe@ro', i)),
   ...times(2, (i) => ask('request to pay, international', 'ro-mihai', 'anna@hu', i)),
+  ask('request to pay, another currency', 'hu-eva', 'bakery@hu', 2),
   ask('request to pay, declined', 'hu-anna', 'kiosk@hu', 1, false),
 ]
 
@@ -174,6 +194,7 @@ export const FIRST_HALF: readonly Group[] = [
 export const SECOND_HALF: readonly Group[] = [
   { name: 'shopping', sequential: false, steps: shoppers.filter((_, i) => i % 2 === 1) },
   { name: 'crossing the threshold', sequential: true, steps: crossings.slice(7) },
+  { name: 'crossing in another currency', sequential: true, steps: exchangedCrossings },
   { name: 'an empty account', sequential: true, steps: poor },
   { name: 'requests to pay', sequential: true, steps: requests },
   { name: 'refunds', sequential: true, steps: refunds },

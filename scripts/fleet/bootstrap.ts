@@ -3,7 +3,7 @@
  * after every start unlocks the wallets whose PINs the fleet knows. Invariant: what is there already is left as it is, so it
  * may be interrupted anywhere and run again.
  */
-import { CURRENCIES } from '../../protocol/amount.ts'
+import { CURRENCIES, type Currency } from '../../protocol/amount.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import type { BankReport } from '../../nodes/runtime/reports.ts'
@@ -41,7 +41,8 @@ export const bootstrap = (
   served: Set<string>,
 ): Bootstrap => {
   const { currency } = plan
-  const { macroFromMinor } = CURRENCIES[currency]
+  const inM = (times: bigint, of: Currency): bigint => times * CURRENCIES[of].macroFromMinor
+  const currencies = [...new Set(plan.accounts.map((one) => one.currency))]
   let stopped = false
 
   const withHost = async (id: string, act: (client: HostClient) => Promise<void>): Promise<void> => {
@@ -63,12 +64,12 @@ export const bootstrap = (
     withHost(bank, async (client) => {
       const report = await bankReport(client)
       const open = new Set(report.accounts.map(({ account }) => account))
-      await each(accounts, async ({ account, balanceMinor, operatorId, holderHost }) => {
+      await each(accounts, async ({ account, currency: of, balanceMinor, operatorId, holderHost }) => {
         if (!open.has(account))
           await client.command('open-account', {
             account,
             holderKey: toHex(provisioned.holderKey(account)),
-            currency,
+            currency: of,
             balanceMinor: String(balanceMinor),
             ...(operatorId === undefined ? {} : { operatorId }),
             ...(holderHost === undefined ? {} : { holderHost }),
@@ -80,10 +81,15 @@ export const bootstrap = (
   const fundReserves = (advance: Advance): Promise<void> =>
     withHost(plan.settlementBank, async (client) => {
       const { reserves } = await bankReport(client)
-      const funded = new Set(reserves.filter((one) => one.fundedMinor > 0n).map(({ bank }) => bank))
+      const funded = new Set(
+        reserves.filter((one) => one.fundedMinor > 0n).map(({ bank, currency: of }) => `${bank} ${of}`),
+      )
       await each(otherBanks(plan), async (bank) => {
-        const amountMinor = String(RESERVE_IN_M * macroFromMinor)
-        if (!funded.has(bank)) await client.command('fund-reserve', { bank, currency, amountMinor })
+        for (const of of currencies)
+          if (!funded.has(`${bank} ${of}`)) {
+            const amountMinor = String(inM(RESERVE_IN_M, of))
+            await client.command('fund-reserve', { bank, currency: of, amountMinor })
+          }
         advance(bank)
       })
     })
@@ -107,7 +113,7 @@ export const bootstrap = (
     mpp,
     account,
     currency,
-    mandate: toHex(provisioned.mandate(account, operatorOf(plan, mpp), MANDATE_IN_M * macroFromMinor)),
+    mandate: toHex(provisioned.mandate(account, operatorOf(plan, mpp), inM(MANDATE_IN_M, currency))),
     catalogue: Object.entries(catalogue).map(([item, price]) => ({ item, amountMinor: String(price) })),
     approval:
       approval.rule === 'reject-over' ? { rule: approval.rule, limitMinor: String(approval.limitMinor) } : approval,
@@ -130,7 +136,7 @@ export const bootstrap = (
     })
   const enrolCustomer = async (
     client: HostClient,
-    { customer, account, alias, cpps }: CustomerPlan,
+    { customer, account, currency: of, alias, cpps }: CustomerPlan,
     cpp: string,
     there: KnownEnrolment | undefined,
   ): Promise<void> => {
@@ -147,9 +153,9 @@ export const bootstrap = (
         customer,
         cpp,
         account,
-        currency,
+        currency: of,
         pin,
-        mandate: toHex(provisioned.mandate(account, operatorOf(plan, cpp), MANDATE_IN_M * macroFromMinor)),
+        mandate: toHex(provisioned.mandate(account, operatorOf(plan, cpp), inM(MANDATE_IN_M, of))),
         // A public name leads to one processor: the first.
         ...(alias === undefined || cpp !== cpps[0] ? {} : { alias }),
       })

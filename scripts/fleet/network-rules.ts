@@ -1,8 +1,9 @@
 /** What a schema cannot say of a network file: references, uniqueness, exactly one settlement bank, amounts of the currency. */
-import { parseAmount } from '../../protocol/amount.ts'
+import { parseAmount, type Currency } from '../../protocol/amount.ts'
 import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.ts'
 import { isLoopback } from '../../bus/loopback.ts'
 import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
+import { mergePolicies } from './merge-policies.ts'
 import { policyComplaints } from './policy-rules.ts'
 import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'
 
@@ -26,7 +27,8 @@ type Rules = {
   readonly complain: (pointer: string, message: string) => void
   readonly unique: (space: string, id: string, pointer: string) => void
   readonly bank: (id: string, pointer: string) => void
-  readonly amount: (text: string | undefined, pointer: string) => void
+  /** Of the network's currency unless said otherwise. */
+  readonly amount: (text: string | undefined, pointer: string, currency?: Currency) => void
 }
 
 /** Everything wrong with a file that has the right form, in the order of the file. */
@@ -46,10 +48,10 @@ export const complaints = (file: NetworkFile): readonly Complaint[] => {
     bank: (id, pointer) => {
       if (!banks.has(id)) complain(pointer, `no bank ${id}; the banks are ${[...banks].join(', ')}`)
     },
-    amount: (text, pointer) => {
+    amount: (text, pointer, currency = file.currency) => {
       if (text === undefined || /^0+(\.0+)?$/.test(text)) return
-      const parsed = parseAmount(text, file.currency)
-      if (!parsed.ok) complain(pointer, `${text} ${file.currency} is ${parsed.problem}`)
+      const parsed = parseAmount(text, currency)
+      if (!parsed.ok) complain(pointer, `${text} ${currency} is ${parsed.problem}`)
     },
   }
   checkNats(complain, file.nats ?? {})
@@ -158,6 +160,30 @@ const checkMerchant = (rules: Rules, realm: string, section: RealmFile, merchant
   if (merchant.approval?.rule === 'reject-over') rules.amount(merchant.approval.amount, `${at}/approval/amount`)
 }
 
+/** An account in another currency than the network's pays by a rate of each of its CPPs. */
+const checkExchange = (
+  { file, complain }: Rules,
+  section: RealmFile,
+  customer: CustomerFile,
+  pointer: string,
+): void => {
+  const { currency = file.currency } = customer
+  if (currency === file.currency) return
+  const pair = `${file.currency} ${currency}`
+  for (const id of customer.cpps ?? section.cpps.slice(0, 1).map((cpp) => cpp.id)) {
+    const cpp = Object.values(file.realms)
+      .flatMap(({ cpps }) => cpps)
+      .find((one) => one.id === id)
+    const fx = mergePolicies(file.policies?.cpp ?? {}, cpp?.policy ?? {})['fx'] as
+      { readonly rates?: object } | undefined
+    if (cpp !== undefined && !Object.hasOwn(fx?.rates ?? {}, pair))
+      complain(
+        pointer,
+        `${id} exchanges no ${pair}: give policies.cpp.fx, or a policy of its own, with rates: { ${pair}: … }`,
+      )
+  }
+}
+
 const checkCustomer = (
   rules: Rules,
   realm: string,
@@ -180,7 +206,8 @@ const checkCustomer = (
     rules.unique('customer', id, where)
   }
   rules.bank(customer.bank, `${at}/bank`)
-  rules.amount(customer.balance, `${at}/balance`)
+  rules.amount(customer.balance, `${at}/balance`, customer.currency)
+  checkExchange(rules, section, customer, `${at}/currency`)
   customer.cpps?.forEach((cpp, i) => {
     if (!cpps.has(cpp)) complain(`${at}/cpps/${i}`, `no CPP ${cpp}; the CPPs are ${[...cpps].join(', ')}`)
   })

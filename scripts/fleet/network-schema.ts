@@ -12,6 +12,12 @@ const Amount = Type.String({
   pattern: '^\\d{1,15}(\\.\\d{1,9})?$',
   description: 'decimal text in quotes, such as "1.20"',
 })
+const CurrencyCode = Type.Unsafe<Currency>(
+  Type.Union(
+    CURRENCY_CODES.map((code) => Type.Literal(code)),
+    { description: `one of ${CURRENCY_CODES.join(', ')}` },
+  ),
+)
 const Policy = Type.Record(Type.String(), Type.Unknown(), {
   description: "settings of this node that differ from its role's defaults",
 })
@@ -69,6 +75,7 @@ const Customer = Type.Object(
     kind: Type.Optional(Type.Union([Type.Literal('person'), Type.Literal('business')])),
     cpps: Type.Optional(Type.Array(NodeId, { minItems: 1, maxItems: 8 })),
     bank: NodeId,
+    currency: Type.Optional(CurrencyCode),
     balance: Type.Optional(Amount),
     alias: Type.Optional(NodeId),
   },
@@ -125,12 +132,7 @@ const Nats = Type.Object(
 export const NetworkFile = Type.Object(
   {
     network: Type.String({ pattern: '^[a-z0-9-]{1,40}$', description: 'the name of the network' }),
-    currency: Type.Unsafe<Currency>(
-      Type.Union(
-        CURRENCY_CODES.map((code) => Type.Literal(code)),
-        { description: `one of ${CURRENCY_CODES.join(', ')}` },
-      ),
-    ),
+    currency: CurrencyCode,
     nats: Type.Optional(Nats),
     policies: Type.Optional(RolePolicies),
     banks: Type.Array(Bank, { minItems: 1 }),

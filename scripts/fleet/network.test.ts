@@ -48,8 +48,36 @@ describe('a network file', () => {
     expect(planNetwork(file).customers.map(({ customer }) => customer)).toEqual(['hu-anna', 'hu-c1', 'hu-c2', 'hu-c3'])
   })
 
+  const exchanging = (customer: string, cpp = 'bank: hu-kh'): string =>
+    withLine(9, `      - { id: hu-otp, ${cpp} }`).replace(
+      '- { id: hu-anna, bank: hu-kh }',
+      `- { id: hu-anna, bank: hu-kh, ${customer} }`,
+    )
+
+  test('may give a customer an account in a currency that their CPP exchanges', () => {
+    const fx = 'bank: hu-kh, policy: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } } }'
+    const file = parseNetwork(exchanging("currency: HUF, balance: '400000.00'", fx), 'network.yaml')
+    expect(planNetwork(file).accounts.find(({ account }) => account === 'hu-kh:cust-hu-anna')).toMatchObject({
+      currency: 'HUF',
+      balanceMinor: 40_000_000n,
+    })
+  })
+
   const BAD: readonly (readonly [what: string, text: string, line: number, message: RegExp])[] = [
     ['is empty', '', 1, /object/],
+    [
+      'has an account in a currency that the CPP does not exchange',
+      exchanging('currency: HUF'),
+      15,
+      /customers\[1\]\.currency: hu-otp exchanges no EUR HUF: give policies\.cpp\.fx/,
+    ],
+    ['has an account in no currency', exchanging('currency: XXX'), 15, /expected one of EUR/],
+    [
+      'has a balance with decimals that its currency has not',
+      exchanging("currency: JPY, balance: '1.50'"),
+      15,
+      /too many decimals/,
+    ],
     ...(
       [
         [
@@ -258,7 +286,12 @@ describe('a network file', () => {
       3,
       'policies.cpp.aggregation.lowWaterMinor.EUR: ',
     ],
-    ['a setting that a CPP does not have', 'policies: { cpp: { theta: 5 } }', 3, 'policies.cpp.theta: no such setting'],
+    [
+      'a retry of nothing',
+      'policies: { cpp: { collectionRetry: { firstMs: 0, maxMs: 5, maxRetries: 1 } } }',
+      3,
+      'policies.cpp.collectionRetry.firstMs: ',
+    ],
   ])('with %s is refused with its line', (_, line, at, message) => {
     const error = problemsOf(withLine(2, 'currency: EUR', line))
     expect(error.problems[0]?.line).toBe(at)

@@ -18,6 +18,8 @@ export type PayOrder = {
   readonly currency: Currency
   readonly cpp?: string | undefined
   readonly item?: string | undefined
+  /** The most that the customer agrees to be charged, in minor units of their account's currency. */
+  readonly maxCostMinor?: bigint | undefined
 }
 
 /** What is known of a payment when the time is up: `undecided` is no end. */
@@ -29,6 +31,9 @@ export type PayResult = {
   readonly cpp: string | undefined
   readonly amountMinor: bigint
   readonly currency: Currency
+  /** What the customer is charged, where the account is in another currency. */
+  readonly accountAmountMinor: bigint | undefined
+  readonly accountCurrency: Currency | undefined
   /** Failure code of an end that is not confirmed. */
   readonly code: string | undefined
   readonly detail: string | undefined
@@ -41,6 +46,8 @@ type Announcement = Pick<PayResult, 'paymentId' | 'payee' | 'currency'> & {
   /** Decimal text, as money is in JSON. */
   readonly amountMinor: string
   readonly outcome: string
+  readonly accountAmountMinor?: string
+  readonly accountCurrency?: Currency
   readonly confirmation?: 'T' | 'DT'
   readonly cpp?: string
   readonly code?: string
@@ -61,11 +68,12 @@ export const pay = (
     wallet.command<Announcement>('pay', { paymentId, ...argumentsOf(order) }, timeoutMs),
   )
 
-const argumentsOf = ({ amountMinor, cpp, item, ...rest }: PayOrder) => ({
+const argumentsOf = ({ amountMinor, cpp, item, maxCostMinor, ...rest }: PayOrder) => ({
   ...rest,
   amountMinor: String(amountMinor),
   ...(cpp === undefined ? {} : { cpp }),
   ...(item === undefined ? {} : { item }),
+  ...(maxCostMinor === undefined ? {} : { maxCostMinor: String(maxCostMinor) }),
 })
 
 /** Accepts a request to pay, or declines it, which is answered with undefined. */
@@ -112,6 +120,7 @@ export const askFor = async (wallet: HostClient, paymentId: string): Promise<Pay
 
 const resultOf = (said: Announcement, ms: number): PayResult => {
   const { paymentId, outcome, confirmation, payee, cpp, amountMinor, currency, code, detail, txId } = said
+  const { accountAmountMinor, accountCurrency } = said
   return {
     paymentId,
     outcome: isFinalState(outcome) ? outcome : 'undecided',
@@ -120,6 +129,8 @@ const resultOf = (said: Announcement, ms: number): PayResult => {
     cpp,
     amountMinor: BigInt(amountMinor),
     currency,
+    accountAmountMinor: accountAmountMinor === undefined ? undefined : BigInt(accountAmountMinor),
+    accountCurrency,
     code,
     detail,
     txId,
@@ -135,6 +146,8 @@ const undecided = (order: PayOrder, paymentId: string, ms: number): PayResult =>
   cpp: order.cpp,
   amountMinor: order.amountMinor,
   currency: order.currency,
+  accountAmountMinor: undefined,
+  accountCurrency: undefined,
   code: undefined,
   detail: undefined,
   txId: undefined,

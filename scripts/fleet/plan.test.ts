@@ -58,6 +58,27 @@ describe('a plan', () => {
     expect(plan.payees[0]?.approval).toEqual({ rule: 'reject-over', limitMinor: 2_500n })
   })
 
+  test('gives a customer an account in their own currency, and each of their CPPs one of its own in it', () => {
+    const text = FILE.replace("bank: hu-kh, balance: '1.50'", 'bank: hu-kh, currency: HUF').replace(
+      'cpp: { noticeLifetimeMs',
+      'cpp: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } }, noticeLifetimeMs',
+    )
+    const exchanging = planNetwork(parseNetwork(text, 'test.yaml'))
+    expect(exchanging.customers[0]).toMatchObject({ customer: 'hu-anna', currency: 'HUF' })
+    const inHuf = exchanging.accounts.filter(({ currency }) => currency === 'HUF')
+    // Balances that the file leaves out are multiples of M: 50 of them, and 1000.
+    expect(inHuf.map(({ account, balanceMinor }) => [account, balanceMinor])).toEqual([
+      ['hu-kh:hu-otp-huf', 400_000_000n],
+      ['hu-kh:cust-hu-anna', 20_000_000n],
+    ])
+    const otp = exchanging.hosts.find(({ id }) => id === 'hu-otp')
+    expect(otp?.account).toBe('hu-kh:hu-otp')
+    expect(otp && policyOf(exchanging, otp)['operatorAccounts']).toEqual({
+      EUR: 'hu-kh:hu-otp',
+      HUF: 'hu-kh:hu-otp-huf',
+    })
+  })
+
   test('has each wallet host certified by the processors of its customers and no other', () => {
     expect(host('hu-wallets-1').certifiedBy).toEqual(['hu-otp'])
     expect(host('hu-wallets-2').certifiedBy).toEqual(['hu-otp', 'ro-libra'])
@@ -70,6 +91,7 @@ describe('a plan', () => {
       {
         account: 'hu-kh:hu-both',
         bank: 'hu-kh',
+        currency: 'EUR',
         operatorId: 'hu-both',
         holderHost: { role: 'mpp', host: 'hu-both-m' },
         balanceMinor: 1_000_000n,

@@ -2,10 +2,10 @@
  * A checked network file as what must exist: host processes, bank accounts, payees, customers. Pure, and the same for the
  * same file, so that `down` and `up` find the same network again.
  */
-import { parseAmount, type Currency } from '../../protocol/amount.ts'
+import { CURRENCIES, parseAmount, type Currency } from '../../protocol/amount.ts'
 import { bankOf, dataCenterAddress, payeeToken, realmOf, type Role } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
-import { mergePolicies } from './merge-policies.ts'
+import { mergePolicies, type Policy } from './merge-policies.ts'
 import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
@@ -19,14 +19,17 @@ export type HostPlan = {
   readonly operatorId: string
   /** Of the processor that certifies a wallet or merchant host: one chain each. */
   readonly certifiedBy: readonly string[]
-  /** A processor's own account at its bank. */
+  /** A processor's own account at its bank, in the network's currency. */
   readonly account: string | undefined
+  /** All of them: a CPP has one in each currency of its customers. */
+  readonly accounts: Readonly<Partial<Record<Currency, string>>>
   /** What the network file says of its role, then of it. */
   readonly policy: Readonly<Record<string, unknown>>
 }
 export type AccountPlan = {
   readonly account: string
   readonly bank: string
+  readonly currency: Currency
   /** Processors' accounts: orders of the operator's hosts need no mandate. */
   readonly operatorId: string | undefined
   readonly holderHost: { readonly role: HostRole; readonly host: string } | undefined
@@ -50,6 +53,7 @@ export type CustomerPlan = {
   readonly host: string
   readonly cpps: readonly string[]
   readonly account: string
+  readonly currency: Currency
   readonly alias: string | undefined
 }
 /** The broker: what it listens on, and the names that nodes reach it by, the first of which goes into their files. */
@@ -72,8 +76,12 @@ export type Plan = {
   readonly realms: readonly string[]
 }
 
-const DEFAULT_CUSTOMER_BALANCE = '500.00'
-const DEFAULT_PROCESSOR_BALANCE = '10000.00'
+/** Balances where the file gives none, in multiples of the scheme's M: 500.00 and 10000.00 where M is 10.00. */
+const DEFAULT_CUSTOMER_BALANCE_IN_M = 50n
+const DEFAULT_PROCESSOR_BALANCE_IN_M = 1_000n
+
+const balanceOf = (text: string | undefined, inM: bigint, currency: Currency): bigint =>
+  text === undefined ? inM * CURRENCIES[currency].macroFromMinor : minor(text, currency)
 
 const minor = (text: string, currency: Currency): bigint => {
   const parsed = parseAmount(text, currency)
@@ -142,11 +150,10 @@ const planNats = ({ nats: { host = '127.0.0.1', port, tls = true, names = [] } =
 export const natsUrl = ({ tls, names: [name] }: NatsPlan, port: number): string =>
   `${tls ? 'tls' : 'nats'}://${name.includes(':') ? `[${name}]` : name}:${port}`
 
-type Policy = Readonly<Record<string, unknown>>
 type HostOptions = {
   readonly operatorId?: string | undefined
   readonly certifiedBy?: readonly string[]
-  readonly account?: string
+  readonly accounts?: Readonly<Partial<Record<Currency, string>>>
   readonly policy?: Policy | undefined
 }
 const hostPlan = (
@@ -154,14 +161,15 @@ const hostPlan = (
   role: HostRole,
   realm: string,
   id: string,
-  { operatorId = id, certifiedBy = [], account, policy }: HostOptions = {},
+  { operatorId = id, certifiedBy = [], accounts = {}, policy }: HostOptions = {},
 ): HostPlan => ({
   id,
   role,
   realm,
   operatorId,
   certifiedBy,
-  account,
+  account: accounts[file.currency],
+  accounts,
   policy: mergePolicies(file.policies?.[role] ?? {}, policy ?? {}),
 })
 
@@ -191,21 +199,40 @@ const planProcessors = (file: NetworkFile, realm: string, { cpps, mpps }: RealmF
     ...mpps.map((mpp) => ({ role: 'mpp', ...mpp }) as const),
   ].map((processor) => {
     const operatorId = processor.operator ?? processor.id
-    return { ...processor, operatorId, account: `${processor.bank}:${operatorId}` }
+    const own = `${processor.bank}:${operatorId}`
+    const accounts: Partial<Record<Currency, string>> = { [file.currency]: own }
+    if (processor.role === 'cpp')
+      for (const currency of currenciesOf(file, processor.id)) accounts[currency] ??= `${own}-${currency.toLowerCase()}`
+    return { ...processor, operatorId, accounts }
   })
   return {
-    hosts: list.map(({ role, id, operatorId, account, policy }) =>
-      hostPlan(file, role, realm, id, { operatorId, account, policy }),
+    hosts: list.map(({ role, id, operatorId, accounts, policy }) =>
+      hostPlan(file, role, realm, id, { operatorId, accounts, policy }),
     ),
-    accounts: list.map(({ role, id, bank, operatorId, account, balance }): AccountPlan => ({
-      account,
-      bank,
-      operatorId,
-      holderHost: { role, host: id },
-      balanceMinor: minor(balance ?? DEFAULT_PROCESSOR_BALANCE, file.currency),
-    })),
+    accounts: list.flatMap(({ role, id, bank, operatorId, accounts, balance }) =>
+      (Object.entries(accounts) as [Currency, string][]).map(([currency, account]): AccountPlan => ({
+        account,
+        bank,
+        currency,
+        operatorId,
+        holderHost: { role, host: id },
+        balanceMinor: balanceOf(
+          currency === file.currency ? balance : undefined,
+          DEFAULT_PROCESSOR_BALANCE_IN_M,
+          currency,
+        ),
+      })),
+    ),
   }
 }
+
+/** Of the accounts that a CPP's customers, of any realm, pay from. */
+const currenciesOf = (file: NetworkFile, cpp: string): readonly Currency[] =>
+  Object.values(file.realms).flatMap(({ cpps, customers }) =>
+    customers
+      .filter((customer) => (customer.cpps ?? [cpps[0]?.id]).includes(cpp))
+      .map(({ currency }) => currency ?? file.currency),
+  )
 
 const planMerchants = (file: NetworkFile, realm: string, section: RealmFile) => {
   const hosts = carriers(`${realm}-shops`, section.merchantHosts, section.merchants)
@@ -232,6 +259,7 @@ const planMerchants = (file: NetworkFile, realm: string, section: RealmFile) => 
     accounts: merchants.map(({ account, host }): AccountPlan => ({
       account,
       bank: bankOf(account),
+      currency: file.currency,
       operatorId: undefined,
       holderHost: { role: 'merchant', host },
       balanceMinor: 0n,
@@ -259,6 +287,7 @@ const planCustomers = (file: NetworkFile, realm: string, section: RealmFile) => 
     host: spread(i, hosts),
     cpps: person.cpps ?? [(section.cpps[0] as { id: string }).id],
     account: `${person.bank}:cust-${person.id}`,
+    currency: person.currency ?? file.currency,
     alias: person.alias,
   }))
   return {
@@ -266,9 +295,10 @@ const planCustomers = (file: NetworkFile, realm: string, section: RealmFile) => 
     accounts: people.map((person): AccountPlan => ({
       account: `${person.bank}:cust-${person.id}`,
       bank: person.bank,
+      currency: person.currency ?? file.currency,
       operatorId: undefined,
       holderHost: undefined,
-      balanceMinor: minor(person.balance ?? DEFAULT_CUSTOMER_BALANCE, file.currency),
+      balanceMinor: balanceOf(person.balance, DEFAULT_CUSTOMER_BALANCE_IN_M, person.currency ?? file.currency),
     })),
     hosts: hosts.map((id) =>
       hostPlan(file, 'customer', realm, id, {

@@ -21,9 +21,9 @@ export const settlementAccountsFor = (plan: Plan, role: 'cpp' | 'mpp'): Readonly
 
 const processor =
   (counterparty: 'cpp' | 'mpp') =>
-  (plan: Plan, { realm, account }: HostPlan): Policy => ({
+  (plan: Plan, { realm, accounts }: HostPlan): Policy => ({
     dataCenters: idsOf(hostsOf(plan, 'dc', realm)),
-    operatorAccounts: { [plan.currency]: account },
+    operatorAccounts: accounts,
     settlementAccounts: settlementAccountsFor(plan, counterparty),
   })
 

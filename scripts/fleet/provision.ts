@@ -70,6 +70,7 @@ export const provision = async (
     holders: {},
   }
   const pins: Record<string, string> = (await readJson<Record<string, string>>(directory.pinsFile)) ?? {}
+  const currencies = new Map(plan.accounts.map(({ account, currency }) => [account, currency]))
   for (const { account } of plan.accounts) secrets.holders[account] ??= freshSeed()
   // Of customers, and of merchant hosts for their refunds.
   const merchants = plan.hosts.filter(({ role }) => role === 'merchant').map(({ id }) => id)
@@ -139,10 +140,10 @@ export const provision = async (
     register,
     holderKey: (account) => issuer.publicKeyOf(holder(account)),
     mandate: (account, operatorId, limitMinor) =>
-      issuer.mandate(holder(account), account, operatorId, limitMinor, plan.currency),
-    pin: (owner) => {
-      const pin = pins[owner]
-      if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${owner}; give --pin-file`)
+      issuer.mandate(holder(account), account, operatorId, limitMinor, currencies.get(account) ?? plan.currency),
+    pin: (customer) => {
+      const pin = pins[customer]
+      if (pin === undefined) throw new Error(`the fleet does not know the PIN of ${customer}; give --pin-file`)
       return pin
     },
   }

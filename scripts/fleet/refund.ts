@@ -2,6 +2,7 @@
  * One refund through a running merchant host. The id is made and known here before anything is asked, so that after a lost
  * connection or a passed time the refund is asked for, never made again.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Currency } from '../../protocol/amount.ts'
 import { payeeAddress } from '../../protocol/ids.ts'
 import { CliError } from '../cli/errors.ts'
@@ -52,6 +53,7 @@ export const refund = async (
   }
 }
 
+const RETRY_MS = 200
 type Ended = { readonly outcome: 'confirmed' | 'refused'; readonly code?: string; readonly detail?: string }
 
 const ended = async (
@@ -59,8 +61,19 @@ const ended = async (
   order: { readonly refundId: string },
   timeoutMs: number,
 ): Promise<Ended | undefined> => {
+  const endsAt = performance.now() + timeoutMs
   try {
-    await shop.command('refund', order, timeoutMs)
+    // The payer may know of the end before the payee does.
+    for (;;) {
+      const asked = await shop.command('refund', order, timeoutMs).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      if (asked === undefined) break
+      const isEarly = asked instanceof HostRefusal && asked.code === 'UNDECIDED' && performance.now() < endsAt
+      if (!isEarly) throw asked
+      await delay(RETRY_MS)
+    }
     return await shop.command<Ended>('refund-result', { refundId: order.refundId }, timeoutMs)
   } catch (error) {
     const isUnknown = error instanceof TimeLimitError || (error instanceof HostRefusal && error.code === 'DISCONNECTED')

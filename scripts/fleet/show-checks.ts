@@ -1,14 +1,17 @@
 /** Checks as a table for people: one line for each kind of check, and every check that does not hold. */
+import { isCurrency } from '../../protocol/amount.ts'
 import type { Check } from '../../nodes/verify/check-network.ts'
 import type { Column, Output } from '../cli/output.ts'
 import type { Verification } from './verify.ts'
 
 type Shown = Pick<Output, 'rows' | 'style'>
 
-/** Checks of one kind, summed: `accounts add up to zero: hu-kh EUR` is of the kind before the colon. */
+/** Checks of one kind in one currency, summed: `accounts add up to zero: hu-kh EUR` is of the kind before the colon. */
 type Kind = {
   readonly rule: string
   readonly name: string
+  /** Empty where counts are compared, or every currency. */
+  readonly currency: string
   readonly count: number
   readonly failed: number
   readonly left: bigint
@@ -19,8 +22,11 @@ const kindsOf = (checks: readonly Check[]): readonly Kind[] => {
   const kinds = new Map<string, Kind>()
   for (const { rule, name, ok, left, right } of checks) {
     const [what = name] = name.split(': ')
-    const before = kinds.get(`${rule} ${what}`) ?? { rule, name: what, count: 0, failed: 0, left: 0n, right: 0n }
-    kinds.set(`${rule} ${what}`, {
+    const last = name.slice(-3)
+    const currency = isCurrency(last) ? last : ''
+    const key = `${rule} ${what} ${currency}`
+    const before = kinds.get(key) ?? { rule, name: what, currency, count: 0, failed: 0, left: 0n, right: 0n }
+    kinds.set(key, {
       ...before,
       count: before.count + 1,
       failed: before.failed + (ok ? 0 : 1),
@@ -36,6 +42,7 @@ const ruleOf = ({ rule }: Kind): number => Number(rule.replace('§8.', ''))
 const kindColumns = ({ style }: Shown): readonly Column<Kind>[] => [
   { title: 'rule', cell: ({ rule }) => rule },
   { title: 'must hold', cell: ({ name }) => name },
+  { title: '', cell: ({ currency }) => currency },
   { title: 'checks', align: 'right', cell: ({ count }) => String(count) },
   { title: 'left', align: 'right', cell: ({ left }) => String(left) },
   { title: 'right', align: 'right', cell: ({ right }) => String(right) },

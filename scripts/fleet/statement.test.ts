@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import type { StatementPage } from '../../nodes/runtime/statement.ts'
 import { createOutput } from '../cli/output.ts'
 import { parseNetwork } from './network.ts'
 import { HostRefusal } from './host-client.ts'
@@ -112,7 +111,7 @@ describe('what is read', () => {
     const [statement] = await readStatements(
       async (host, read, args) => {
         asked.push([host, read, args])
-        return pages[asked.length - 1] as StatementPage
+        return pages[asked.length - 1]
       },
       [question],
       { fromMs: 500, toMs: undefined },
@@ -140,7 +139,7 @@ describe('what is printed', () => {
     currency: 'EUR',
     openingMinor: 100n,
     closingMinor: 70n,
-    lines: [{ ...line(0, '0', { with: 'hu-bakery' }), amountMinor: -30n, balanceMinor: 70n } as never],
+    lines: [{ ...line(0, '0', { with: 'hu-bakery' }), amountMinor: -30n, balanceMinor: 70n }],
   }
   test('as CSV: every line with its account, and fields that need it in quotes', () => {
     const account = '"hu-anna owes ""hu-otp"", all of it",EUR'

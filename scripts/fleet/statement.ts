@@ -4,7 +4,12 @@
  */
 import { formatAmount, type Currency } from '../../protocol/amount.ts'
 import { bankOf, payeeAddress, payeeToken } from '../../protocol/ids.ts'
-import { addUpStatement, type Statement, type StatementPage } from '../../nodes/runtime/statement.ts'
+import {
+  addUpStatement,
+  type Statement,
+  type StatementLine,
+  type StatementPage,
+} from '../../nodes/runtime/statement.ts'
 import { CliError } from '../cli/errors.ts'
 import type { Column, Output } from '../cli/output.ts'
 import { HostRefusal } from './host-client.ts'
@@ -115,9 +120,15 @@ export const readStatements = async (
 const refused = (host: string, title: string, code: string, detail: string): CliError =>
   new CliError('usage', `${host} keeps no statement "${title}": ${code}${detail === '' ? '' : ` (${detail})`}`)
 
-/** Money comes as text from a running host. */
+/** A page as it comes: money is text from a running host. */
+type Money = bigint | string
+type GivenLine = Omit<StatementLine, 'amountMinor'> & { readonly amountMinor: Money }
+type GivenPage = Omit<StatementPage, 'beforeMinor' | 'lines'> & {
+  readonly beforeMinor: Money
+  readonly lines: readonly GivenLine[]
+}
 const pageOf = (answer: unknown, host: string, title: string): StatementPage => {
-  const page = answer as StatementPage | { readonly ok: false; readonly code: string; readonly detail?: string }
+  const page = answer as GivenPage | { readonly ok: false; readonly code: string; readonly detail?: string }
   if (!page.ok) throw refused(host, title, page.code, page.detail ?? '')
   return {
     ...page,

@@ -30,7 +30,7 @@ await new Command('lives')
   .action(
     async ({ lives, steps, seed = toHex(randomBytes(6)), intermediaries, json = false }: Options): Promise<void> => {
       const say = (line: string): void => void process.stderr.write(`${line}\n`)
-      const sums = { lives: 0, payments: 0, confirmed: 0, collections: 0, restarts: 0 }
+      const sums = { lives: 0, payments: 0, confirmed: 0, collections: 0, refunds: 0, restarts: 0 }
       const found: string[] = []
       for (let at = 0; at < lives; at++) {
         const own = at === 0 ? seed : `${seed} ${at}`
@@ -42,6 +42,7 @@ await new Command('lives')
           sums.payments += life.payments
           sums.confirmed += life.confirmed
           sums.collections += life.collections
+          sums.refunds += life.refunds
           sums.restarts += life.restarts
           say(`${at + 1} of ${lives}: ${life.payments} payments, ${life.restarts} restarts; again: ${again}`)
         } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * The life of a network from one seed: payments by several customers at once, payees who reject or are silent, collections that
- * fail, deposits, disputes, debts given up, hosts that die, messages that are lost; judged by the independent model at every
+ * fail, deposits, refunds, disputes, debts given up, hosts that die, messages that are lost; judged by the independent model at every
  * rest, and by the checks of `verify`.
  */
 import { toHex } from '../../../protocol/bytes.ts'
@@ -23,6 +23,7 @@ export type Life = {
   readonly payments: number
   readonly confirmed: number
   readonly collections: number
+  readonly refunds: number
   readonly restarts: number
 }
 
@@ -76,6 +77,9 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
   const realmOf = (id: string): string => id.slice(0, 2)
   /** Minor units that disputes left with the MPP of each realm, from the CPP of each. */
   const corrected = new Map<string, bigint>()
+  /** Confirmed, with what is left of each to give back. */
+  const refundable: { customer: string; payee: string; txId: string; minor: bigint; leftMinor: bigint }[] = []
+  let refunds = 0
   let payments = 0
   let confirmed = 0
   let restarts = 0
@@ -98,13 +102,13 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
     const round = customers
       .filter(() => below(3) > 0)
       .map((customer) => ({ customer, payee: pick(payees), minor: amount() }))
-    const ended = round.map(async ({ customer, payee, minor }): Promise<End> => {
+    const ended = round.map(async ({ customer, payee, minor }): Promise<End & { readonly txId: string }> => {
       const answer = await net.sim
         .host(ids(realmOf(customer)).wallets)
         .host()
         .command('pay', { customer, payee, amountMinor: String(minor), currency: 'EUR' })
-      const value = (answer.ok ? answer.value : answer.error) as { outcome?: string; code?: string }
-      return { outcome: value.outcome ?? 'refused', code: value.code }
+      const value = (answer.ok ? answer.value : answer.error) as { outcome?: string; code?: string; txId?: string }
+      return { outcome: value.outcome ?? 'refused', code: value.code, txId: value.txId ?? '' }
     })
     if (disturbed) await disturb()
     let open = round.length
@@ -114,9 +118,12 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
       await net.sim.advance(250, 250)
     }
     for (const [at, { customer, payee, minor }] of round.entries()) {
-      const end = (await ended[at]) as End
+      const end = (await ended[at]) as End & { readonly txId: string }
       payments += 1
-      if (end.outcome === 'confirmed') confirmed += 1
+      if (end.outcome === 'confirmed') {
+        confirmed += 1
+        refundable.push({ customer, payee, txId: end.txId, minor, leftMinor: minor })
+      }
       story.push(`pay ${customer} ${payee} ${minor}${disturbed ? ', disturbed' : ''}: ${end.outcome} ${end.code ?? ''}`)
       model.paid(customer, payee, minor, end, disturbed)
     }
@@ -124,8 +131,32 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
     await net.settleDown()
     for (const customer of customers) model.observe(customer, standing(customer))
   }
+  /** All or part of a payment is given back, also while hosts die; it never comes to nothing. */
+  const refund = async (disturbed: boolean): Promise<void> => {
+    const open = refundable.filter(({ leftMinor }) => leftMinor > 0n)
+    if (open.length === 0) return
+    // What a payee was not paid out yet, or is just being paid, its bank could not pay back.
+    await net.settleDown()
+    const payment = pick(open)
+    const { customer, payee, txId, minor, leftMinor } = payment
+    const back = below(3) === 0 ? leftMinor : 1n + BigInt(below(Number(leftMinor)))
+    const { shops } = ids(realmOf(payee))
+    story.push(`refund ${back} of ${minor}, ${payee} to ${customer}${disturbed ? ', disturbed' : ''}`)
+    let end: unknown
+    void net.refund(payee, txId, back).then((answer) => (end = answer))
+    if (disturbed) await disturb((id) => id !== shops)
+    for (let waited = 0; end === undefined; waited += 250) {
+      if (waited > 600_000) throw new Error('a refund is never decided')
+      await net.sim.advance(250, 250)
+    }
+    if ((end as { outcome?: string }).outcome !== 'confirmed') throw new ModelBroken(`refund: ${JSON.stringify(end)}`)
+    payment.leftMinor -= back
+    refunds += 1
+    model.refunded(customer, payee, back, minor >= EUR.macroFromMinor ? 'macro' : 'micro')
+    await net.settleDown()
+  }
   const mortals = net.sim.hosts().filter(({ id }) => !id.includes('wallets'))
-  const disturb = async (): Promise<void> => {
+  const disturb = async (may: (id: string) => boolean = () => true): Promise<void> => {
     if (below(2) === 0) {
       const share = 1 + below(4)
       story.push(`lose ${share} in 10 messages`)
@@ -136,7 +167,7 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
       net.sim.setOnSend(undefined)
       return
     }
-    const victim = pick(mortals)
+    const victim = pick(mortals.filter(({ id }) => may(id)))
     await net.sim.advance(below(300), 20)
     story.push(`${victim.id} dies`)
     await victim.crash()
@@ -217,8 +248,9 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
   for (let step = 0; step < steps; step++) {
     const luck = below(20)
     if (luck < 9) for (let round = 0; round < 3; round++) await pay(false)
-    else if (luck < 12) await pay(true)
-    else if (luck < 14) await deposit()
+    else if (luck < 11) await pay(true)
+    else if (luck < 12) await deposit()
+    else if (luck < 14) await refund(below(3) === 0)
     else if (luck < 16) await recover()
     else if (luck < 17) await dispute()
     else if (luck < 19) await restart()
@@ -236,7 +268,7 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
   rest(net)
   final()
   const collections = realms.reduce((sum, realm) => sum + net.ask(ids(realm).bank, 'report').collections, 0)
-  return { story, payments, confirmed, collections, restarts }
+  return { story, payments, confirmed, collections, refunds, restarts }
 
   function rest(at: Network): void {
     const found = at.problems()

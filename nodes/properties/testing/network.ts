@@ -181,6 +181,7 @@ export const buildNetwork = async ({
         operatorId: operatorOf(realm, role),
         holderHost: { role, host: at[role] },
       })
+    await ok(at.shops, 'set-refund-pin', { pin: PIN })
     for (const [name, approval] of Object.entries(payees)) {
       const account = `${at.bank}:shop-${name}`
       await open(account, 0n, { holderHost: { role: 'merchant', host: at.shops } })
@@ -219,6 +220,15 @@ export const buildNetwork = async ({
       amountMinor: String(amountMinor),
       currency: CURRENCY,
     })
+    return answer.ok ? answer.value : answer.error
+  }
+  /** A payee gives back all or part of a payment. @returns how it ended, once it has: `{ ok, outcome?, code? }` */
+  const refund = async (payee: string, txId: string, amountMinor: bigint): Promise<any> => {
+    const { shops } = ids(payee.slice(0, 2))
+    const started = await sim.command(shops, 'refund', { payee, txId, amountMinor: String(amountMinor), pin: PIN })
+    const asked = started.ok ? (started.value as { ok: boolean; refundId: string }) : undefined
+    if (asked?.ok !== true) return asked ?? started
+    const answer = await sim.command(shops, 'refund-result', { refundId: asked.refundId })
     return answer.ok ? answer.value : answer.error
   }
   const bankReport = (bank: string): BankReport => ask(bank, 'report') as BankReport
@@ -269,7 +279,7 @@ export const buildNetwork = async ({
       await sim.advance(500, 500)
     }
   }
-  return { sim, ok, ask, pay, balance, accountOf, problems, settleDown, atRest, bankReport, paymentsOf }
+  return { sim, ok, ask, pay, balance, accountOf, problems, refund, settleDown, atRest, bankReport, paymentsOf }
 }
 
 export type Network = Awaited<ReturnType<typeof buildNetwork>>
