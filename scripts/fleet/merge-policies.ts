@@ -1,15 +1,15 @@
 /** Policies over each other, as plain JSON: a node's over its role's, an operator's change over what is in force. */
-export type Policy = Readonly<Record<string, unknown>>
+export type PlainPolicy = Readonly<Record<string, unknown>>
 
-const isObject = (value: unknown): value is Policy =>
+const isObject = (value: unknown): value is PlainPolicy =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Settings told apart by `policy`, such as those of the aggregation: another one has settings of its own. */
-const isOther = (below: Policy, above: Policy): boolean =>
+const isOther = (below: PlainPolicy, above: PlainPolicy): boolean =>
   typeof above['policy'] === 'string' && above['policy'] !== below['policy']
 
 /** `over` before `base`, key by key at every depth. */
-export const mergePolicies = (base: Policy, over: Policy): Policy =>
+export const mergePolicies = (base: PlainPolicy, over: PlainPolicy): PlainPolicy =>
   Object.fromEntries(
     [...new Set([...Object.keys(base), ...Object.keys(over)])].map((key) => {
       const [below, above] = [base[key], over[key]]

@@ -1,7 +1,7 @@
 /** What is wrong with the policies of a network file: each setting is held against the schema of the node that will run by it. */
 import { CppPolicy } from '../../nodes/cpp/policy.ts'
 import { fromJson, type SchemaProblem } from '../../nodes/runtime/json.ts'
-import { mergePolicies, type Policy } from './merge-policies.ts'
+import { mergePolicies, type PlainPolicy } from './merge-policies.ts'
 import type { Complaint } from './network-rules.ts'
 import type { NetworkFile } from './network-schema.ts'
 
@@ -9,7 +9,7 @@ import type { NetworkFile } from './network-schema.ts'
 const CHECKED = ['aggregation', 'collectionRetry'] as const
 
 /** Problems of what `given` says of them, put over `base`. Paths are JSON pointers into the policy. */
-const settingProblems = (base: Policy, given: Policy): readonly SchemaProblem[] => {
+const settingProblems = (base: PlainPolicy, given: PlainPolicy): readonly SchemaProblem[] => {
   const merged = mergePolicies(base, given)
   return CHECKED.filter((name) => Object.hasOwn(given, name)).flatMap((name): readonly SchemaProblem[] => {
     const read = fromJson(CppPolicy.properties[name], merged[name])

@@ -4,14 +4,14 @@ import { parse } from 'yaml'
 import { CliError } from '../cli/errors.ts'
 import { hostOf, type Fleet } from './client.ts'
 import { HostRefusal } from './host-client.ts'
-import { mergePolicies, type Policy } from './merge-policies.ts'
+import { mergePolicies, type PlainPolicy } from './merge-policies.ts'
 
-export type NodePolicy = { readonly id: string; readonly policy: Policy }
+export type NodePolicy = { readonly id: string; readonly policy: PlainPolicy }
 
 /** What the configuration or an operator gave; what neither named is the role's default. @throws CliError */
 export const policyOfNode = async (fleet: Fleet, id: string): Promise<NodePolicy> => {
   const host = hostOf(fleet.plan, id)
-  return { id: host, policy: await (await fleet.host(host)).builtin<Policy>('policy') }
+  return { id: host, policy: await (await fleet.host(host)).builtin<PlainPolicy>('policy') }
 }
 
 /**
@@ -19,7 +19,7 @@ export const policyOfNode = async (fleet: Fleet, id: string): Promise<NodePolicy
  * before. The host checks all of it before anything changes, keeps it over a restart, and sets by it what the old one had armed.
  * @throws CliError naming the setting that does not fit
  */
-export const changePolicy = async (fleet: Fleet, id: string, change: Policy): Promise<NodePolicy> => {
+export const changePolicy = async (fleet: Fleet, id: string, change: PlainPolicy): Promise<NodePolicy> => {
   const { id: host, policy: before } = await policyOfNode(fleet, id)
   const policy = mergePolicies(before, change)
   try {
@@ -32,7 +32,7 @@ export const changePolicy = async (fleet: Fleet, id: string, change: Policy): Pr
 }
 
 /** JSON or YAML, as text or in a file: `{...}` is text. @throws CliError */
-export const readChange = async (given: string): Promise<Policy> => {
+export const readChange = async (given: string): Promise<PlainPolicy> => {
   const text = given.trimStart().startsWith('{') ? given : await readFile(given, 'utf8')
   let value: unknown
   try {
@@ -42,5 +42,5 @@ export const readChange = async (given: string): Promise<Policy> => {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new CliError('usage', '--set: a map of settings, such as {"aggregation":{"policy":"bulk"}}')
-  return value as Policy
+  return value as PlainPolicy
 }
