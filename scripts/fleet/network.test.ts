@@ -55,7 +55,8 @@ describe('a network file', () => {
     )
 
   test('may give a customer an account in a currency that their CPP exchanges', () => {
-    const fx = 'bank: hu-kh, policy: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } } }'
+    const fx =
+      'bank: hu-kh, policy: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } }, marginBps: 0, quoteLifetimeMs: 1000, retryMs: 1000 } }'
     const file = parseNetwork(exchanging("currency: HUF, balance: '400000.00'", fx), 'network.yaml')
     expect(planNetwork(file).accounts.find(({ account }) => account === 'hu-kh:cust-hu-anna')).toMatchObject({
       currency: 'HUF',
