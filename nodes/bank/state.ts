@@ -48,9 +48,12 @@ export type AccountRow = {
   /** Whom account notices go to; none for a customer's account. */
   readonly holderRole?: HolderRole
   readonly holderHost?: string
+  /** Other hosts of the holder's operator, which are told of the same bookings. */
+  readonly alsoTold?: readonly HolderHost[]
   readonly openedAtMs: number
   readonly changedAtMs: number
 }
+export type HolderHost = { readonly role: HolderRole; readonly host: string }
 export const HOLDER_ROLES = ['cpp', 'mpp', 'merchant'] as const
 export type HolderRole = (typeof HOLDER_ROLES)[number]
 
@@ -70,6 +73,7 @@ export const ACCOUNTS = defineTable<AccountRow>({
     'holderHost',
     'openedAtMs',
     'changedAtMs',
+    'alsoTold',
   ],
 })
 

@@ -64,7 +64,7 @@ export const bootstrap = (
     withHost(bank, async (client) => {
       const report = await bankReport(client)
       const open = new Set(report.accounts.map(({ account }) => account))
-      await each(accounts, async ({ account, currency: of, balanceMinor, operatorId, holderHost }) => {
+      await each(accounts, async ({ account, currency: of, balanceMinor, operatorId, holderHost, alsoTold }) => {
         if (!open.has(account))
           await client.command('open-account', {
             account,
@@ -73,6 +73,7 @@ export const bootstrap = (
             balanceMinor: String(balanceMinor),
             ...(operatorId === undefined ? {} : { operatorId }),
             ...(holderHost === undefined ? {} : { holderHost }),
+            ...(alsoTold === undefined ? {} : { alsoTold }),
           })
         advance(account)
       })
