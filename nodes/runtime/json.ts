@@ -14,17 +14,24 @@ const replacer = (_key: string, value: unknown): unknown => {
   return value
 }
 
-/** A byte string's own `toJSON` would run before the replacer; plain ones have none, and Buffers are made plain here. */
+/**
+ * Values as `JSON.stringify` alone writes them rightly: its replacer would be called for every field of every journal row, and a
+ * Buffer's own `toJSON` would run before it.
+ */
 const plain = (value: unknown): unknown => {
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value !== 'object' || value === null) return value
   if (value instanceof Uint8Array) return toHex(value)
   if (Array.isArray(value)) return value.map(plain)
-  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype)
-    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]))
-  return value
+  if (value instanceof Map) return plain(Object.fromEntries(value))
+  if (Object.getPrototypeOf(value) !== Object.prototype) return JSON.parse(JSON.stringify(value, replacer) ?? 'null')
+  const fields: Record<string, unknown> = {}
+  for (const [name, field] of Object.entries(value)) fields[name] = plain(field)
+  return fields
 }
 
 /** JSON text of a node's value. */
-export const toJson = (value: unknown): string => JSON.stringify(plain(value), replacer) ?? 'null'
+export const toJson = (value: unknown): string => JSON.stringify(plain(value)) ?? 'null'
 
 export type SchemaProblem = { readonly path: string; readonly message: string }
 export type FromJson<T> =
