@@ -206,7 +206,7 @@ const problemOfHead = (
 /** Postings of one entry add up to zero in each currency (design §8 check 1). */
 const problemsOfPostings = ({ postings }: JournalRow): readonly string[] => {
   const sums = new Map<string, bigint>()
-  for (const [, currency, amountMinor] of postings) sums.set(currency, (sums.get(currency) ?? 0n) + BigInt(amountMinor))
+  for (const [, currency, amountMinor] of postings) sums.set(currency, (sums.get(currency) ?? 0n) + amountMinor)
   return [...sums]
     .filter(([, sum]) => sum !== 0n)
     .map(([currency, sum]) => `its postings in ${currency} add up to ${sum}, not to zero`)

@@ -51,7 +51,7 @@ export const auditStore = (store: Pick<Store, 'get' | 'range'>): LedgerAudit => 
     onEntry: ({ postings }) => {
       for (const [account, currency, amountMinor] of postings) {
         const name = `${account} ${currency}`
-        posted.set(name, (posted.get(name) ?? 0n) + BigInt(amountMinor))
+        posted.set(name, (posted.get(name) ?? 0n) + amountMinor)
       }
     },
   })
