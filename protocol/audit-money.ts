@@ -73,7 +73,9 @@ const judgeStrayOrders = (exhibits: Exhibits, findings: Findings): void => {
           ? same(id, body.orderId) && exhibits.statement.collection !== 'none'
           : purpose === 'payment'
             ? same(id, exhibits.statement.txId)
-            : exhibits.all('refund-confirmation').some(({ body: refund }) => same(refund.refundId, id))
+            : purpose === 'exchange'
+              ? same(id, body.orderId)
+              : exhibits.all('refund-confirmation').some(({ body: refund }) => same(refund.refundId, id))
     if (!isOurs) findings.wrong('transfer-order', 'it is of another payment')
   }
   const orders = [...exhibits.all('transfer-order'), ...exhibits.all('post-order')]
@@ -83,9 +85,14 @@ const judgeStrayOrders = (exhibits: Exhibits, findings: Findings): void => {
 }
 
 /** Macro, at the CPP: the hold, and the booking to the payee's account that the T speaks of. */
-const judgeBooking = (exhibits: Exhibits, { trans, cpp }: JudgedPayment, findings: Findings): void => {
-  const post = exhibits.one('post-order')
+const judgeBooking = (exhibits: Exhibits, payment: JudgedPayment, findings: Findings): void => {
+  const { trans, cpp } = payment
+  const posts = exhibits.all('post-order')
+  // A customer's account in another currency: the CPP pays the payee, and posts the hold to itself.
+  const exchange = posts.find(({ body }) => body.reference.purpose === 'exchange')
+  const post = posts.find((one) => one !== exchange)
   const order = post ?? exhibits.all('transfer-order').find(({ body }) => body.reference.purpose === 'payment')
+  if (exchange !== undefined) judgeExchange(exhibits, payment, exchange, findings)
   if (order === undefined) {
     if (!isNamed(exhibits, 'post-order', 'transfer-order'))
       findings.miss('post-order', 'nothing shows what the CPP ordered its bank to book')
@@ -108,6 +115,30 @@ const judgeBooking = (exhibits: Exhibits, { trans, cpp }: JudgedPayment, finding
       answer.kind,
       `${answer.sender.id} booked ${money(body.amountMinor, body.currency)} to ${body.creditAccount} at ${time(answer.header.sentAtMs)}`,
     )
+}
+
+/** The customer is charged what was confirmed to them, in the currency of their account. */
+const judgeExchange = (
+  exhibits: Exhibits,
+  { cpp, customerEnd }: JudgedPayment,
+  exchange: Verified<'post-order'>,
+  findings: Findings,
+): void => {
+  const charged = customerEnd?.kind === 'customer-transfer-confirmation' ? customerEnd.body : undefined
+  const { body, sender } = exchange
+  const good = fits(findings, 'post-order', [
+    [sender.id === cpp, 'another CPP ordered it'],
+    [
+      body.amountMinor === charged?.accountAmountMinor && body.currency === charged.accountCurrency,
+      'it charges another sum than the customer was told',
+    ],
+  ])
+  judgeHold(exhibits, exchange, findings)
+  const answer = exhibits.all('post-answer').find((one) => same(one.body.orderId, body.orderId))
+  const sum = money(body.amountMinor, body.currency)
+  if (answer?.body.result !== 'booked' || answer.sender.id !== exchange.header.to)
+    findings.note('post-answer', `${exchange.header.to} has not booked the ${sum} that the customer was charged`)
+  else if (good) findings.prove('post-answer', `${answer.sender.id} booked the ${sum} that the customer was charged`)
 }
 
 const judgeHold = (exhibits: Exhibits, post: Verified<'post-order'>, findings: Findings): void => {

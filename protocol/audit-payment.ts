@@ -47,6 +47,7 @@ export const judgePayment = (exhibits: Exhibits, findings: Findings): JudgedPaym
   const approval = judgeDecision(exhibits, trans, notice, findings)
   const payeeEnd = judgePayeeEnd(exhibits, trans, cpp, approval, findings)
   const customerEnd = judgeCustomerEnd(exhibits, trans, cpp, payeeEnd, findings)
+  judgeQuote(exhibits, request, customerEnd, findings)
   const judged: JudgedPayment = {
     trans,
     request,
@@ -304,6 +305,37 @@ const judgeCustomerEnd = (
     findings.prove(end.kind, endText(end, trans))
   }
   return judged
+}
+
+/** What the customer was quoted, asked to pay by, and charged, where the account is in another currency than the invoice. */
+const judgeQuote = (
+  exhibits: Exhibits,
+  request: Verified<'payment-request'> | undefined,
+  end: CustomerEnd | undefined,
+  findings: Findings,
+): void => {
+  const quote = exhibits.one('fx-quote')
+  if (quote === undefined) {
+    if (exhibits.statement.party === 'customer' && request?.body.quoteId !== undefined)
+      findings.miss('fx-quote', 'nothing shows what the customer was quoted')
+    return
+  }
+  const { body, sender } = quote
+  const charged = end === undefined || end.kind === 'customer-payment-outcome' ? undefined : end.body
+  const good = fits(findings, 'fx-quote', [
+    [same(body.quoteId, request?.body.quoteId), 'it is not the quote that the request names'],
+    [sender.id === request?.header.to, 'another CPP than the one that was asked to pay quoted it'],
+    [
+      charged === undefined ||
+        (charged.accountAmountMinor === body.accountAmountMinor && charged.accountCurrency === body.accountCurrency),
+      'the customer was charged another sum than was quoted',
+    ],
+  ])
+  if (good)
+    findings.prove(
+      'fx-quote',
+      `${sender.id} quoted ${money(body.accountAmountMinor, body.accountCurrency)} for ${money(body.amountMinor, body.currency)}`,
+    )
 }
 
 /** What a party of this role holds of a payment that ended so. */

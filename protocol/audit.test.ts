@@ -2,23 +2,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { auditEvidence } from './audit.ts'
-import type { Audit } from './audit-findings.ts'
 import { time } from './audit-findings.ts'
-import { loadEngine } from './engines/load.ts'
 import { encodeBundle, readBundle, type Bundle, type Gathered } from './evidence.ts'
-import { issueRevocationList } from './statements.ts'
-import { createSampleEvidence, sealSample, type SampleEvidence } from './testing/sample-evidence.ts'
-import { createSampleNetwork, NOW, seedOf } from './testing/sample-network.ts'
-
-const engine = loadEngine()
-const network = createSampleNetwork(engine)
-const { networkId, root, cpp, mpp, bank } = network
-const micro = createSampleEvidence(network, 'one')
-const macro = createSampleEvidence(network, 'two', { amountMinor: 5_000n })
-const another = {
-  micro: createSampleEvidence(network, 'three', { pairSeq: 3 }),
-  macro: createSampleEvidence(network, 'four', { amountMinor: 7_000n }),
-}
+import { another, audit, engine, macro, micro, named, network, sealed, withAt } from './testing/audited-samples.ts'
+import { sealSample, type SampleEvidence } from './testing/sample-evidence.ts'
+import { createSampleNetwork } from './testing/sample-network.ts'
 
 const SAMPLES: readonly (readonly [string, SampleEvidence, SampleEvidence])[] = (
   ['customer', 'merchant', 'cpp', 'mpp'] as const
@@ -27,22 +15,18 @@ const SAMPLES: readonly (readonly [string, SampleEvidence, SampleEvidence])[] = 
   [`macro ${party}`, macro[party], another.macro[party]] as const,
 ])
 
-const audit = (bundle: Uint8Array): Audit => auditEvidence(engine, root.publicKey, bundle)
-const sealed = (sample: SampleEvidence): Audit => audit(sealSample(sample))
 const open = (bytes: Uint8Array): Bundle => {
   const bundle = readBundle(bytes)
   if (!bundle.ok) throw new Error(bundle.failure.code)
   return bundle.value
 }
 const nameOf = ({ kind, of }: Pick<Gathered, 'kind' | 'of'>): string => (of === undefined ? kind : `${kind} of ${of}`)
-const named = ({ missing, problems }: Audit): readonly string[] => [...missing, ...problems].map(({ piece }) => piece)
 const flipped = (bytes: Uint8Array, at: number, bit = 0): Uint8Array => {
   const copy = bytes.slice()
   copy[at] = (copy[at] as number) ^ (1 << bit)
   return copy
 }
 const without = <T>(items: readonly T[], at: number): T[] => items.filter((_, i) => i !== at)
-const withAt = <T>(items: readonly T[], at: number, item: T): T[] => items.map((one, i) => (i === at ? item : one))
 
 describe('the audit of a whole bundle', () => {
   it.each(SAMPLES)('finds nothing missing and nothing wrong: %s', (_, sample) => {
@@ -152,209 +136,6 @@ describe.each(SAMPLES)('what is done to a bundle is named: %s', (_, sample, othe
       }),
       { numRuns: 60 },
     )
-  })
-})
-
-describe('lies that a gatherer could tell', () => {
-  const replace = (sample: SampleEvidence, kind: string, bytes: Uint8Array): SampleEvidence => ({
-    ...sample,
-    pieces: sample.pieces.map((piece) => (piece.kind === kind ? { ...piece, bytes } : piece)),
-  })
-  const { pnId, txId } = micro.cpp.about
-  const id = (bytes: Uint8Array | undefined): Uint8Array => bytes as Uint8Array
-
-  it.each([
-    [
-      'a DT over another amount',
-      'delayed-transfer-confirmation',
-      micro.seal(
-        'delayed-transfer-confirmation',
-        cpp.id,
-        'hu-shop-1',
-        {
-          pnId: id(pnId),
-          payee: 'hu-bakery',
-          txId,
-          amountMinor: 121n,
-          currency: 'EUR',
-          confirmedAtMs: NOW,
-          mpp: mpp.id,
-          pairSeq: 2,
-        },
-        cpp.signing,
-      ),
-      'its amount is not that of the invoice',
-    ],
-    [
-      'a T where a DT belongs',
-      'delayed-transfer-confirmation',
-      micro.seal(
-        'transfer-confirmation',
-        cpp.id,
-        'hu-shop-1',
-        { pnId: id(pnId), payee: 'hu-bakery', txId, amountMinor: 120n, currency: 'EUR', confirmedAtMs: NOW },
-        cpp.signing,
-      ),
-      undefined,
-    ],
-    [
-      'a DT owed to another MPP',
-      'delayed-transfer-confirmation',
-      micro.seal(
-        'delayed-transfer-confirmation',
-        cpp.id,
-        'hu-shop-1',
-        {
-          pnId: id(pnId),
-          payee: 'hu-bakery',
-          txId,
-          amountMinor: 120n,
-          currency: 'EUR',
-          confirmedAtMs: NOW,
-          mpp: 'hu-other',
-          pairSeq: 2,
-        },
-        cpp.signing,
-      ),
-      'it is owed to another MPP than the one of the invoice',
-    ],
-    [
-      'a DT that the MPP made itself',
-      'delayed-transfer-confirmation',
-      micro.seal(
-        'delayed-transfer-confirmation',
-        cpp.id,
-        'hu-shop-1',
-        {
-          pnId: id(pnId),
-          payee: 'hu-bakery',
-          txId,
-          amountMinor: 120n,
-          currency: 'EUR',
-          confirmedAtMs: NOW,
-          mpp: mpp.id,
-          pairSeq: 2,
-        },
-        mpp.signing,
-      ),
-      undefined,
-    ],
-    [
-      "an approve without the merchant's",
-      'countersigned-decision',
-      micro.seal(
-        'countersigned-decision',
-        mpp.id,
-        cpp.id,
-        { pnId: id(pnId), payee: 'hu-bakery', noticeDigest: seedOf('no notice'), decision: 'approve' },
-        mpp.signing,
-      ),
-      'it answers another notice',
-    ],
-    [
-      'an outcome beside the confirmation',
-      'settlement-acceptance',
-      micro.seal(
-        'payment-outcome',
-        cpp.id,
-        'hu-shop-1',
-        { pnId: id(pnId), payee: 'hu-bakery', txId, outcome: 'expired', code: 6_004, decidedAtMs: NOW },
-        cpp.signing,
-      ),
-      undefined,
-    ],
-    [
-      'an acceptance of another batch',
-      'settlement-acceptance',
-      micro.seal(
-        'settlement-acceptance',
-        mpp.id,
-        cpp.id,
-        { batchId: id(pnId), seq: 1, batchHash: seedOf('batch') },
-        mpp.signing,
-      ),
-      'it answers another batch',
-    ],
-    [
-      'a bank that refused',
-      'transfer-answer',
-      micro.seal(
-        'transfer-answer',
-        bank.id,
-        cpp.id,
-        { orderId: id(pnId), result: 'refused', code: 7_001 },
-        bank.signing,
-      ),
-      undefined,
-    ],
-  ] as const)('%s', (_, kind, bytes, text) => {
-    const { ok, problems, missing } = sealed(replace(micro.cpp, kind, bytes))
-    expect(ok).toBe(false)
-    const found = [...problems, ...missing]
-    expect(found.map(({ piece }) => piece)).toContain(kind)
-    if (text !== undefined) expect(found.map((one) => one.text)).toContain(text)
-  })
-
-  it('a proof of another entry', () => {
-    const { inclusion } = another.micro.cpp.about
-    if (inclusion === undefined) throw new Error('no proof')
-    const moved = sealed({ ...micro.cpp, about: { ...micro.cpp.about, inclusion } })
-    expect(named(moved)).toEqual(['inclusion'])
-    const shifted = { ...inclusion, index: 1 }
-    expect(named(sealed({ ...micro.cpp, about: { ...micro.cpp.about, inclusion: shifted } }))).toEqual([
-      'settlement-batch',
-    ])
-    const { inclusion: _, ...about } = micro.cpp.about
-    expect(named(sealed({ ...micro.cpp, about }))).toEqual(['inclusion'])
-  })
-
-  it('a statement under the key of someone else', () => {
-    expect(named(sealed({ ...micro.cpp, key: mpp.signing }))).toEqual(['statement'])
-    expect(named(sealed({ ...micro.cpp, about: { ...micro.cpp.about, party: 'mpp' } }))).toContain('statement')
-  })
-})
-
-describe('revocation', () => {
-  const withList = (sample: SampleEvidence, revoked: readonly Uint8Array[], issuedAtMs: number): SampleEvidence => {
-    const bytes = issueRevocationList(engine, { networkId, version: 1, revoked: [...revoked], issuedAtMs }, root)
-    return {
-      ...sample,
-      pieces: sample.pieces.map((piece) => (piece.kind === 'revocation-list' ? { ...piece, bytes } : piece)),
-    }
-  }
-
-  it('leaves standing what was in the journal before, and says so', () => {
-    const { ok, notes } = sealed(withList(micro.mpp, [cpp.signing.keyId], NOW + 1_000))
-    expect(ok).toBe(true)
-    expect(notes.map(({ piece }) => piece)).toEqual([
-      'revocation-list',
-      'payment-notice',
-      'delayed-transfer-confirmation',
-      'settlement-batch',
-    ])
-  })
-
-  it('voids what came later, and what has no place in the journal', () => {
-    expect(named(sealed(withList(micro.mpp, [cpp.signing.keyId], NOW)))).toEqual(
-      expect.arrayContaining(['payment-notice', 'delayed-transfer-confirmation', 'settlement-batch']),
-    )
-    const list = withList(micro.mpp, [cpp.signing.keyId], NOW + 1_000)
-    const pieces = list.pieces.map(({ position: _, ...piece }) => piece)
-    expect(named(sealed({ ...list, pieces }))).toContain('delayed-transfer-confirmation')
-  })
-
-  it('voids a host with the processor that certified it, and a statement with its key', () => {
-    expect(named(sealed(withList(micro.merchant, [mpp.signing.keyId], NOW + 1_000)))).toEqual(['statement'])
-    expect(named(sealed(withList(micro.cpp, [cpp.signing.keyId], NOW + 1_000)))).toEqual(['statement'])
-  })
-
-  it('is missing when the gatherer had a list that is not here', () => {
-    const about = { ...micro.cpp.about, revocationVersion: 2 }
-    expect(named(sealed({ ...micro.cpp, about }))).toEqual(['revocation-list'])
-    const pieces = micro.cpp.pieces.filter(({ kind }) => kind !== 'revocation-list')
-    expect(named(sealed({ ...micro.cpp, pieces }))).toEqual(['revocation-list'])
-    const none = { ...micro.cpp, pieces, about: { ...micro.cpp.about, revocationVersion: 0 } }
-    expect(sealed(none).ok).toBe(true)
   })
 })
 

@@ -26,4 +26,5 @@ export const CONTEXTS = {
   pinChange: concat(utf8('semops/1 pin-change'), Uint8Array.of(0)),
   sentAtRest: concat(utf8('semops/1 sent'), Uint8Array.of(0)),
   deviceReplacement: concat(utf8('semops/1 device-replacement'), Uint8Array.of(0)),
+  accountClosure: concat(utf8('semops/1 account-closure'), Uint8Array.of(0)),
 } as const

@@ -63,7 +63,7 @@ export const FAILURES = {
   TRANS_ALREADY_PAID: { number: 6006, retry: 'permanent', answer: 'outcome', meaning: 'the transaction details were paid', peer: 'none' },
   MODE_MISMATCH: { number: 6007, retry: 'permanent', answer: 'outcome', meaning: 'micro and macro do not fit the amount', peer: 'mend the CPP' },
   CUSTOMER_UNKNOWN: { number: 6008, retry: 'permanent', answer: 'outcome', meaning: 'no such enrolled customer at this CPP', peer: 'enrol' },
-  CUSTOMER_SUSPENDED: { number: 6009, retry: 'permanent', answer: 'outcome', meaning: 'a collection failed; new payments wait for the operator', peer: 'settle the debt' },
+  CUSTOMER_SUSPENDED: { number: 6009, retry: 'permanent', answer: 'outcome', meaning: 'a collection failed; new payments are taken again once one is booked', peer: 'fund the account' },
   WRONG_PIN: { number: 6010, retry: 'permanent', answer: 'outcome', meaning: 'the PIN proof does not fit', peer: 'unlock again' },
   PIN_LOCKED: { number: 6011, retry: 'permanent', answer: 'outcome', meaning: 'too many wrong PINs', peer: 'ask the CPP to unlock' },
   COLLECTION_REFUSED: { number: 6012, retry: 'permanent', answer: 'outcome', meaning: 'the bank refused the collection this payment needed', peer: 'fund the account' },
@@ -80,6 +80,7 @@ export const FAILURES = {
   QUOTE_EXPIRED: { number: 6023, retry: 'permanent', answer: 'outcome', meaning: 'the quote has expired', peer: 'ask for a new quote' },
   QUOTE_MISMATCH: { number: 6024, retry: 'permanent', answer: 'outcome', meaning: 'the quote is of another amount, currency or account', peer: 'ask for a quote of this invoice' },
   COST_EXCEEDED: { number: 6025, retry: 'permanent', answer: 'outcome', meaning: 'the quote is over what the customer agreed to be charged', peer: 'agree to more, or wait for another rate' },
+  CUSTOMER_CLOSED: { number: 6026, retry: 'permanent', answer: 'outcome', meaning: 'the customer has closed the account at this CPP', peer: 'pay at another CPP' },
   // 7xxx: bank
   ACCOUNT_UNKNOWN: { number: 7001, retry: 'permanent', answer: 'outcome', meaning: 'no such account at this bank', peer: 'check the account' },
   INSUFFICIENT_FUNDS: { number: 7002, retry: 'permanent', answer: 'outcome', meaning: 'the free balance does not cover it', peer: 'fund the account' },

@@ -137,6 +137,7 @@ const ROLES = {
   maxWrongPins: [3, 'wrong PINs before a customer is locked'],
   maxDeviceAuthorizationMs: [3 * DAY, 'how long the authorization to replace a lost device is good'],
   maxWaitingPerCustomer: [64, 'payments of a customer that wait for a collection'],
+  maxBulkItems: [512, 'transfers in one bulk order'],
   maxEntriesPerBatch: [4_096, 'entries of a settlement batch'],
   maxMissingEntriesPerMessage: [64, 'entries asked for, or shown, in one message'],
   maxRefundRetryMs: [1 * DAY, 'the longest wait before a refund that a bank refused to credit is ordered again'],

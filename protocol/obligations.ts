@@ -237,7 +237,20 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
       'MUST keep debt, payments and suspension as they are, sign a new record, and use the authorization up.',
     ],
   },
-  'account-closure': later('A customer closes the account at a CPP.'),
+  'account-closure': {
+    purpose: 'A customer closes the account at a CPP.',
+    sender: [
+      'MUST seal it with the device key, and prove the PIN: HMAC(pinKey, H("semops/1 account-closure" ‖ 0x00 ‖ customer) ‖ closureId).',
+      'MUST NOT send it while a payment of this customer at this CPP is undecided.',
+      'MUST take the receipt, and nothing else, for the end of the account.',
+    ],
+    receiver: [
+      'MUST refuse in this order: an unknown customer, or another one than its sender (CUSTOMER_UNKNOWN), an account that is closing or closed (CUSTOMER_CLOSED), a locked PIN (PIN_LOCKED), a wrong proof (WRONG_PIN), which counts as a wrong PIN does.',
+      'MUST refuse every payment request that comes after it with CUSTOMER_CLOSED, let what is under way end, and then collect what is outstanding.',
+      'MUST answer with a receipt once nothing is outstanding, pending or waiting: the account is closed then. A refused collection is repeated like any other, and the account stays closing.',
+      'MUST NOT give the id of a closed account to anybody again, not to the same person either, and MUST retire its alias.',
+    ],
+  },
   'payee-enrolment': {
     purpose: 'A payee joins an MPP.',
     sender: ['MUST come from the host that will carry the payee.'],
@@ -382,8 +395,27 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     ],
   },
   'transfer-answer': bankAnswer('transfer order'),
-  'bulk-transfer-order': later('Many transfers in one signed order.'),
-  'bulk-transfer-answer': later('The answers to a bulk order, item by item.'),
+  'bulk-transfer-order': {
+    purpose: 'Many collections in one signed order: each item one transfer to the same account.',
+    sender: [
+      'MUST save orderId and every itemId before it sends, each a fresh one; after a time-out it resends the same order and never issues another.',
+      'MUST put no more than maxBulkItems into it.',
+    ],
+    receiver: [
+      'MUST refuse an order whose orderId, or any itemId of which, it has seen before, or that is too long (ID_REUSED, SCHEMA_VIOLATION), as a whole, with nothing done.',
+      'MUST check each item as an order of its own, in the order given: debit account, currency, ownership or mandate, mandate limit, free balance; one refusal changes nothing for the others.',
+      'MUST book each item by itself. Where the credited account is at another bank it MAY send their sum in one credit; a returned one gives every sum back, and each of these items is CREDIT_RETURNED.',
+      'MUST answer once every item is booked or refused.',
+    ],
+  },
+  'bulk-transfer-answer': {
+    purpose: "The bank's answer to a bulk order, item by item.",
+    sender: ['MUST name every item of the order once, with its own result.', answerOnce],
+    receiver: [
+      'MUST accept it only from the bank that was asked, and MUST refuse any other with NOT_FOUND.',
+      'MUST treat each item as the answer to a transfer order of its own.',
+    ],
+  },
   'bank-order-query': {
     purpose: 'Asks for the answer to an order.',
     sender: ['MUST come from the host that ordered.'],

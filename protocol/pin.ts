@@ -59,6 +59,9 @@ export const deviceReplacementSubject = (deviceKey: Uint8Array, authorization: U
   return hash(CONTEXTS.deviceReplacement, deviceKey, authorization)
 }
 
+/** What stands in place of a TRANS digest in the proof of a closure: the PIN says that it is the customer who leaves. */
+export const accountClosureSubject = (customer: string): Uint8Array => hash(CONTEXTS.accountClosure, utf8(customer))
+
 /** In constant time. False for a proof of another length. */
 export const isPinProof = (pinKey: Uint8Array, transDigest: Uint8Array, prId: Uint8Array, proof: Uint8Array): boolean =>
   equalSecrets(pinProof(pinKey, transDigest, prId), proof)

@@ -23,7 +23,10 @@ export type Streams = { readonly out: Write; readonly error: Write }
 /** The order of the help text. A command that is not listed comes last. */
 const GROUPS = [
   { title: 'Run a network:', names: ['demo', 'up', 'status', 'ls', 'logs', 'top', 'down'] },
-  { title: 'Change a running network:', names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer'] },
+  {
+    title: 'Change a running network:',
+    names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer', 'policy'],
+  },
   { title: 'Pay and prove:', names: ['pay', 'refund', 'trace', 'statement', 'verify', 'evidence', 'audit'] },
   { title: 'Load and faults:', names: ['flood', 'simulate', 'bench'] },
   { title: 'Attach processors:', names: ['credential', 'node', 'conform', 'doctor'] },

@@ -21,12 +21,14 @@ import { fromJson } from '../runtime/json.ts'
 import { decision, type Decision } from '../runtime/node.ts'
 import { HOLDER_ROLES } from './state.ts'
 
+const HolderHost = Fields({ role: Word(...HOLDER_ROLES), host: NodeId })
 export const OpenAccountArguments = Fields({
   account: AccountId,
   holderKey: PublicKey,
   currency: CurrencyCode,
   balanceMinor: SumMinor,
-  holderHost: Optional(Fields({ role: Word(...HOLDER_ROLES), host: NodeId })),
+  holderHost: Optional(HolderHost),
+  alsoTold: Optional(Type.Array(HolderHost, { minItems: 1, maxItems: 16 })),
   operatorId: Optional(NodeId),
 })
 export const DepositArguments = Fields({ account: AccountId, amountMinor: SumMinor })

@@ -106,25 +106,28 @@ export const openBooks = (
     amountMinor: bigint,
     { reference, orderedBy, originatingBank, currency }: Entry,
   ): void => {
-    const { account, holderRole, holderHost } = row
-    if (holderRole === undefined || holderHost === undefined || reference === undefined || holderHost === orderedBy)
-      return
-    const noticeId = freshId()
-    notices.push({
-      kind: 'account-notice',
-      to: holderHost,
-      nextHop: { role: holderRole, host: holderHost },
-      body: {
-        noticeId,
-        account,
-        amountMinor,
-        currency,
-        reference,
-        originatingBank: originatingBank ?? self.id,
-        bookedAtMs: nowMs,
-      },
-      delivery: { until: ['account-notice', noticeId] },
-    })
+    if (reference === undefined) return
+    const { account, holderRole, holderHost, alsoTold = [] } = row
+    const holder = holderRole === undefined || holderHost === undefined ? [] : [{ role: holderRole, host: holderHost }]
+    for (const { role, host } of [...holder, ...alsoTold]) {
+      if (host === orderedBy) continue
+      const noticeId = freshId()
+      notices.push({
+        kind: 'account-notice',
+        to: host,
+        nextHop: { role, host },
+        body: {
+          noticeId,
+          account,
+          amountMinor,
+          currency,
+          reference,
+          originatingBank: originatingBank ?? self.id,
+          bookedAtMs: nowMs,
+        },
+        delivery: { until: ['account-notice', noticeId] },
+      })
+    }
   }
 
   return {

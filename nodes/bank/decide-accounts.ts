@@ -36,7 +36,7 @@ import { closeWindow, loadWindow } from './decide-clearing.ts'
 import { endCredit, loadOutgoing, type OutgoingSlice } from './decide-interbank.ts'
 import { fundReserve, loadQueue, settlementAccounts, type QueueSlice } from './decide-settlement.ts'
 import type { BankPolicy } from './policy.ts'
-import { ACCOUNTS, MANDATES, type AccountRow, type MandateRow } from './state.ts'
+import { ACCOUNTS, MANDATES, type AccountRow, type HolderHost, type MandateRow } from './state.ts'
 
 /** What a mandate says, once its signature has been verified with the holder's key: `verifyMandate` of the protocol. */
 export type MandateTerms = {
@@ -164,8 +164,11 @@ const loadFunding = (read: Reader, account: unknown, currency: unknown): BooksOn
   return { books: loadBooks(read, [name, nostroAccount(of as Currency)]) }
 }
 
+const sameHosts = (a: readonly HolderHost[] = [], b: readonly HolderHost[] = []): boolean =>
+  a.length === b.length && a.every(({ role, host }, at) => b[at]?.role === role && b[at]?.host === host)
+
 /**
- * `open-account {account, holderKey, currency, balanceMinor, holderHost?, operatorId?}`: idempotent, so that a fleet that was
+ * `open-account {account, holderKey, currency, balanceMinor, holderHost?, alsoTold?, operatorId?}`: idempotent, so that a fleet that was
  * interrupted repeats it; funded at the first opening only. Order of checks: SCHEMA_VIOLATION, ACCOUNT_UNKNOWN (of another
  * bank), BAD_KEY, NAME_TAKEN (open with other terms), AMOUNT_INVALID.
  */
@@ -174,7 +177,7 @@ const decideOpen =
   ({ books: slice }: BooksOnly, { args }: ControlEvent, context: Context<BankPolicy>): Decision => {
     const parsed = parseArguments(OpenAccountArguments, args)
     if (!parsed.ok) return badArguments(parsed.failure)
-    const { account, holderKey, currency, balanceMinor, holderHost, operatorId } = parsed.value
+    const { account, holderKey, currency, balanceMinor, holderHost, alsoTold, operatorId } = parsed.value
     if (bankOf(account) !== context.self.id)
       return refusedReply('ACCOUNT_UNKNOWN', `the account is not of ${context.self.id}`)
     if (!isHolderKey(holderKey)) return refusedReply('BAD_KEY', 'the holder key is not sound')
@@ -187,7 +190,8 @@ const decideOpen =
         known.currency === currency &&
         known.operatorId === operatorId &&
         known.holderHost === holderHost?.host &&
-        known.holderRole === holderHost?.role
+        known.holderRole === holderHost?.role &&
+        sameHosts(known.alsoTold, alsoTold)
       return isSame
         ? decision({ reply: { ok: true, account, opened: false } })
         : refusedReply('NAME_TAKEN', `${account} is open with other terms`)
@@ -201,6 +205,7 @@ const decideOpen =
       holderKey,
       ...(operatorId !== undefined && { operatorId }),
       ...(holderHost !== undefined && { holderRole: holderHost.role, holderHost: holderHost.host }),
+      ...(alsoTold !== undefined && { alsoTold }),
     })
     if (balanceMinor > 0n)
       books.post({ event: 'funding', currency, legs: fundingLegs(account, currency, balanceMinor) })

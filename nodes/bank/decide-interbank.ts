@@ -20,6 +20,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { clearingAccount, creditableRows, creditRefusal, isInRange } from './accounts.ts'
 import { loadBooks, openBooks, type BooksSlice } from './books.ts'
+import { endBulk, loadCrediting } from './decide-bulk.ts'
 import { settleOrder } from './movement.ts'
 import type { BankPolicy } from './policy.ts'
 import {
@@ -110,27 +111,36 @@ export type OutgoingSlice = {
   readonly credit: OutgoingCreditRow | undefined
   readonly order: OrderRow | undefined
   readonly hold: HoldRow | undefined
+  /** Of a bulk order, those whose sum the credit is. */
+  readonly items: readonly OrderRow[]
   readonly books: BooksSlice
 }
 export const loadOutgoing = (read: Reader, creditId: Uint8Array): OutgoingSlice => {
   const credit = read.get(OUTGOING_CREDITS, creditId)
   const order = credit === undefined ? undefined : read.get(ORDERS, credit.from, credit.orderId)
+  const items = order === undefined ? [] : loadCrediting(read, order)
   return {
     credit,
     order,
+    items,
     hold: order?.holdId === undefined ? undefined : read.get(HOLDS, order.holdId),
     books: loadBooks(
       read,
       credit === undefined
         ? []
-        : [credit.movement.debitAccount, clearingAccount(credit.peer, credit.movement.currency)],
+        : [
+            ...(items.length === 0
+              ? [credit.movement.debitAccount]
+              : items.flatMap(({ movement }) => movement?.debitAccount ?? [])),
+            clearingAccount(credit.peer, credit.movement.currency),
+          ],
     ),
   }
 }
 
 /** Ends a credit that is not over yet: its order is answered, its hold is over, and a returned sum is the payer's again. */
 export const endCredit = (
-  { credit, order, hold, books: slice }: OutgoingSlice,
+  { credit, order, hold, items, books: slice }: OutgoingSlice,
   end: { readonly state: 'booked' } | { readonly state: 'returned'; readonly code: FailureCode },
   context: Context<BankPolicy>,
 ): Decision => {
@@ -140,7 +150,8 @@ export const endCredit = (
   const { debitAccount, currency, amountMinor, reference } = movement
   const books = openBooks(slice, context)
   const isReturned = end.state === 'returned'
-  if (isReturned)
+  const changed = { changedAtMs: nowMs }
+  if (isReturned && order.kind !== 'bulk')
     books.post({
       event: 'interbank-reversal',
       currency,
@@ -152,12 +163,14 @@ export const endCredit = (
       reference,
       orderedBy: order.from,
     })
-  const changed = { changedAtMs: nowMs }
-  const settled = settleOrder(
-    isReturned
-      ? { ...order, ...changed, state: 'refused', code: 'CREDIT_RETURNED' }
-      : { ...order, ...changed, state: 'booked' },
-  )
+  const settled =
+    order.kind === 'bulk'
+      ? endBulk(order, items, peer, isReturned, { books, nowMs })
+      : settleOrder(
+          isReturned
+            ? { ...order, ...changed, state: 'refused', code: 'CREDIT_RETURNED' }
+            : { ...order, ...changed, state: 'booked' },
+        )
   return combine(books.parts(), settled, {
     writes: [
       put(OUTGOING_CREDITS, keyOf(creditId), { ...credit, ...changed, ...end }),

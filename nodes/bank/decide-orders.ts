@@ -16,6 +16,7 @@ import {
 } from '../runtime/node.ts'
 import { creditableRows, creditedRow, creditRefusal, debitRefusal, isCovering } from './accounts.ts'
 import { loadBooks, openBooks, type BooksSlice } from './books.ts'
+import { bulkAnswer } from './decide-bulk.ts'
 import { endHold } from './decide-holds.ts'
 import { carryOut, orderAnswer, refuseOrder } from './movement.ts'
 import type { BankPolicy } from './policy.ts'
@@ -180,7 +181,8 @@ type QuerySlice = { readonly order: OrderRow | undefined }
 const decideQuery = ({ order }: QuerySlice, { ref }: Incoming<'bank-order-query'>): Decision => {
   if (order === undefined) return refuse('NOT_FOUND')
   if (order.state === 'crediting') return refuse('UNDECIDED')
-  return decision({ sends: [orderAnswer({ ...order, ref })] })
+  const asked = { ...order, ref }
+  return decision({ sends: [order.kind === 'bulk' ? bulkAnswer(asked) : orderAnswer(asked)] })
 }
 export const orderQuery = on(
   (read: Reader, { message }: Incoming<'bank-order-query'>): QuerySlice => ({

@@ -14,6 +14,7 @@ import {
   type ReadMandate,
   type VerifyMandate,
 } from './decide-accounts.ts'
+import { bulkTransferOrder } from './decide-bulk.ts'
 import { CLEARING_WINDOW, clearingAnswer, clearingNotice, clearingWindow } from './decide-clearing.ts'
 import { HOLD_EXPIRY, holdExpiry, holdOrder, voidOrder } from './decide-holds.ts'
 import { interbankBooking, interbankCredit, interbankReturn } from './decide-interbank.ts'
@@ -51,6 +52,7 @@ export const bankDefinition = ({
     'post-order': postOrder,
     'void-order': voidOrder,
     'transfer-order': transferOrder,
+    'bulk-transfer-order': bulkTransferOrder,
     'bank-order-query': orderQuery,
     'interbank-credit': interbankCredit,
     'interbank-booking': interbankBooking,

@@ -16,7 +16,7 @@ export const settleOrder = (order: OrderRow): Pick<Decision, 'writes' | 'sends'>
   sends: [orderAnswer(order)],
 })
 
-/** The answer to a decided order; the same for the same row. */
+/** The answer to a decided order that is no bulk order; the same for the same row. */
 export const orderAnswer = ({ kind, from, orderId, state, code, holdId, posted, ref }: OrderRow): Message => {
   const common = { to: from, delivery: { answers: ref } } as const
   const result =

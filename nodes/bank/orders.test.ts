@@ -184,6 +184,22 @@ describe('a transfer order', () => {
       { account: MPP_ACCOUNT, amountMinor: 3_000n },
     ])
   })
+
+  it('tells every host that shares the account, but the one that ordered it', () => {
+    const bank = bankOfProcessors()
+    const holderHost = { role: 'mpp', host: 'hu-one-m' }
+    const alsoTold = [{ role: 'cpp', host: 'hu-one-c' }]
+    const shared = { operatorId: 'hu-one', holderHost, alsoTold }
+    openAccount(bank, 'hu-one', 0n, shared)
+    expect(openAccount(bank, 'hu-one', 0n, shared)).toMatchObject({ ok: true, opened: false })
+    expect(openAccount(bank, 'hu-one', 0n, { ...shared, alsoTold: [holderHost] })).toMatchObject({ code: 'NAME_TAKEN' })
+    const told = (): readonly string[] => sentOf(bank.lastDecision(), 'account-notice').map(({ account }) => account)
+    transfer(bank, { debitAccount: CPP_ACCOUNT, creditAccount: 'hu-kh:hu-one' })
+    expect(told()).toEqual(['hu-kh:hu-one', 'hu-kh:hu-one'])
+    const back = { orderId: testId('back'), debitAccount: 'hu-kh:hu-one', creditAccount: SHOP, amountMinor: 10n }
+    transfer(bank, back, { from: 'hu-one-c', role: 'cpp', operatorId: 'hu-one' })
+    expect(told().toSorted()).toEqual(['hu-kh:hu-one', SHOP])
+  })
 })
 
 const ask = (bank: TestBank, sent: Sent = CPP) =>

@@ -94,7 +94,7 @@ describe('the bank in the directory', () => {
   it('says which kinds it accepts', () => {
     const numbers = acceptsOf('bank').map(({ kind }) => kind)
     expect(numbers).toContain(KINDS['hold-order'].number)
-    expect(numbers).not.toContain(KINDS['bulk-transfer-order'].number)
+    expect(numbers).toContain(KINDS['bulk-transfer-order'].number)
     expect(numbers).not.toContain(KINDS['payment-request'].number)
   })
 

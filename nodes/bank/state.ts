@@ -10,7 +10,8 @@
  *         voided   entry: a void of a hold held, refused or never seen (a tombstone: the hold it overtook is refused).
  *         posted, expired, returned, voided have no exit.
  * Order   crediting  entry: a post or transfer whose credit travels to another bank. Exits: booked, refused (returned).
- *         booked, refused, voided have no exit: the answer is stored for ever.
+ *         booked, refused, voided have no exit: the answer is stored for ever. A bulk order is booked once each item is booked or
+ *         refused; its items are orders of their own.
  * Credit  (to another bank) sent → booked | returned by its answer; sent → unclear when the peer's protocol layer refuses it
  *         for good, so nobody knows whether it booked: an operator, who asks, makes it booked or returned.
  * Credit  (from another bank) booked | returned at once.
@@ -47,9 +48,12 @@ export type AccountRow = {
   /** Whom account notices go to; none for a customer's account. */
   readonly holderRole?: HolderRole
   readonly holderHost?: string
+  /** Other hosts of the holder's operator, which are told of the same bookings. */
+  readonly alsoTold?: readonly HolderHost[]
   readonly openedAtMs: number
   readonly changedAtMs: number
 }
+export type HolderHost = { readonly role: HolderRole; readonly host: string }
 export const HOLDER_ROLES = ['cpp', 'mpp', 'merchant'] as const
 export type HolderRole = (typeof HOLDER_ROLES)[number]
 
@@ -69,6 +73,7 @@ export const ACCOUNTS = defineTable<AccountRow>({
     'holderHost',
     'openedAtMs',
     'changedAtMs',
+    'alsoTold',
   ],
 })
 
@@ -178,7 +183,9 @@ export const HOLDS = defineTable<HoldRow>({
   fields: ['holdId', 'state', 'owner', 'changedAtMs', 'order', 'code', 'postedBy'],
 })
 
-export type OrderKind = 'post' | 'void' | 'transfer'
+export type OrderKind = 'post' | 'void' | 'transfer' | 'bulk'
+/** An item of a bulk order and why it was refused; empty: it was not. */
+export type BulkResult = readonly [itemId: Uint8Array, code: FailureCode | '']
 export type OrderState = 'crediting' | 'booked' | 'refused' | 'voided'
 export type OrderRow = {
   readonly kind: OrderKind
@@ -195,11 +202,16 @@ export type OrderRow = {
   readonly holdId?: Uint8Array
   /** Of a void that came after the post. */
   readonly posted?: boolean
-  /** Of posts and transfers that moved money. */
+  /** Of posts and transfers that moved money; of a bulk order its items have them. */
   readonly movement?: Movement
+  /** Of a transfer that is an item of a bulk order. */
+  readonly bulkId?: Uint8Array
+  /** Of a bulk order: its items, in their order. One that is on its way stands as not refused. */
+  readonly results?: readonly BulkResult[]
 }
 /** Money on its way from one account to another, which may be at another bank. */
 export type Movement = {
+  /** Empty in the credit of a bulk order, whose items each have their own. */
   readonly debitAccount: string
   readonly creditAccount: string
   readonly currency: Currency
@@ -222,6 +234,8 @@ export const ORDERS = defineTable<OrderRow>({
     'holdId',
     'posted',
     'movement',
+    'bulkId',
+    'results',
   ],
 })
 

@@ -5,14 +5,14 @@
  *
  * Invariants: outstanding = Σ entries; pending = Σ notified micropayments; the queue is served in the order of arrival.
  */
+import type { Currency } from '../../protocol/amount.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import type { FailureCode } from '../../protocol/failures.ts'
 import { failureNumber } from '../../protocol/failures.ts'
-import { put, remove, type Context, type Deadline, type Decision, type Posting, type Record_ } from '../runtime/node.ts'
+import { put, remove, type Context, type Deadline, type Posting } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import {
   admitted,
-  aggregationPolicy,
   collectionBooked,
   collectionOrdered,
   collectionRefused,
@@ -21,9 +21,14 @@ import {
   judge,
   writtenOff,
 } from './aggregation.ts'
+import type { TroubleRow } from './aggregation-state.ts'
+import { closed, isIdle, type Closing } from './closing.ts'
 import { costOf } from './fx.ts'
 import { OUTBOX, customerAnswer, noticeMessage, until } from './messages.ts'
+import { combineParts, type Part, type Step } from './parts.ts'
+import { aggregationPolicy } from './policies.ts'
 import type { CppPolicy } from './policy.ts'
+import { armDebtAge, crossLowWater, joinWindow, leaveWindow, retryLater, retryNoMore } from './schedule.ts'
 import {
   ENTRY,
   customers,
@@ -36,6 +41,7 @@ import {
   waiting,
   type CustomerRow,
   type EntryKind,
+  type OrderRow,
   type PaymentRow,
   type TotalRow,
 } from './state.ts'
@@ -47,10 +53,13 @@ export type Account = {
   readonly total: TotalRow
   /** Who waits, the first first. */
   readonly queue: readonly Queued[]
+  /** While the account is being closed. */
+  readonly closing?: Closing | undefined
+  /** Refused collections: read where the answer to one is judged. */
+  readonly trouble?: TroubleRow | undefined
 }
 
-export type Part = Partial<Decision>
-export type Step = { readonly total: TotalRow; readonly parts: readonly Part[] }
+export { combineParts, type Part, type Step } from './parts.ts'
 type Ctx = Context<CppPolicy>
 
 const NO_ORDER = new Uint8Array(0)
@@ -74,40 +83,6 @@ export const newTotal = (customer: CustomerRow): TotalRow => ({
 /** The rows as these parts leave them, plus the total. */
 export const account = (customer: string, { total, parts }: Step): Part =>
   combineParts([{ writes: [put(ledger, keyOf(customer), total)] }, ...parts])
-
-const LISTS = ['writes', 'sends', 'forget', 'set', 'clear', 'postings', 'jobs', 'announce'] as const
-type Lists = { readonly [K in (typeof LISTS)[number]]: unknown[] }
-
-/**
- * Parts of several rules put together, as `combine` of node.ts does, in one pass (a confirmation has a dozen parts), and keeping
- * what every part records: a trace finds each payment that a decision touched.
- */
-export const combineParts = (parts: readonly Part[]): Decision => {
-  const lists: Lists = { writes: [], sends: [], forget: [], set: [], clear: [], postings: [], jobs: [], announce: [] }
-  const records: Record_[] = []
-  let { refuse, reply, replyOn }: Part = {}
-  for (const part of parts) {
-    for (const name of LISTS) {
-      const given = part[name]
-      if (given !== undefined && given.length > 0) lists[name].push(...given)
-    }
-    if (part.record !== undefined) records.push(part.record)
-    refuse = part.refuse ?? refuse
-    reply = part.reply ?? reply
-    replyOn = part.replyOn ?? replyOn
-  }
-  return { ...(lists as unknown as Pick<Decision, keyof Lists>), refuse, reply, replyOn, record: oneRecord(records) }
-}
-
-const oneRecord = (records: readonly Record_[]): Record_ | undefined => {
-  const [first, ...others] = records
-  if (first === undefined || others.length === 0) return first
-  return {
-    ...first,
-    ids: records.flatMap((record) => record.ids),
-    fields: { ...first.fields, also: others.map(({ event, ids, fields }) => ({ event, ids, ...fields })) },
-  }
-}
 
 /** θ for this customer's next admission. */
 export const thresholdOf = (customer: CustomerRow, { policy }: Ctx): bigint =>
@@ -154,32 +129,52 @@ const admit = (total: TotalRow, queued: Queued, thresholdMinor: bigint, context:
   parts: [notify(queued.payment, queued.frame, context).part],
 })
 
-/** One transfer of exactly what is outstanding; its order id stands in the ledger before the order leaves. */
-export const collect = (total: TotalRow, customer: CustomerRow, context: Ctx): Step => {
-  const running = collectionOrdered(total)
-  const orderId = context.freshId()
-  const creditAccount = context.policy.operatorAccounts[total.currency]
-  if (creditAccount === undefined) throw new Error(`the policy names no operator account in ${total.currency}`)
-  const bank = bankOf(customer.account)
-  const { currency } = total
-  const amountMinor = running.collectingMinor
+/** @throws Error: what is owed in this currency could not be collected */
+export const operatorAccountOf = ({ policy }: Ctx, currency: Currency): string => {
+  const found = policy.operatorAccounts[currency]
+  if (found === undefined) throw new Error(`the policy names no operator account in ${currency}`)
+  return found
+}
+
+/**
+ * The row of a collection of exactly what is outstanding: it stands in the ledger before its order leaves, by itself or as an item
+ * of a bulk order.
+ * @throws RangeError when a collection runs already, or nothing is owed
+ */
+export const beginCollection = (
+  before: TotalRow,
+  customer: CustomerRow,
+  context: Ctx,
+  bulkId?: Uint8Array,
+): Step & { readonly total: TotalRow; readonly order: OrderRow } => {
+  const { currency } = before
+  const total: TotalRow = { ...collectionOrdered(before), orderId: context.freshId() }
+  const order: OrderRow = {
+    purpose: 'collection',
+    state: 'ordered',
+    bank: bankOf(customer.account),
+    amountMinor: total.collectingMinor,
+    currency,
+    subject: customer.customer,
+    operatorAccount: operatorAccountOf(context, currency),
+    orderedAtMs: context.nowMs,
+    answeredAtMs: 0,
+    ...(bulkId === undefined ? {} : { bulkId }),
+  }
+  const saved: Part = { writes: [put(orders, keyOf(total.orderId), order)] }
+  return { total, order, parts: [saved, leaveWindow(customer, currency, context)] }
+}
+
+/** One transfer of exactly what is outstanding. */
+export const collect = (before: TotalRow, customer: CustomerRow, context: Ctx): Step => {
+  const { total, order, parts } = beginCollection(before, customer, context)
+  const { orderId } = total
+  const { bank, amountMinor, currency, operatorAccount: creditAccount } = order
   return {
-    total: { ...running, orderId },
+    total,
     parts: [
+      ...parts,
       {
-        writes: [
-          put(orders, keyOf(orderId), {
-            purpose: 'collection',
-            state: 'ordered',
-            bank,
-            amountMinor,
-            currency,
-            subject: customer.customer,
-            operatorAccount: creditAccount,
-            orderedAtMs: context.nowMs,
-            answeredAtMs: 0,
-          }),
-        ],
         sends: [
           {
             kind: 'transfer-order',
@@ -300,7 +295,7 @@ export const finish = (
   }
 }
 
-/** Serves the queue after the total changed: admits, orders a collection, ends what has expired meanwhile. */
+/** Serves the queue after the total changed: admits, orders a collection, ends what has expired meanwhile. An account that is being closed goes on to its end. */
 export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
   const { customer, queue } = before
   const parts: Part[] = []
@@ -322,7 +317,16 @@ export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
     take(dequeue(total, payment))
     take(admit(total, queued, thresholdMinor, context))
   }
+  if (before.closing !== undefined) take(windUp(total, customer, before.closing, context))
   return { total, parts }
+}
+
+/** A closing account with nothing under way: what is owed is collected, and with nothing owed it is closed. */
+export const windUp = (total: TotalRow, customer: CustomerRow, closing: Closing, context: Ctx): Step => {
+  if (!isIdle(total)) return { total, parts: [] }
+  return total.outstandingMinor > 0n
+    ? collect(total, customer, context)
+    : { total, parts: [closed(customer, closing, context)] }
 }
 
 /** The next entry of a customer; the caller has changed what is outstanding by it. */
@@ -341,17 +345,6 @@ export const entry = (
   }
 }
 
-/** Debt never stays for ever below θ: one deadline a customer, armed while something is owed. */
-const armDebtAge = (total: TotalRow, customer: string, context: Ctx): Step => {
-  if (total.outstandingMinor === 0n || total.debtAgeAtMs !== 0 || total.suspendedAtMs !== 0) return { total, parts: [] }
-  const collectByMs = aggregationPolicy(context.policy.aggregation).collectByMs(total.debtSinceMs)
-  const atMs = Math.max(collectByMs, context.nowMs + 1)
-  return {
-    total: { ...total, debtAgeAtMs: atMs },
-    parts: [{ set: [{ name: 'debt-age', key: keyOf(customer), atMs }] }],
-  }
-}
-
 /** `payable` of the MPP grows by the invoice's sum: the caller posts the legs. */
 export const owe = (before: Account, payment: PaymentRow, context: Ctx): Step => {
   const { customer } = before
@@ -367,16 +360,8 @@ export const owe = (before: Account, payment: PaymentRow, context: Ctx): Step =>
     context.nowMs,
   )
   const armed = armDebtAge(booked.total, customer.customer, context)
-  const parts = [...booked.parts, ...armed.parts]
-  const { policy } = context
-  const { total } = armed
-  const ahead =
-    total.collectingMinor === 0n &&
-    total.suspendedAtMs === 0 &&
-    aggregationPolicy(policy.aggregation).collectsAhead(total, thresholdOf(customer, context))
-  if (!ahead) return { total, parts }
-  const ordered = collect(total, customer, context)
-  return { total: ordered.total, parts: [...parts, ...ordered.parts] }
+  const crossed = crossLowWater(before.total, armed.total, customer, context)
+  return { total: armed.total, parts: [...booked.parts, ...armed.parts, crossed] }
 }
 
 /** pending is dropped at any end but confirmed. */
@@ -387,7 +372,7 @@ export const cash = (operatorAccount: string): string => `bank:${operatorAccount
 
 /** The bank has booked the running collection: the debt it covered is gone, and who waited is served. */
 export const bookCollection = (before: Account, orderId: Uint8Array, operatorAccount: string, context: Ctx): Step => {
-  const { total, customer } = before
+  const { total, customer, trouble } = before
   const amountMinor = total.collectingMinor
   const left = collectionBooked(total)
   const booked = entry(
@@ -408,12 +393,15 @@ export const bookCollection = (before: Account, orderId: Uint8Array, operatorAcc
     { account: cash(operatorAccount), currency: total.currency, amountMinor: -amountMinor },
   ]
   const armed = armDebtAge(booked.total, customer.customer, context)
+  const joined = joinWindow(armed.total, customer, context)
+  const calmed = retryNoMore(trouble, customer.customer, true)
   const served = serve(before, armed.total, context)
   const record = { event: 'collection-booked', ids: [orderId], fields: { amountMinor, currency: total.currency } }
-  return { total: served.total, parts: [{ postings, record }, ...booked.parts, ...armed.parts, ...served.parts] }
+  const parts = [...booked.parts, ...armed.parts, joined, calmed, ...served.parts]
+  return { total: served.total, parts: [{ postings, record }, ...parts] }
 }
 
-/** The debt stays, the customer is suspended, and every payment that needed the collection is refused. */
+/** The debt stays, the customer is suspended until a retry is booked, and every payment that needed the collection is refused. */
 export const refuseCollection = (
   before: Account,
   orderId: Uint8Array,
@@ -429,6 +417,7 @@ export const refuseCollection = (
   }
   const parts: Part[] = [
     { record: { event: 'collection-refused', ids: [orderId], level: 'warn', fields: { amountMinor, currency, code } } },
+    retryLater(before.trouble, customer.customer, context),
   ]
   for (const { payment } of queue) {
     const ended = endWaiting(
@@ -444,16 +433,28 @@ export const refuseCollection = (
   return { total, parts }
 }
 
-/** The `debt-age` deadline fired: collects what has grown too old, or looks again later. */
+/** The `debt-age` deadline fired: what has grown too old is collected, alone or in its window's order; else it is looked at again later. */
 export const ageDebt = (before: Account, context: Ctx): Step => {
+  const { customer } = before
   const total: TotalRow = { ...before.total, debtAgeAtMs: 0 }
-  // While a collection runs its answer arms the deadline again; while suspended only the operator collects.
+  // While a collection runs its answer arms the deadline again; while suspended its retry or the operator collects.
   if (total.outstandingMinor === 0n || total.collectingMinor !== 0n || total.suspendedAtMs !== 0)
     return { total, parts: [] }
-  const dueAtMs = aggregationPolicy(context.policy.aggregation).collectByMs(total.debtSinceMs)
-  return dueAtMs > context.nowMs
-    ? armDebtAge(total, before.customer.customer, context)
-    : collect(total, before.customer, context)
+  const policy = aggregationPolicy(context.policy.aggregation)
+  if (policy.collectByMs(total.debtSinceMs) > context.nowMs) return armDebtAge(total, customer.customer, context)
+  return policy.lowWaterMinor(total.currency) === undefined
+    ? collect(total, customer, context)
+    : { total, parts: [joinWindow(total, customer, context, true)] }
+}
+
+/** The `collection-retry` deadline fired: the refused collection is ordered again. */
+export const retryCollection = (before: Account, context: Ctx): Step => {
+  const { total, customer, trouble } = before
+  const calmed = retryNoMore(trouble, customer.customer, false)
+  if (total.suspendedAtMs === 0 || total.collectingMinor !== 0n || total.outstandingMinor === 0n)
+    return { total, parts: [calmed] }
+  const ordered = collect(total, customer, context)
+  return { total: ordered.total, parts: [calmed, ...ordered.parts] }
 }
 
 /** The operator gives up what no running collection may still bring in. */

@@ -1,11 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CURRENCIES } from '../../protocol/amount.ts'
 import {
   CLEAR,
   admitted,
-  aggregationPolicy,
-  clampThreshold,
   collectionBooked,
   collectionOrdered,
   collectionRefused,
@@ -62,26 +59,6 @@ describe('transitions', () => {
     ['a collection of nothing', () => collectionOrdered(CLEAR)],
   ])('%s stops the node', (_, act) => {
     expect(act).toThrow(RangeError)
-  })
-})
-
-describe('the threshold policy', () => {
-  const policy = (thresholdMinor: Record<string, bigint>) =>
-    aggregationPolicy({ policy: 'threshold', thresholdMinor, maxDebtAgeMs: 1_000 })
-  const profile = { currency: 'EUR', assignedThresholdMinor: undefined } as const
-
-  it('is M unless set lower, and never over M', () => {
-    const { macroFromMinor } = CURRENCIES.EUR
-    expect(policy({}).thresholdMinor(profile)).toBe(macroFromMinor)
-    expect(policy({ EUR: 200n }).thresholdMinor(profile)).toBe(200n)
-    expect(policy({ EUR: macroFromMinor + 1n }).thresholdMinor(profile)).toBe(macroFromMinor)
-    expect(policy({ USD: 200n }).thresholdMinor(profile)).toBe(macroFromMinor)
-    expect(clampThreshold(0n, 'EUR')).toBe(1n)
-  })
-
-  it('collects at the age of the debt and never ahead', () => {
-    expect(policy({}).collectByMs(500)).toBe(1_500)
-    expect(policy({}).collectsAhead(standing(999n), 1_000n)).toBe(false)
   })
 })
 

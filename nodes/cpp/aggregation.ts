@@ -103,26 +103,19 @@ export type CustomerProfile = {
 }
 
 /**
- * The policy of design §5, behind one interface. It changes when debt is collected, never whether the bound holds: every
- * implementation only chooses θ in (0, M] and moments at which to collect early.
+ * The policy of design §5, behind one interface; policies.ts makes them. It changes when debt is collected, never whether the bound
+ * holds: every implementation only chooses θ in (0, M] and moments at which to collect early.
  */
 export type AggregationPolicy = {
   /** θ for the next admission, in minor units. */
   readonly thresholdMinor: (profile: CustomerProfile) => bigint
   /** The latest time at which debt that began at `debtSinceMs` is collected, whatever its size. */
   readonly collectByMs: (debtSinceMs: number) => number
-  /** After a payment was confirmed: collect now, ahead of a crossing? */
-  readonly collectsAhead: (standing: Standing, thresholdMinor: bigint) => boolean
+  /** The next moment, later than `nowMs`, at which this policy collects what it finds due: for debt that was due before the policy was set. */
+  readonly nextMomentMs: (nowMs: number) => number
+  /** Debt of this size is collected in the bulk order of its window; undefined for a policy that makes none. */
+  readonly lowWaterMinor: (currency: Currency) => bigint | undefined
 }
-
-/** A policy's settings, as the operator's policy row holds them. */
-export type ThresholdSettings = {
-  readonly policy: 'threshold'
-  /** θ per currency, lower than M; M where absent. */
-  readonly thresholdMinor: Readonly<Partial<Record<Currency, bigint>>>
-  readonly maxDebtAgeMs: number
-}
-export type AggregationSettings = ThresholdSettings
 
 /** 0 < θ ≤ M: no policy may widen the scheme's bound. */
 export const clampThreshold = (thresholdMinor: bigint, currency: Currency): bigint => {
@@ -130,21 +123,3 @@ export const clampThreshold = (thresholdMinor: bigint, currency: Currency): bigi
   if (thresholdMinor < 1n) return 1n
   return thresholdMinor > macroFromMinor ? macroFromMinor : thresholdMinor
 }
-
-/** The paper's: one θ for everyone, M unless the operator sets it lower. */
-const threshold = (settings: ThresholdSettings): AggregationPolicy => ({
-  thresholdMinor: ({ currency }) =>
-    clampThreshold(settings.thresholdMinor[currency] ?? CURRENCIES[currency].macroFromMinor, currency),
-  collectByMs: (debtSinceMs) => debtSinceMs + settings.maxDebtAgeMs,
-  collectsAhead: () => false,
-})
-
-/** One maker for each policy that settings may name: the compiler demands it. */
-const POLICIES: {
-  readonly [P in AggregationSettings['policy']]: (
-    settings: Extract<AggregationSettings, { readonly policy: P }>,
-  ) => AggregationPolicy
-} = { threshold }
-
-export const aggregationPolicy = (settings: AggregationSettings): AggregationPolicy =>
-  POLICIES[settings.policy](settings)

@@ -7,6 +7,7 @@ import { CurrencyCode, NodeId, Optional, Sequence, Type } from '../../protocol/f
 import type { Currency } from '../../protocol/amount.ts'
 import { decision, on, put, type Context, type ControlEvent, type Decision, type Reader } from '../runtime/node.ts'
 import { account, collect, combineParts, putCustomer, writeOff, type Account, type Part } from './account.ts'
+import { askBulk } from './decide-bulk.ts'
 import { disputedEntry, retrySettlement } from './decide-settlement.ts'
 import { registerProcessor } from './decide-enrolment.ts'
 import { askBank } from './decide-outbox.ts'
@@ -211,7 +212,8 @@ const QueryArgs = Type.Object({ orderId: hexId }, strict)
 export const queryOrder = (read: Reader, event: ControlEvent, _context: Ctx): Decision => {
   const given = args(QueryArgs, event)
   if (!given.ok) return given.refusal
-  const asked = askBank(read, fromHex(given.value.orderId))
+  const orderId = fromHex(given.value.orderId)
+  const asked = combineParts([askBank(read, orderId), askBulk(read, orderId)])
   if (asked.sends.length === 0) return no('NOT_FOUND', 'no open order has this id')
   return combineParts([asked, { reply: { ok: true, orderId: given.value.orderId } }])
 }

@@ -2,8 +2,8 @@
  * Wallet hosts, customers, aliases, and this processor's own place in the directory.
  *
  * An enrolment is checked in this order, and the first check that fails decides:
- *   host not registered here → ENROLMENT_REFUSED, currency not served → ENROLMENT_REFUSED, name of another → NAME_TAKEN, enrolment under
- *   way → BUSY, alias of another realm → ENROLMENT_REFUSED, alias taken → NAME_TAKEN, mandate that enrolled another customer, or
+ *   host not registered here → ENROLMENT_REFUSED, currency not served → ENROLMENT_REFUSED, name of another → NAME_TAKEN, account closed
+ *   (its ledger stays, so that it is nobody's again) → NAME_TAKEN, enrolment under way → BUSY, alias of another realm → ENROLMENT_REFUSED, alias taken → NAME_TAKEN, mandate that enrolled another customer, or
  *   does not say what is needed → ENROLMENT_REFUSED; then the bank is asked to register the mandate, the record is signed by a job, and the customer is active.
  */
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -29,6 +29,7 @@ import {
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { combineParts, newTotal, putCustomer, type Part } from './account.ts'
+import { aliasRegistration } from './closing.ts'
 import { loadEnrolment, mandateKey } from './load.ts'
 import { OUTBOX, outbox, outboxId, receipt, refusal, toWallet, until } from './messages.ts'
 import { PIN_NONCE_BYTES, type PinVault } from './pin-vault.ts'
@@ -77,6 +78,7 @@ export const customerEnrolment = (vault: PinVault) =>
       const known = slice.customer
       if (known !== undefined && !(known.walletHost === sender.id && equalBytes(known.deviceKey, deviceKey)))
         return refuse('NAME_TAKEN', 'customer')
+      if (known?.state === 'closing' || known?.state === 'closed') return refuse('NAME_TAKEN', 'the account is closed')
       if (known !== undefined && known.state !== 'active') return refuse('BUSY', 'the enrolment is under way')
       // The same device again, under a new id: the answer to the first was lost.
       if (known?.record !== undefined)
@@ -250,7 +252,7 @@ export const enrolmentIssued = on(
         sends: [enrolmentRecord(active, row.enrolmentId, record, row.enrolmentRef)],
         record: { event: 'customer-enrolled', ids: [row.enrolmentId] },
       },
-      row.alias === undefined || alias === undefined ? {} : registerAlias(row.alias, alias, context),
+      row.alias === undefined || alias === undefined ? {} : aliasRegistration(row.alias, alias, 'active', context),
     ])
   },
 )
@@ -267,28 +269,6 @@ export const enrolmentRecord = (
   delivery: { answers: ref },
   nextHop: toWallet(row.walletHost),
 })
-
-/** The alias goes to every data-center host of the realm; which customer it means stays here. */
-const registerAlias = (alias: string, row: AliasRow, context: Ctx): Part => {
-  const version = row.version + 1
-  const sent = context.policy.dataCenters.map((host) => ({ host, registrationId: context.freshId() }))
-  const registering: AliasRow = { ...row, version, state: 'registering' }
-  return {
-    writes: [
-      put(aliases, keyOf(alias), registering),
-      ...sent.map(({ registrationId }) =>
-        put<RegistrationRow>(registrations, keyOf(registrationId), { purpose: 'alias', subject: alias }),
-      ),
-    ],
-    sends: sent.map(({ host, registrationId }) => ({
-      kind: 'alias-registration',
-      to: host,
-      body: { registrationId, alias, version, state: 'active' },
-      delivery: until(OUTBOX.registration, registrationId),
-      nextHop: { role: 'dc', host },
-    })),
-  }
-}
 
 /** What peers choose from. */
 const ACCEPTS = acceptsOf('cpp')
@@ -343,7 +323,7 @@ export const registrationReceipted = (read: Reader, key: Uint8Array, { nowMs }: 
     })
   }
   const alias = purpose === 'alias' ? read.get(aliases, subject) : undefined
-  if (alias === undefined || alias.state === 'refused') return decision({ writes: [done] })
+  if (alias === undefined || alias.state === 'refused' || alias.state === 'retired') return decision({ writes: [done] })
   const active: AliasRow = { ...alias, state: 'active' }
   return decision({ writes: [done, put(aliases, keyOf(subject), active)] })
 }
@@ -355,7 +335,8 @@ export const registrationRefused = (read: Reader, key: Uint8Array, code: Failure
   if (registration === undefined) return decision()
   const { purpose, subject } = registration
   const alias = purpose === 'alias' ? read.get(aliases, subject) : undefined
-  const refused: AliasRow | undefined = alias === undefined ? undefined : { ...alias, state: 'refused' }
+  const refused: AliasRow | undefined =
+    alias === undefined || alias.state === 'retired' ? undefined : { ...alias, state: 'refused' }
   return decision({
     writes: [
       remove(registrations, keyOf(registrationId)),

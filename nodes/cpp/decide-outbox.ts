@@ -5,6 +5,8 @@ import type { KindName } from '../../protocol/kinds.ts'
 import { decision, type Context, type Decision, type Reader, type Refused } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { combineParts } from './account.ts'
+import { bulkOrders } from './aggregation-state.ts'
+import { askBulk, bulkRefused } from './decide-bulk.ts'
 import { posted } from './decide-decision.ts'
 import { loadMandate, mandated, registrationReceipted, registrationRefused } from './decide-enrolment.ts'
 import { held, heldInvoice } from './decide-request.ts'
@@ -52,9 +54,14 @@ export const refused = (read: Reader, event: Refused, context: Ctx): Decision =>
       return holdRefused(read, id, code, context)
     case OUTBOX.order:
       return leavesUnknown(code) ? askBank(read, id) : orderRefused(read, id, code, context)
+    case OUTBOX.bulk:
+      return leavesUnknown(code) ? askBulk(read, id) : bulkRefused(read, id, code, context)
     case OUTBOX.query:
       // The bank knows no such order: it was never carried out. Any other refusal leaves it open, for the operator to ask again.
-      return leavesUnknown(code) ? logged : orderRefused(read, id, code, context)
+      if (leavesUnknown(code)) return logged
+      return read.get(bulkOrders, id) === undefined
+        ? orderRefused(read, id, code, context)
+        : bulkRefused(read, id, code, context)
     case OUTBOX.mandate: {
       const row = loadMandate(read, id)
       return row === undefined ? decision() : combineParts([mandated(row, id, false, code)])
@@ -90,6 +97,9 @@ const holdRefused = (read: Reader, holdId: Uint8Array, code: FailureCode, contex
 export const askBank = (read: Reader, orderId: Uint8Array): Decision => {
   const slice = loadOrder(read, orderId)
   if (slice?.order.state !== 'ordered') return decision()
+  const { bulkId } = slice.order
+  // An item has an answer of its own once its order was answered.
+  if (bulkId !== undefined && read.get(bulkOrders, bulkId)?.state === 'ordered') return askBulk(read, bulkId)
   return decision({
     sends: [
       {

@@ -3,7 +3,7 @@
  *
  * Invariants: the refunds of a payment never add up to more than it; a micropayment's refund is one negative entry of the pair,
  * taken off what the customer owes first, and only the rest is a bank credit; a macro payment's is credited only with the money that the
- * payee's bank has booked for it: on its notice, or by the word of an MPP that shares the account. A credit that the bank refuses stays due, is tried again, and is visible.
+ * payee's bank has booked for it. A credit that the bank refuses stays due, is tried again, and is visible.
  */
 import { sumMinor } from '../../protocol/amount.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -31,7 +31,7 @@ import { loadNotice, loadPayment, type PaymentSlice } from './load.ts'
 import { OUTBOX, pnIdOf, receipt, toBank, toWallet, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import { append, newPair, openBatch, payable, putPair } from './pair.ts'
-import { settlementAccount, type CppPolicy } from './policy.ts'
+import type { CppPolicy } from './policy.ts'
 import {
   ENTRY,
   orders,
@@ -146,7 +146,7 @@ export const countersignedRefund = on(
     }
     const listed: Part = { writes: [put(paymentRefunds, keyOf(prId, refundId), { refundId })] }
     if (mode === 'micro') return combineParts([listed, confirmMicro(refund, paid, context)])
-    const money = sharesAccount(payment, context) ? SHARED : slice.money.find((row) => isMoneyFor(row, refund, payment))
+    const money = slice.money.find((row) => isMoneyFor(row, refund, payment))
     if (money === undefined)
       return combineParts([
         listed,
@@ -224,32 +224,15 @@ const isMoneyFor = (money: RefundMoneyRow, refund: RefundRow, payment: PaymentRo
   money.currency === refund.currency &&
   money.originatingBank === bankOf(payment.payoutAccount)
 
-/**
- * Is the MPP a host of this operator, whose money comes to the account that both share? Then it ordered the transfer itself and
- * countersigned once the bank had booked it, and the bank has nobody else to tell.
- */
-const sharesAccount = ({ mpp, mppOperatorId, currency }: PaymentRow, { self, policy }: Ctx): boolean =>
-  mppOperatorId === self.operatorId && settlementAccount(policy, mpp, currency) === policy.operatorAccounts[currency]
-const SHARED = 'the account that is shared'
-
-const confirmMacro = (
-  refund: RefundRow,
-  money: RefundMoneyRow | typeof SHARED,
-  paid: PaymentSlice,
-  context: Ctx,
-): Part => {
+const confirmMacro = (refund: RefundRow, money: RefundMoneyRow, paid: PaymentSlice, context: Ctx): Part => {
   const { payment, account: before } = paid
   const { refundId, amountMinor, currency, accountMinor } = refund
   return combineParts([
     confirm({ ...refund, creditMinor: accountMinor }, payment, before.customer, context),
     {
-      writes: money === SHARED ? [] : [put(refundMoney, keyOf(refundId, money.noticeId), { ...money, used: true })],
+      writes: [put(refundMoney, keyOf(refundId, money.noticeId), { ...money, used: true })],
       postings: [
-        {
-          account: money === SHARED ? `operator:${payment.mppOperatorId}` : SUSPENSE,
-          currency,
-          amountMinor: -amountMinor,
-        },
+        { account: SUSPENSE, currency, amountMinor: -amountMinor },
         { account: refundDue(payment.customer), currency: before.customer.currency, amountMinor: accountMinor },
       ],
     },

@@ -2,7 +2,7 @@
  * A payment begins: payment requests, the bank's answer to a hold, and questions about a payment.
  *
  * A payment request is checked in this order, and the first check that fails decides:
- *   prId taken → ID_REUSED (a tombstone of the same customer: its outcome), CUSTOMER_UNKNOWN, TRANS_INVALID, TRANS_EXPIRED,
+ *   prId taken → ID_REUSED (a tombstone of the same customer: its outcome), CUSTOMER_UNKNOWN, CUSTOMER_CLOSED, TRANS_INVALID, TRANS_EXPIRED,
  *   CURRENCY_UNSUPPORTED or the quote's (QUOTE_REQUIRED, QUOTE_UNKNOWN, QUOTE_USED, QUOTE_EXPIRED, QUOTE_MISMATCH), PIN_LOCKED, WRONG_PIN, CUSTOMER_SUSPENDED, TRANS_LOCKED or TRANS_ALREADY_PAID, BUSY;
  *   then micro is admitted or waits, macro is held, and nothing can fail any more.
  */
@@ -61,6 +61,7 @@ export const paymentRequest = (vault: PinVault) =>
       }
       const held = slice.account
       if (held === undefined) return refuseRequest(event, 'CUSTOMER_UNKNOWN', context)
+      if (held.customer.state !== 'active') return refuseRequest(event, 'CUSTOMER_CLOSED', context)
       const trans = transOf(event)
       if (trans === undefined) return refuseRequest(event, 'TRANS_INVALID', context)
       const payment = newPayment(event, trans, slice, context)

@@ -4,7 +4,7 @@
  * An answer to a batch is checked in this order: batch unknown, not of this MPP, wrong hash, not open → SETTLEMENT_UNKNOWN; then the full
  * total is paid, disputed or not, and each disputed entry is recomputed from its payment.
  */
-import { equalBytes, fromUtf8 } from '../../protocol/bytes.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
 import { bankOf } from '../../protocol/ids.ts'
 import { failureNumber } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -23,18 +23,10 @@ import {
   type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
-import { account, ageDebt, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
+import { account, bookCollection, combineParts, refuseCollection, type Part } from './account.ts'
 import { creditAnswered, refundMoneyBooked, rightRefundMinor } from './decide-refund.ts'
 import { currencyOrderAnswered } from './exchange.ts'
-import {
-  loadAccount,
-  loadBatch,
-  loadBatchById,
-  loadEntry,
-  loadTransfer,
-  type DisputedEntry,
-  type TransferSlice,
-} from './load.ts'
+import { loadBatch, loadBatchById, loadEntry, loadTransfer, type DisputedEntry, type TransferSlice } from './load.ts'
 import { OUTBOX, outbox, receipt, toBank, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import {
@@ -115,21 +107,6 @@ export const transferred = (
     : retryLater(settlement, 'failed', code, context)
   return combineParts([answered, ...putPair(step)])
 }
-
-/** The deadline `debt-age`: debt that never crossed θ. */
-export const debtAge = on(
-  (read, { key }: DeadlineEvent) => {
-    const customer = customerOfKey(key)
-    return loadAccount(read, customer)
-  },
-  (before, { atMs }, context: Ctx): Decision =>
-    before === undefined || before.total.debtAgeAtMs !== atMs
-      ? decision()
-      : combineParts([account(before.customer.customer, ageDebt(before, context))]),
-)
-
-/** Text keys end in a zero byte. */
-const customerOfKey = (key: Uint8Array): string => fromUtf8(key.subarray(0, -1))
 
 /** The deadline `pair-age`. The key is that of the pair's row. */
 export const pairAge = on(

@@ -1,6 +1,9 @@
 /** A CPP as one table of decisions (decision 0008): which handler judges which event. */
 import type { NodeDefinition } from '../runtime/node.ts'
 import { combineParts } from './account.ts'
+import { AGGREGATION_TABLES } from './aggregation-state.ts'
+import { bulkTransferAnswer, bulkWindow } from './decide-bulk.ts'
+import { accountClosure } from './decide-closure.ts'
 import {
   collectCustomer,
   correctEntry,
@@ -24,6 +27,7 @@ import {
   type AuthorizeInput,
   type AuthorizeResult,
 } from './decide-device.ts'
+import { collectionRetry, debtAge } from './decide-debt.ts'
 import { fxQuoteRequest } from './decide-fx.ts'
 import { countersignedDecision, noticeExpiry, postAnswer, voidAnswer } from './decide-decision.ts'
 import {
@@ -44,7 +48,6 @@ import { requestToPay } from './decide-request-to-pay.ts'
 import {
   GATHER_JOB,
   accountNotice,
-  debtAge,
   entriesGathered,
   gatherEntries,
   interruptedGathering,
@@ -58,12 +61,25 @@ import {
 } from './decide-settlement.ts'
 import { endSealed, noticeQuery, SEAL_END_JOB, sealEnd, type Seal } from './decide-notice-query.ts'
 import { receipted, refused } from './decide-outbox.ts'
+import {
+  interruptedPasses,
+  PAGE_JOB,
+  pageDue,
+  policyChanged,
+  readThresholds,
+  RECOMPUTE,
+  recomputeThresholds,
+  THETA_JOB,
+  thresholdsComputed,
+} from './decide-thresholds.ts'
 import type { evidence as evidenceOf } from './evidence.ts'
 import { EXCHANGE_RETRY, exchangeRetry } from './exchange.ts'
 import type { PinVault } from './pin-vault.ts'
 import { CppPolicy, DEFAULT_CPP_POLICY } from './policy.ts'
 import { customer, customerList, payment, paymentsPage, registration, report, settlements } from './reads.ts'
+import { BULK_WINDOW, COLLECTION_RETRY, DEBT_AGE } from './schedule.ts'
 import { CPP_TABLES, customers } from './state.ts'
+import { computeThresholds } from './theta-job.ts'
 import { statement } from './statement.ts'
 
 export type CppDependencies = {
@@ -91,12 +107,13 @@ export const cppDefinition = ({
   evidence,
 }: CppDependencies): NodeDefinition<'cpp', CppPolicy> => ({
   role: 'cpp',
-  tables: CPP_TABLES,
+  tables: [...CPP_TABLES, ...AGGREGATION_TABLES],
   messages: {
     'host-registration': hostRegistration,
     'customer-enrolment': customerEnrolment(vault),
     'pin-change': pinChange(vault),
     'device-replacement': deviceReplacement(vault),
+    'account-closure': accountClosure(vault),
     'mandate-answer': mandateAnswer,
     'request-to-pay': requestToPay,
     'fx-quote-request': fxQuoteRequest,
@@ -109,6 +126,7 @@ export const cppDefinition = ({
     'payment-query': paymentQuery,
     'notice-query': noticeQuery,
     'transfer-answer': transferAnswer,
+    'bulk-transfer-answer': bulkTransferAnswer,
     'account-notice': accountNotice,
     'settlement-acceptance': settlementAcceptance,
     'settlement-dispute': settlementDispute,
@@ -116,7 +134,10 @@ export const cppDefinition = ({
   },
   deadlines: {
     'notice-expiry': noticeExpiry,
-    'debt-age': debtAge,
+    [DEBT_AGE]: debtAge,
+    [BULK_WINDOW]: bulkWindow,
+    [COLLECTION_RETRY]: collectionRetry,
+    [RECOMPUTE]: recomputeThresholds,
     'pair-age': pairAge,
     'settlement-retry': settlementRetry,
     [EXCHANGE_RETRY]: exchangeRetry,
@@ -143,6 +164,7 @@ export const cppDefinition = ({
     settlements,
     statement,
     registration,
+    thresholds: readThresholds,
     evidence,
   },
   jobs: {
@@ -151,6 +173,8 @@ export const cppDefinition = ({
     [AUTHORIZE_JOB]: (input) => signAuthorization(input as AuthorizeInput),
     [GATHER_JOB]: gatherEntries(framesOf),
     [SEAL_END_JOB]: sealEnd(seal),
+    [PAGE_JOB]: async () => null,
+    [THETA_JOB]: computeThresholds,
   },
   finished: {
     [ISSUE_JOB]: enrolmentIssued,
@@ -158,19 +182,32 @@ export const cppDefinition = ({
     [AUTHORIZE_JOB]: deviceAuthorized,
     [SEAL_END_JOB]: endSealed,
     [GATHER_JOB]: entriesGathered,
+    [PAGE_JOB]: pageDue,
+    [THETA_JOB]: thresholdsComputed,
   },
   started: (read, _event, context) =>
     combineParts([
       registerProcessor(read, chain(), context),
-      { jobs: [...interruptedIssuing(read), ...interruptedReplacing(read), ...interruptedGathering(read)] },
+      {
+        jobs: [
+          ...interruptedIssuing(read),
+          ...interruptedReplacing(read),
+          ...interruptedGathering(read),
+          ...interruptedPasses(read),
+        ],
+      },
     ]),
   rotated: (read, _event, context) => combineParts([registerProcessor(read, chain(), context)]),
   refused,
   receipted,
+  policyChanged,
   deviceKey: (read, id) => {
     const row = read.get(customers, id)
     if (row?.deviceLostAtMs !== undefined) return 'revoked'
-    return row?.state === 'active' ? { publicKey: row.deviceKey, host: row.walletHost } : undefined
+    // Of a closed account too: its wallet may ask again for what it was answered.
+    return row === undefined || row.state === 'mandating' || row.state === 'recording'
+      ? undefined
+      : { publicKey: row.deviceKey, host: row.walletHost }
   },
   policySchema: CppPolicy,
   policyDefaults: DEFAULT_CPP_POLICY,

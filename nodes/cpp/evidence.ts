@@ -17,8 +17,10 @@ import {
   type EvidenceServices,
   type Gatherer,
 } from '../runtime/evidence.ts'
+import { entriesAt } from '../runtime/journal.ts'
 import type { Context, Reader } from '../runtime/node.ts'
 import { isFinalState } from '../runtime/reports.ts'
+import { headTable } from '../runtime/runtime-tables.ts'
 import { readSent } from '../runtime/sent-store.ts'
 import { keyOf } from '../runtime/table.ts'
 import { refundsOf } from './decide-refund.ts'
@@ -84,6 +86,7 @@ const gatherMessages = (gatherer: Gatherer, read: Reader, payment: PaymentRow): 
   gatherer.sent(until(OUTBOX.notice, pnId))
   gatherer.received('countersigned-decision', postingAtMs ?? decidedAtMs, (body) => equalBytes(body.pnId, pnId))
   if (orderId !== undefined) gatherOrder(gatherer, read, orderId)
+  gatherExchange(gatherer, read, payment)
   // T, DT or outcome: the stored answer to the decision, or sent by itself when the notice expired.
   if (!gatherer.sent({ answers: keyOf('countersigned-decision', payment.mpp, pnId) }))
     gatherer.sent(until(OUTBOX.outcome, pnId))
@@ -105,7 +108,7 @@ const gatherHold = (gatherer: Gatherer, read: Reader, holdId: Uint8Array): void 
 const gatherOrder = (gatherer: Gatherer, read: Reader, orderId: Uint8Array): OrderRow | undefined => {
   const order = read.get(orders, orderId)
   gatherer.sent(until(OUTBOX.order, orderId))
-  const kind = order?.purpose === 'post' ? 'post-answer' : 'transfer-answer'
+  const kind = order?.purpose === 'post' || order?.purpose === 'exchange' ? 'post-answer' : 'transfer-answer'
   gatherer.received(kind, order?.answeredAtMs, (body) => equalBytes(body.orderId, orderId))
   return order
 }
@@ -120,6 +123,17 @@ const gatherRefunds = (gatherer: Gatherer, read: Reader, payment: PaymentRow): {
     if (orderId !== undefined) gatherOrder(gatherer, read, orderId)
   }
   return confirmed.length === 0 ? {} : { refunds: confirmed.length }
+}
+
+/** The posting of the hold to this CPP: no row of the payment names its order, but the event that confirmed it does. */
+const gatherExchange = (gatherer: Gatherer, read: Reader, { prId, exchange, decidedAtMs }: PaymentRow): void => {
+  if (exchange === undefined) return
+  const lastSeq = read.get(headTable, 'head')?.seq ?? 0
+  for (const id of entriesAt(read, lastSeq, decidedAtMs).flatMap(({ ids }) => ids)) {
+    const order = read.get(orders, id)
+    if (order?.purpose === 'exchange' && order.prId !== undefined && equalBytes(order.prId, prId))
+      gatherOrder(gatherer, read, id)
+  }
 }
 
 type Settlement = { readonly settlement: SettlementState; readonly inclusion?: RangeProof }

@@ -6,6 +6,8 @@ import type { CustomerEnrolment } from '../../protocol/messages/enrolment.ts'
 import { parseCredential } from '../../protocol/statements.ts'
 import type { Reader } from '../runtime/node.ts'
 import type { Account, Queued } from './account.ts'
+import { closures, troubles } from './aggregation-state.ts'
+import type { Closing } from './closing.ts'
 import { isExchanged, type Exchange } from './fx.ts'
 import type { BatchSlice } from './pair.ts'
 import {
@@ -63,8 +65,22 @@ const queueOf = (read: Reader, total: TotalRow, customer: string): readonly Queu
 export const loadAccount = (read: Reader, customer: string): Account | undefined => {
   const row = read.get(customers, customer)
   const total = totalOf(read, customer)
-  if (row === undefined || row.state !== 'active' || total === undefined) return undefined
-  return { customer: row, total, queue: queueOf(read, total, customer) }
+  if (row === undefined || total === undefined || row.state === 'mandating' || row.state === 'recording')
+    return undefined
+  const closing = row.state === 'closing' ? loadClosing(read, row) : undefined
+  return { customer: row, total, queue: queueOf(read, total, customer), closing }
+}
+
+const loadClosing = (read: Reader, { customer, alias }: CustomerRow): Closing => {
+  const closure = read.get(closures, customer)
+  if (closure === undefined) throw new Error('a closing account without its closure')
+  return { closure, alias: alias === undefined ? undefined : read.get(aliases, alias) }
+}
+
+/** The same, with what is known of refused collections. */
+export const loadTroubled = (read: Reader, customer: string): Account | undefined => {
+  const found = loadAccount(read, customer)
+  return found === undefined ? undefined : { ...found, trouble: read.get(troubles, customer) }
 }
 
 export type RequestSlice = {
@@ -156,7 +172,7 @@ export const loadTransfer = (read: Reader, orderId: Uint8Array): TransferSlice |
   const { subject, currency, batchSeq } = order
   return {
     order,
-    account: order.purpose === 'collection' ? loadAccount(read, subject) : undefined,
+    account: order.purpose === 'collection' ? loadTroubled(read, subject) : undefined,
     settlement:
       order.purpose === 'settlement' && batchSeq !== undefined
         ? loadBatch(read, { mpp: subject, currency, seq: batchSeq })

@@ -16,6 +16,7 @@ export const OUTBOX = {
   outcome: 'po',
   hold: 'hold',
   order: 'order',
+  bulk: 'bulk',
   query: 'query',
   batch: 'batch',
   adjustment: 'adj',

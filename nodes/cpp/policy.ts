@@ -1,25 +1,15 @@
 /** What the operator of a CPP decides: a journalled row, changed by operator events only. */
-import { CURRENCY_CODES, MAX_TOTAL_MINOR, type Currency } from '../../protocol/amount.ts'
-import { Type, type Static, type TSchema } from '../../protocol/fields.ts'
+import type { Currency } from '../../protocol/amount.ts'
+import { Type, type Static } from '../../protocol/fields.ts'
 import { ACCOUNT_ID_PATTERN, NODE_ID_PATTERN } from '../../protocol/ids.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { AggregationSettings } from './policies.ts'
+import { currencies, DAY, duration, HOUR, MINUTE, money, perCurrency, strict } from './policy-fields.ts'
 
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
-
-/** So that a rate with its margin still fits the message that tells it. */
-const MAX_RATE_PART = 1_000_000_000_000n
-
-const strict = { additionalProperties: false }
-const currencies = CURRENCY_CODES.join('|')
-const perCurrency = <T extends TSchema>(value: T) =>
-  Type.Unsafe<Readonly<Partial<Record<Currency, Static<T>>>>>(
-    Type.Record(Type.String({ pattern: `^(${currencies})$` }), value, strict),
-  )
 const nodeId = Type.String({ pattern: NODE_ID_PATTERN, maxLength: 63 })
 const account = Type.String({ pattern: ACCOUNT_ID_PATTERN, maxLength: 120 })
-const money = Type.BigInt({ minimum: 1n, maximum: MAX_TOTAL_MINOR })
+/** So that a rate with its margin still fits the message that tells it. */
+const MAX_RATE_PART = 1_000_000_000_000n
 const rate = Type.Object(
   {
     numerator: Type.BigInt({ minimum: 1n, maximum: MAX_RATE_PART }),
@@ -27,7 +17,6 @@ const rate = Type.Object(
   },
   strict,
 )
-const duration = Type.Integer({ minimum: 1, maximum: 366 * DAY })
 const mppAndCurrency = `${NODE_ID_PATTERN.slice(0, -1)}( (${currencies}))?$`
 
 export const CppPolicy = Type.Object(
@@ -39,8 +28,16 @@ export const CppPolicy = Type.Object(
     /** Where an MPP is settled: under `<mpp> <currency>`, or under `<mpp>` for every currency. */
     settlementAccounts: Type.Record(Type.String({ pattern: mppAndCurrency }), account, strict),
     noticeLifetimeMs: Type.Integer({ minimum: 100, maximum: LIMITS.maxTransLifetimeMs }),
-    aggregation: Type.Object(
-      { policy: Type.Literal('threshold'), thresholdMinor: perCurrency(money), maxDebtAgeMs: duration },
+    aggregation: AggregationSettings,
+    collectionRetry: Type.Object(
+      {
+        /** How long after a refused collection it is ordered again; doubled at each further refusal. */
+        firstMs: duration,
+        /** The longest of these waits. */
+        maxMs: duration,
+        /** Refusals in a row after which only the operator collects. 0: always. */
+        maxRetries: Type.Integer({ minimum: 0, maximum: 100 }),
+      },
       strict,
     ),
     settlement: Type.Object(
@@ -85,7 +82,8 @@ export const DEFAULT_SETTLEMENT_MINOR: Readonly<Record<Currency, bigint>> = {
 /** Everything but what names this network's data centers and accounts. */
 export const DEFAULT_CPP_POLICY: Omit<CppPolicy, 'dataCenters' | 'operatorAccounts' | 'settlementAccounts'> = {
   noticeLifetimeMs: LIMITS.defaultNoticeLifetimeMs,
-  aggregation: { policy: 'threshold', thresholdMinor: {}, maxDebtAgeMs: 30 * DAY },
+  aggregation: { policy: 'threshold' },
+  collectionRetry: { firstMs: HOUR, maxMs: 7 * DAY, maxRetries: 12 },
   settlement: { thresholdMinor: {}, maxAgeMs: DAY, retryMs: MINUTE },
   fx: { rates: {}, marginBps: 0, quoteLifetimeMs: MINUTE, retryMs: HOUR },
 }

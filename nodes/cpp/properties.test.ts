@@ -8,6 +8,10 @@ import { describe, expect, it } from 'vitest'
 import { batchHash } from '../../protocol/mountain-range.ts'
 import type { CppReport, PaymentLine } from '../runtime/reports.ts'
 import type { Message } from '../runtime/node.ts'
+import { dues } from './aggregation-state.ts'
+import { PAGE_JOB } from './decide-thresholds.ts'
+import { aggregationPolicy, type AggregationSettings } from './policies.ts'
+import { keyOf } from '../runtime/table.ts'
 import { ENTRY, invoices, ledger, pairs, payments, transLocks, waiting } from './state.ts'
 import {
   CPP,
@@ -60,6 +64,7 @@ const event = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat({ max: 30_000 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('change' as const), pick: fc.nat() }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -71,23 +76,32 @@ const event = fc.oneof(
 type Event = typeof event extends fc.Arbitrary<infer E> ? E : never
 
 /** Everything that is still to be answered, as the world outside sees it. */
-const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: World, seen: Seen) => void) => {
+const play = (
+  aggregation: AggregationSettings,
+  events: readonly Event[],
+  check: (one: World, seen: Seen) => void,
+  changes: readonly AggregationSettings[] = [],
+) => {
   const one = createWorld({
     policy: {
-      aggregation: { policy: 'threshold', thresholdMinor: { EUR: thresholdMinor }, maxDebtAgeMs: 100_000 },
+      aggregation,
+      collectionRetry: { firstMs: 20_000, maxMs: 60_000, maxRetries: 3 },
       settlement: { thresholdMinor: { EUR: 1_500n }, maxAgeMs: 50_000, retryMs: 5_000 },
       settlementAccounts: { [MPP]: 'hu-kh:cosmo', 'hu-own': 'hu-kh:own' },
     },
   })
   for (const customer of CUSTOMERS) one.enrol(customer)
-  const seen: Seen = { notices: [], orders: [], batches: [], booked: new Map(), collections: [], read: 0 }
+  const seen: Seen = { notices: [], orders: [], batches: [], booked: new Map(), collections: [], read: 0, bulks: 0 }
   let payment = 0
   const look = (): void => {
     for (; seen.read < one.ledger.sent.length; seen.read++) {
       const message = one.ledger.sent[seen.read] as Message
       if (message.kind === 'payment-notice') seen.notices.push(message)
       else if (message.kind === 'settlement-batch') seen.batches.push(message)
-      else if (
+      else if (message.kind === 'bulk-transfer-order') {
+        seen.orders.push(message)
+        seen.bulks += 1
+      } else if (
         message.kind === 'transfer-order' ||
         message.kind === 'post-order' ||
         message.kind === 'hold-order' ||
@@ -127,6 +141,16 @@ const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: Wor
       case 'refused': {
         const order = take(seen.orders, given.pick)
         if (order === undefined) return
+        if (order.kind === 'bulk-transfer-order') {
+          // Item by item: of a refused order every second one is booked all the same.
+          const isBooked = (at: number): boolean => given.type === 'done' || at % 2 === 1
+          order.body.items.forEach(({ debitAccount, amountMinor }, at) => {
+            const purpose = `collection ${debitAccount}`
+            if (isBooked(at)) seen.booked.set(purpose, (seen.booked.get(purpose) ?? 0n) + amountMinor)
+          })
+          one.answerBulk(order, (item) => (isBooked(order.body.items.indexOf(item)) ? undefined : 'INSUFFICIENT_FUNDS'))
+          return
+        }
         if (order.kind === 'transfer-order' && given.type === 'done') {
           const { debitAccount, amountMinor, reference } = order.body
           const purpose = `${reference.purpose} ${debitAccount}`
@@ -154,6 +178,13 @@ const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: Wor
         return
       case 'settle-now':
         one.control('settle-now')
+        return
+      case 'change': {
+        const next = changes[given.pick % changes.length]
+        if (next === undefined) return
+        one.setPolicy({ aggregation: next })
+        turnPages(one)
+      }
     }
   }
   for (const next of events) {
@@ -175,13 +206,22 @@ const play = (thresholdMinor: bigint, events: readonly Event[], check: (one: Wor
 }
 type Seen = {
   read: number
+  bulks: number
   readonly notices: Sent<'payment-notice'>[]
-  readonly orders: (Sent<'transfer-order'> | Sent<'post-order'> | Sent<'hold-order'> | Sent<'void-order'>)[]
+  readonly orders: (
+    Sent<'bulk-transfer-order'> | Sent<'transfer-order'> | Sent<'post-order'> | Sent<'hold-order'> | Sent<'void-order'>
+  )[]
   readonly batches: Sent<'settlement-batch'>[]
   readonly collections: Sent<'transfer-order'>[]
   /** Σ booked transfers by purpose and debited account: what the bank says. */
   readonly booked: Map<string, bigint>
 }
+/** What a walk over all customers asks for, page after page; what is clustered has its own tests. */
+const turnPages = (one: World): void => {
+  for (let job = one.jobs.shift(); job !== undefined; job = one.jobs.shift())
+    if (job.name === PAGE_JOB) one.finish(job, null)
+}
+
 const mppOf = (one: World, notice: Sent<'payment-notice'> | undefined): string | undefined =>
   one.ledger
     .rows(payments)
@@ -253,31 +293,82 @@ const adjustments = (one: World, mpp: string): bigint =>
     ),
   )
 
-describe('any interleaving', () => {
+const SETTINGS = {
+  threshold: [1_000n, 400n, 50n].map((θ) => ({
+    policy: 'threshold' as const,
+    thresholdMinor: { EUR: θ },
+    maxDebtAgeMs: 100_000,
+  })),
+  window: [20_000, 100_000].map((windowMs) => ({
+    policy: 'window' as const,
+    thresholdMinor: { EUR: 400n },
+    windowMs,
+    maxDebtAgeMs: 100_000,
+  })),
+  bulk: [50n, 300n].map((mark) => ({
+    policy: 'bulk' as const,
+    windowMs: 20_000,
+    lowWaterMinor: { EUR: mark },
+    maxDebtAgeMs: 60_000,
+  })),
+  kmeans: [{ policy: 'kmeans' as const, thetaMinMinor: { EUR: 40n }, maxDebtAgeMs: 100_000 }],
+} satisfies Readonly<Record<string, readonly AggregationSettings[]>>
+const ALL: readonly AggregationSettings[] = Object.values(SETTINGS).flat()
+
+/** Whoever owes has a moment at which it is collected: a deadline, a running collection, the next bulk order, or a retry. */
+const checkMoments = (one: World): void => {
+  const armed = (name: string, customer: string): number =>
+    one.ledger.deadlines().filter((row) => row.name === name && Buffer.from(row.key).equals(keyOf(customer))).length
+  const entered = one.ledger.rows(dues).map(({ customer }) => customer)
+  const windows = one.ledger.deadlines().filter(({ name }) => name === 'bulk-window').length
+  for (const { customer, outstandingMinor, collectingMinor, suspendedAtMs } of totalsOf(one)) {
+    expect(armed('debt-age', customer)).toBeLessThanOrEqual(1)
+    expect(armed('collection-retry', customer)).toBeLessThanOrEqual(1)
+    if (entered.includes(customer)) expect(windows).toBeGreaterThan(0)
+    if (outstandingMinor === 0n || collectingMinor > 0n || suspendedAtMs !== 0) continue
+    expect(armed('debt-age', customer) + (entered.includes(customer) ? 1 : 0)).toBeGreaterThan(0)
+    const rules = aggregationPolicy(one.policy.aggregation)
+    const mark = rules.lowWaterMinor('EUR')
+    if (mark !== undefined && outstandingMinor >= mark) expect(entered).toContain(customer)
+  }
+}
+
+describe.each(Object.entries(SETTINGS))('any interleaving under %s', (name, settings) => {
   it('keeps every sum, and ends with everything decided', () => {
+    // Most under the paper's own, which the others build on.
+    const numRuns = name === 'threshold' ? 60 : 12
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 60 }), fc.constantFrom(1_000n, 400n, 50n), (events, θ) => {
-        const { one, seen } = play(θ, events, checkBooks)
-        const report: CppReport = one.read('report')
-        // Every payment is decided, nothing is owed to an MPP, nothing waits for an answer.
-        expect(report.undecided).toEqual({})
-        for (const pair of report.pairs) expect([pair.payableMinor, pair.openBatches]).toEqual([0n, 0])
-        const left = [...one.ledger.outbox.values()].map((message) => ('kind' in message ? message.kind : 'relay'))
-        expect(left.filter((kind) => kind !== 'payment-outcome' && kind !== 'pair-adjustment')).toEqual([])
-        // What the customers' accounts paid is what was collected, order by order.
-        const collected = sum(
-          [...seen.booked].filter(([purpose]) => purpose.startsWith('collection')).map(([, amount]) => amount),
-        )
-        expect(report.totals[0]?.collectedMinor ?? 0n).toBe(collected)
-        // A TRANS is locked if and only if it was paid.
-        const paid = linesOf(one).filter(({ state }) => state === 'confirmed').length
-        expect(one.ledger.rows(transLocks).map(({ paid: done }) => done)).toEqual(
-          Array.from({ length: paid }, () => true),
-        )
-        expect(one.ledger.rows(waiting)).toEqual([])
-        expect(one.ledger.rows(invoices)).toEqual([])
-      }),
-      { numRuns: 60 },
+      fc.property(
+        fc.array(event, { maxLength: 60 }),
+        fc.constantFrom<AggregationSettings>(...settings),
+        (events, first) => {
+          const check = (one: World, seen: Seen): void => {
+            checkBooks(one, seen)
+            checkMoments(one)
+          }
+          // The others change the policy on the way, to any other and back.
+          const { one, seen } = play(first, events, check, name === 'threshold' ? [] : [...settings, ...ALL])
+          const report: CppReport = one.read('report')
+          // Every payment is decided, nothing is owed to an MPP, nothing waits for an answer.
+          expect(report.undecided).toEqual({})
+          for (const pair of report.pairs) expect([pair.payableMinor, pair.openBatches]).toEqual([0n, 0])
+          const left = [...one.ledger.outbox.values()].map((message) => ('kind' in message ? message.kind : 'relay'))
+          expect(left.filter((kind) => kind !== 'payment-outcome' && kind !== 'pair-adjustment')).toEqual([])
+          // What the customers' accounts paid is what was collected, order by order.
+          const collected = sum(
+            [...seen.booked].filter(([purpose]) => purpose.startsWith('collection')).map(([, amount]) => amount),
+          )
+          expect(report.totals[0]?.collectedMinor ?? 0n).toBe(collected)
+          // A TRANS is locked if and only if it was paid.
+          const paid = linesOf(one).filter(({ state }) => state === 'confirmed').length
+          expect(one.ledger.rows(transLocks).map(({ paid: done }) => done)).toEqual(
+            Array.from({ length: paid }, () => true),
+          )
+          expect(one.ledger.rows(waiting)).toEqual([])
+          expect(one.ledger.rows(invoices)).toEqual([])
+        },
+      ),
+      { numRuns },
     )
   }, 60_000)
 })
@@ -287,40 +378,44 @@ describe('collections', () => {
     maxLength: 40,
   })
 
-  it("one payment after the other equal an independent replay of the paper's rule", () => {
-    fc.assert(
-      fc.property(amounts, fc.constantFrom(1_000n, 300n), (given, θ) => {
-        const one = createWorld({
-          policy: { aggregation: { policy: 'threshold', thresholdMinor: { EUR: θ }, maxDebtAgeMs: 100_000 } },
-        })
-        one.enrol('hu-alice')
-        const orders: bigint[] = []
-        for (const [i, { amount, approved }] of given.entries()) {
-          let decided = one.pay({ tx: `tx ${i}`, amountMinor: amount })
-          const [order] = sentAll(decided, 'transfer-order')
-          if (order !== undefined) {
-            expect(sentAll(decided, 'payment-notice')).toEqual([])
-            orders.push(order.body.amountMinor)
-            decided = one.answer(order, 'done')
+  it.each(['threshold', 'window', 'bulk', 'kmeans'] as const)(
+    "under %s, one payment after the other equal an independent replay of the paper's rule",
+    (policy) => {
+      fc.assert(
+        fc.property(amounts, fc.constantFrom(1_000n, 300n), (given, θ) => {
+          // Within one window: between two windows each policy collects at the crossing alone.
+          const aggregation = { policy, thresholdMinor: { EUR: θ }, maxDebtAgeMs: 100_000 }
+          const one = createWorld({ policy: { aggregation } })
+          one.enrol('hu-alice', policy === 'kmeans' ? { assignedThresholdMinor: θ } : {})
+          const orders: bigint[] = []
+          for (const [i, { amount, approved }] of given.entries()) {
+            let decided = one.pay({ tx: `tx ${i}`, amountMinor: amount })
+            const [order] = sentAll(decided, 'transfer-order')
+            if (order !== undefined) {
+              expect(sentAll(decided, 'payment-notice')).toEqual([])
+              orders.push(order.body.amountMinor)
+              decided = one.answer(order, 'done')
+            }
+            one.decide(sent(decided, 'payment-notice'), { decision: approved ? 'approve' : 'reject' })
           }
-          one.decide(sent(decided, 'payment-notice'), { decision: approved ? 'approve' : 'reject' })
-        }
-        // The replay: no queue, no pending, no states; only the paper's sentence.
-        const expected: bigint[] = []
-        let owed = 0n
-        for (const { amount, approved } of given) {
-          if (owed > 0n && owed + amount >= θ) {
-            expected.push(owed)
-            owed = 0n
+          // The replay: no queue, no pending, no states; only the paper's sentence.
+          const expected: bigint[] = []
+          let owed = 0n
+          for (const { amount, approved } of given) {
+            if (owed > 0n && owed + amount >= θ) {
+              expected.push(owed)
+              owed = 0n
+            }
+            if (approved) owed += amount
           }
-          if (approved) owed += amount
-        }
-        expect(orders).toEqual(expected)
-        expect(outstandingOf(one)).toBe(owed)
-      }),
-      { numRuns: 60 },
-    )
-  }, 60_000)
+          expect(orders).toEqual(expected)
+          expect(outstandingOf(one)).toBe(owed)
+        }),
+        { numRuns: policy === 'threshold' ? 60 : 20 },
+      )
+    },
+    60_000,
+  )
 
   it('with up to 64 in flight stay below the bound on bank transfers', () => {
     fc.assert(

@@ -98,8 +98,8 @@ export const report = (read: Reader, _args: Args, context: Ctx): CppReport => {
   const undecided: Record<string, number> = {}
   let enrolled = 0
   for (const [, { customer, state, currency }] of read.scan(customers, [])) {
-    if (state !== 'active') continue
-    enrolled += 1
+    if (state === 'mandating' || state === 'recording') continue
+    if (state === 'active') enrolled += 1
     const trace: Trace = {
       total: undefined,
       lastPaymentMinor: 0n,

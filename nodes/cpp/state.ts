@@ -40,8 +40,8 @@ import { positions, quotes } from './state-fx.ts'
 /** An enrolled customer, or one whose enrolment is under way. Key: customer. */
 export type CustomerRow = {
   readonly customer: string
-  /** `mandating`: the bank is asked; `recording`: the signed record is being made. */
-  readonly state: 'mandating' | 'recording' | 'active'
+  /** `mandating`: the bank is asked; `recording`: the signed record is being made; `closing`, `closed`: closing.ts. */
+  readonly state: 'mandating' | 'recording' | 'active' | 'closing' | 'closed'
   readonly walletHost: string
   readonly deviceKey: Uint8Array
   /** Encrypted under a key of this node alone. */
@@ -62,6 +62,8 @@ export type CustomerRow = {
   readonly alias?: string
   /** Of a policy that computes θ per customer. */
   readonly assignedThresholdMinor?: bigint
+  /** The version of the table that it is of. */
+  readonly thresholdVersion?: number
   /** The device was reported lost: nothing that it seals is believed. Absent: it is in use. */
   readonly deviceLostAtMs?: number
 }
@@ -89,6 +91,7 @@ export const customers: Table<CustomerRow> = defineTable<CustomerRow>({
     'alias',
     'assignedThresholdMinor',
     'deviceLostAtMs',
+    'thresholdVersion',
   ],
 })
 
@@ -329,6 +332,8 @@ export type OrderRow = {
   readonly prId?: Uint8Array
   readonly batchSeq?: number
   readonly code?: number
+  /** The bulk order of which a collection is an item. */
+  readonly bulkId?: Uint8Array
   readonly refundId?: Uint8Array
 }
 export const orders: Table<OrderRow> = defineTable<OrderRow>({
@@ -347,6 +352,7 @@ export const orders: Table<OrderRow> = defineTable<OrderRow>({
     'prId',
     'batchSeq',
     'code',
+    'bulkId',
     'refundId',
   ],
 })
@@ -512,7 +518,7 @@ export const mandateUses: Table<MandateUseRow> = defineTable<MandateUseRow>({
 export type AliasRow = {
   readonly customer: string
   readonly version: number
-  readonly state: 'registering' | 'active' | 'refused'
+  readonly state: 'registering' | 'active' | 'refused' | 'retired'
 }
 export const aliases: Table<AliasRow> = defineTable<AliasRow>({
   name: 'aliases',

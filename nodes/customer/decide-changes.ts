@@ -8,7 +8,7 @@ import type { FailureCode, Result } from '../../protocol/failures.ts'
 import { ok } from '../../protocol/failures.ts'
 import { Fields, NodeId, Optional } from '../../protocol/fields.ts'
 import { showId } from '../../protocol/ids.ts'
-import { deviceReplacementSubject, pinChangeSubject, pinProof } from '../../protocol/pin.ts'
+import { accountClosureSubject, deviceReplacementSubject, pinChangeSubject, pinProof } from '../../protocol/pin.ts'
 import {
   combine,
   decision,
@@ -92,13 +92,13 @@ export const changeJobs = (
 })
 
 /** The change under way at this CPP. */
-const runningChange = (read: Reader, customer: string, cpp: string): Change | undefined => {
+export const runningChange = (read: Reader, customer: string, cpp: string): Change | undefined => {
   const latest = read.get(latestChanges, customer, cpp)
   const change = latest === undefined ? undefined : read.get(changes, latest.changeId)
   return change?.state === 'sent' ? change : undefined
 }
 
-const begin = (change: Change, keys: Pick<ChangeKeysInput, 'pin' | 'newPin'>): Decision => {
+export const begin = (change: Change, keys: Pick<ChangeKeysInput, 'pin' | 'newPin'>): Decision => {
   const { changeId, customer, cpp, kind } = change
   const input: ChangeKeysInput = { changeId: showId(changeId), customer, cpp, ...keys }
   return decision({
@@ -107,6 +107,15 @@ const begin = (change: Change, keys: Pick<ChangeKeysInput, 'pin' | 'newPin'>): D
     replyOn: changeTopic(changeId),
     record: { event: `${kind}-change-started`, ids: [changeId] },
   })
+}
+
+/** Is a payment of this customer at this CPP under way? */
+export const isPaying = (read: Reader, customer: string, cpp: string): boolean => {
+  for (const [, { prId }] of read.scan(unfinished, [])) {
+    const payment = read.get(payments, prId)
+    if (payment?.state === 'requested' && payment.customer === customer && payment.cpp === cpp) return true
+  }
+  return false
 }
 
 const ChangePinShape = Fields({ customer: NodeId, cpp: NodeId, pin: PinArgument, newPin: PinArgument })
@@ -127,16 +136,11 @@ export const loadChangePin = (read: Reader, { args }: ControlEvent): ChangePinSl
   const shape = readArguments(ChangePinShape, args)
   if (!shape.ok) return { args: shape, enrolment: undefined, running: undefined, paying: false }
   const { customer, cpp } = shape.value
-  let paying = false
-  for (const [, { prId }] of read.scan(unfinished, [])) {
-    const payment = read.get(payments, prId)
-    paying ||= payment?.state === 'requested' && payment.customer === customer && payment.cpp === cpp
-  }
   return {
     args: shape,
     enrolment: read.get(enrolments, customer, cpp),
     running: runningChange(read, customer, cpp),
-    paying,
+    paying: isPaying(read, customer, cpp),
   }
 }
 
@@ -296,6 +300,12 @@ export const decideChangeKeys = (
     const signer = { device: change.customer }
     return decision({ writes: [sent], sends: [{ kind: 'pin-change', to: cpp, body, delivery, signer }], record })
   }
+  if (change.kind === 'closure') {
+    const proof = pinProof(keys.current, accountClosureSubject(change.customer), changeId)
+    const body = { closureId: changeId, customer: change.customer, pinProof: proof }
+    const signer = { device: change.customer }
+    return decision({ writes: [sent], sends: [{ kind: 'account-closure', to: cpp, body, delivery, signer }], record })
+  }
   const { authorization = new Uint8Array(0) } = change
   const { deviceKey } = customer
   const proof = pinProof(keys.current, deviceReplacementSubject(deviceKey, authorization), changeId)
@@ -303,7 +313,7 @@ export const decideChangeKeys = (
   return decision({ writes: [sent], sends: [{ kind: 'device-replacement', to: cpp, body, delivery }], record })
 }
 
-const release = ({ changeId, customer, cpp }: Change, adopted: boolean) => ({
+export const release = ({ changeId, customer, cpp }: Change, adopted: boolean) => ({
   name: 'release-change-keys',
   input: { changeId: showId(changeId), customer, cpp, adopted } satisfies ReleaseInput,
 })

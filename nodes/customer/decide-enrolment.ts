@@ -102,7 +102,7 @@ export const pinJobs = (vault: Vault, derive: (pin: string, customer: string, cp
 
 /**
  * `enrol`. Checks, in order: arguments (SCHEMA_VIOLATION), a CPP that certified this host (ENROLMENT_REFUSED), not enrolled there
- * with other data or a device now lost (NAME_TAKEN), the alias free (NAME_TAKEN). Enrolled already with the same data: answered at once. Otherwise the
+ * with other data, a device now lost or an account now closed (NAME_TAKEN), the alias free (NAME_TAKEN). Enrolled already with the same data: answered at once. Otherwise the
  * PIN key is derived, then the enrolment sent; answered by the CPP's record.
  */
 export const decideEnrol =
@@ -113,6 +113,7 @@ export const decideEnrol =
     if (!chains().has(cpp)) return replyRefused('ENROLMENT_REFUSED', 'this CPP has not certified this host')
     if (enrolment?.state === 'lost')
       return replyRefused('NAME_TAKEN', 'the device of this enrolment is lost: replace it')
+    if (enrolment?.state === 'closed') return replyRefused('NAME_TAKEN', 'the account at this CPP is closed')
     if (enrolment !== undefined && (enrolment.state === 'enrolled' || enrolment.state === 'enrolling')) {
       const same = enrolment.account === account && enrolment.currency === currency && enrolment.alias === alias
       if (!same) return replyRefused('NAME_TAKEN', 'the customer is enrolled there with other data')

@@ -24,13 +24,7 @@ import type { PaymentQuerySlice, PaymentSlice, RefusedSlice } from './load.ts'
 import { endUnrequested } from './decide-quote.ts'
 import { announcementOf, become, refusePurchase, requestEnded, settle } from './payment-parts.ts'
 import type { WalletPolicy } from './policy.ts'
-import {
-  isGuestPhase,
-  outbox,
-  payeeRecords,
-  paymentTopic,
-  type Payment,
-} from './state.ts'
+import { isGuestPhase, outbox, payeeRecords, paymentTopic, type Payment } from './state.ts'
 
 type Ctx = Context<WalletPolicy>
 

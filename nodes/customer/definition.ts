@@ -35,6 +35,7 @@ import {
   loadReplaced,
   type ChangeKeysInput,
 } from './decide-changes.ts'
+import { decideClose, decideClosed, loadClose, loadClosed } from './decide-closure.ts'
 import { decideQuote, endUnrequested, loadQuote } from './decide-quote.ts'
 import { decideGoods, decideGoodsDue, decideSessionEnd } from './decide-goods.ts'
 import {
@@ -164,6 +165,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
       enrol: on(loadEnrol, decideEnrol(chains, publicKeyOf)),
       unlock: on(loadUnlock, decideUnlock),
       'change-pin': on(loadChangePin, decideChangePin),
+      'close-account': on(loadClose, decideClose),
       'forget-device': on(loadForgetDevice, decideForgetDevice),
       'replace-device': on(loadReplaceDevice, decideReplaceDevice(chains, publicKeyOf)),
       pay: on(loadPay(vault), (slice, event, context) => decidePay(publicKeyOf, slice, event, context)),
@@ -200,6 +202,7 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
           return decideEnrolmentRefused(loadEnrolmentById(read, idOfKey(refused.key)), refused, context)
         case 'pin-change':
         case 'device-replacement':
+        case 'account-closure':
           return decideChangeRefused(loadChange(vault)(read, idOfKey(refused.key)), refused, context)
         default:
           return refusedPurchase(read, refused, context)
@@ -211,6 +214,8 @@ export const walletNode = (dependencies: WalletDependencies): NodeDefinition<'cu
           return decideRegistered(loadRegistration(read, key), context)
         case 'pin-change':
           return decidePinChanged(loadChange(vault)(read, idOfKey(key)), undefined, context)
+        case 'account-closure':
+          return decideClosed(loadClosed(vault)(read, idOfKey(key)), undefined, context)
         default:
           return decision()
       }

@@ -34,7 +34,7 @@ export const evidence =
     const payment = read.get(payments, fromHex(id))
     if (payment?.txId === undefined || payment.requestedAtMs === undefined) return NOT_HERE
     if (!isFinalState(payment.state)) return NOT_DECIDED
-    const { prId, payee, txId, customer, cpp, requestId, requestedAtMs, decidedAtMs } = payment
+    const { prId, payee, txId, customer, cpp, requestId, quoteId, requestedAtMs, decidedAtMs } = payment
     const gatherer = createGatherer(services, read)
     const request = requestId === undefined ? undefined : read.get(requests, requestId)
     if (request !== undefined) gatherer.frame(request.trans)
@@ -42,6 +42,7 @@ export const evidence =
     const seed = read.get(deviceSeeds, customer)?.seed
     if (seed !== undefined)
       gatherer.sent({ until: outbox.request(prId) }, signingKeyFromSeed(services.trust.engine, seed))
+    if (quoteId !== undefined) gatherer.received('fx-quote', requestedAtMs, (body) => equalBytes(body.quoteId, quoteId))
     for (const kind of ENDS) gatherer.received(kind, decidedAtMs, (body) => equalBytes(body.prId, prId))
     const record = read.get(enrolments, customer, cpp)?.record
     if (record !== undefined) gatherer.credential(record)

@@ -17,8 +17,8 @@
  *   refused, rejected, expired, failed                              none
  *
  *   enrolment    deriving (scrypt runs) → enrolling (sent) → enrolled | refused; `enrol` again starts over from refused;
- *                enrolled → lost, when the device is; lost → enrolled by a replacement
- *   change       deriving (scrypt runs) → sent → done | refused: of a PIN, or of the device
+ *                enrolled → lost, when the device is; lost → enrolled by a replacement; enrolled → closed, for ever
+ *   change       deriving (scrypt runs) → sent → done | refused: of a PIN, of the device, or the closure of the account
  *   request      open → accepted | declined | expired; accepted → paid, or open again when its payment was not confirmed
  *   session      opening → open → (row removed); all removed at a restart: their keys lived in memory
  */
@@ -213,7 +213,7 @@ export type Enrolment = {
   /** Empty where a replaced device took over an enrolment that another host had made. */
   readonly mandate: Uint8Array
   readonly alias?: string
-  readonly state: 'deriving' | 'enrolling' | 'enrolled' | 'refused' | 'lost'
+  readonly state: 'deriving' | 'enrolling' | 'enrolled' | 'refused' | 'lost' | 'closed'
   readonly code?: string
   readonly detail?: string
   /** The CPP's signed record. */
@@ -251,10 +251,10 @@ export const enrolmentIds = defineTable<EnrolmentPointer>({
   fields: ['customer', 'cpp'],
 })
 
-/** A PIN change, or the replacement of a lost device, at one CPP. Key: changeId. */
+/** A PIN change, the replacement of a lost device, or the closure of the account, at one CPP. Key: changeId. */
 export type Change = {
   readonly changeId: Uint8Array
-  readonly kind: 'pin' | 'device'
+  readonly kind: 'pin' | 'device' | 'closure'
   readonly customer: string
   readonly cpp: string
   readonly state: 'deriving' | 'sent' | 'done' | 'refused'

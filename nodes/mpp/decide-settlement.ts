@@ -223,7 +223,8 @@ const loadAccountNotice = (read: Reader, { message }: Incoming<'account-notice'>
 }
 
 /**
- * The bank booked money to this MPP. It settles a batch when, in this order: account and bank are the MPP's own; it pays a
+ * The bank booked money to this MPP. A debit, and a collection of a CPP that shares the account, is receipted. Else it settles a
+ * batch when, in this order: account and bank are the MPP's own; it pays a
  * batch that is owed; sum and currency are the batch's; the sum covers what the payees are due (isCovered). What a payee pays in for a
  * refund counts by the bank's answer to this MPP's order, and is receipted. Anything else is kept for the operator: money never vanishes.
  */
@@ -237,6 +238,8 @@ const decideAccountNotice = (
   const receipt = decision({
     sends: [{ kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } }],
   })
+  // What leaves the account, and what a CPP of this operator collects on it, was ordered and is answered.
+  if (amountMinor < 0n || reference.purpose === 'collection') return receipt
   const isOwn = bankOf(account) === sender.id && context.policy.operatorAccounts[currency] === account
   const refunds = refund?.mode === 'micro' && refund.fromBankMinor === amountMinor && refund.currency === currency
   if (isOwn && refunds) return receipt

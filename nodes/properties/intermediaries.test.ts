@@ -3,6 +3,7 @@
  * the banks see is not.
  */
 import { expect, test } from 'vitest'
+import { toHex } from '../../protocol/bytes.ts'
 import type { CppReport, MppReport } from '../runtime/reports.ts'
 import { buildNetwork, ids, type Network } from './testing/network.ts'
 
@@ -101,7 +102,35 @@ test('one intermediary at home and two abroad: the pair decides, not the host', 
   await net.settleDown()
   const settled = net.bankReport(hu.bank).orders.filter(({ purpose }) => purpose === 'settlement')
   expect(settled).toMatchObject([{ from: hu.cpp, count: 1, amountMinor: 400n }])
+  // What a host of the operator hears of the other's bookings is no money that fits nothing.
+  expect(net.ask(hu.mpp, 'report').attention).toMatchObject({ unmatchedCredits: 0 })
   for (const { settledMinor, payableMinor } of (net.ask(hu.cpp, 'report') as CppReport).pairs)
     expect([settledMinor, payableMinor]).toEqual([400n, 0n])
   expect(net.problems()).toEqual([])
 })
+
+test(
+  'a sum that an MPP abroad owes comes to the account that CPP and MPP share, and its CPP hears of it',
+  {
+    timeout: 60_000,
+  },
+  async () => {
+    const net = await buildNetwork({ intermediaries: 'one', realms: ['hu', 'ro'] })
+    const ro = ids('ro')
+    expect(await net.pay('hu-alice', 'ro-bakery', 400n)).toMatchObject({ outcome: 'confirmed' })
+    const settle = async (): Promise<void> => {
+      await net.ok(hu.cpp, 'settle-now')
+      await net.sim.advance(5_000, 500)
+      await net.settleDown()
+    }
+    await settle()
+    await net.ok(hu.cpp, 'correct-entry', { mpp: ro.mpp, currency: 'EUR', pairSeq: 1, amountMinor: '115' })
+    await settle()
+    const [, disputed] = net.ask(hu.cpp, 'settlements').batches
+    const { pairSeq } = disputed.disputes[0]
+    await net.ok(hu.cpp, 'resolve-dispute', { batchId: toHex(disputed.batchId), pairSeq, accept: true })
+    await settle()
+    expect(net.ask(hu.cpp, 'settlements').batches).toMatchObject([{}, {}, { totalMinor: -115n, state: 'settled' }])
+    expect(net.problems()).toEqual([])
+  },
+)

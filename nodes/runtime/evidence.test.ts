@@ -138,6 +138,23 @@ describe('evidence of the real nodes', { timeout: 60_000 }, () => {
     }
   })
 
+  it.each([
+    ['micro', 'hu-bakery', '210'],
+    ['macro abroad', 'ro-bakery', '2500'],
+  ])('proves a payment from an account in another currency: %s', async (_, payee, amountMinor) => {
+    const { sim } = network
+    if (amountMinor === '210') await network.addHufCustomer('hu', 'hu-eva', '10000000')
+    const args = { customer: 'hu-eva', payee, amountMinor, currency: 'EUR' }
+    const answer = await sim.command('hu-wallet-1', 'pay', args)
+    expect(answer).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
+    await sim.advance(2_000)
+    const parties = partiesOf(network, 'hu', payee, (answer as { value: { txId: string } }).value.txId)
+    for (const party of PARTIES) expect([party, faults(audited(network, parties, party))]).toEqual([party, CLEAN])
+    expect(provedPieces(audited(network, parties, 'customer'))).toContain('fx-quote')
+    const booked = provedPieces(audited(network, parties, 'cpp')).filter((piece) => piece.endsWith('-answer'))
+    expect(booked).toEqual(amountMinor === '210' ? [] : ['hold-answer', 'post-answer', 'transfer-answer'])
+  })
+
   it('proves an end that is not confirmed', async () => {
     const { sim } = network
     // More than the account holds.

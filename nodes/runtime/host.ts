@@ -34,10 +34,11 @@ import { createOutbox } from './outbox.ts'
 import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
 import { createPassingLog } from './passing.ts'
+import { adoptPolicy } from './policy-change.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
 import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
-import { headTable, outboxTable, policyTable } from './runtime-tables.ts'
+import { headTable, outboxTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
 import { framesOf, sealedNow } from './sent-frames.ts'
@@ -299,16 +300,7 @@ export const createHost = (deps: HostDeps): Host => {
       }
       case 'policy':
         policy = event.policy
-        staged.write(put(policyTable, keyOf('current'), { policy: policy.json, configured: policy.configured }))
-        applier.journal({
-          atMs: nowMs,
-          trigger: 'policy',
-          name: 'set-policy',
-          ids: [],
-          sends: [],
-          postings: [],
-          fields: policy.json,
-        })
+        adoptPolicy({ staged, applier, definition }, batch, policy, contextAt(nowMs))
         batch.after.push(() => event.answer(OK(null)))
         return
       case 'act':

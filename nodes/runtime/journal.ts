@@ -12,13 +12,14 @@ export const NO_HASH = new Uint8Array(32)
 
 export type Chain = { readonly seq: number; readonly hash: Uint8Array }
 
-/** The entry that follows `last`, and the chain's new end. */
+/** The entry that follows `last`, as a row and as it is stored, and the chain's new end. */
 export const appendEntry = (
   last: Chain,
   entry: Omit<JournalRow, 'seq' | 'prevHash'>,
-): { readonly row: JournalRow; readonly chain: Chain } => {
+): { readonly row: JournalRow; readonly bytes: Uint8Array; readonly chain: Chain } => {
   const row: JournalRow = { ...entry, seq: last.seq + 1, prevHash: last.hash }
-  return { row, chain: { seq: row.seq, hash: hash(journalTable.encode(row)) } }
+  const bytes = journalTable.encode(row)
+  return { row, bytes, chain: { seq: row.seq, hash: hash(bytes) } }
 }
 
 /**

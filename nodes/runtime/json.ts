@@ -3,6 +3,7 @@
  * lower-case hex, everything else as JSON has it. The way back needs the schema, since text may stand for either.
  */
 import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { Value } from '@sinclair/typebox/value'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import type { TSchema } from '../../protocol/fields.ts'
 
@@ -13,19 +14,30 @@ const replacer = (_key: string, value: unknown): unknown => {
   return value
 }
 
-/** A byte string's own `toJSON` would run before the replacer; plain ones have none, and Buffers are made plain here. */
+/**
+ * Values as `JSON.stringify` alone writes them rightly: its replacer would be called for every field of every journal row, and a
+ * Buffer's own `toJSON` would run before it.
+ */
 const plain = (value: unknown): unknown => {
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value !== 'object' || value === null) return value
   if (value instanceof Uint8Array) return toHex(value)
   if (Array.isArray(value)) return value.map(plain)
-  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype)
-    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]))
-  return value
+  if (value instanceof Map) return plain(Object.fromEntries(value))
+  if (Object.getPrototypeOf(value) !== Object.prototype) return JSON.parse(JSON.stringify(value, replacer) ?? 'null')
+  const fields: Record<string, unknown> = {}
+  for (const [name, field] of Object.entries(value)) fields[name] = plain(field)
+  return fields
 }
 
 /** JSON text of a node's value. */
-export const toJson = (value: unknown): string => JSON.stringify(plain(value), replacer) ?? 'null'
+export const toJson = (value: unknown): string => JSON.stringify(plain(value)) ?? 'null'
 
-export type FromJson<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string }
+export type SchemaProblem = { readonly path: string; readonly message: string }
+export type FromJson<T> =
+  | { readonly ok: true; readonly value: T }
+  /** `problem`: the first of them, as text. */
+  | { readonly ok: false; readonly problem: string; readonly problems: readonly SchemaProblem[] }
 
 const compiled = new WeakMap<TSchema, ReturnType<typeof TypeCompiler.Compile>>()
 
@@ -35,8 +47,49 @@ export const fromJson = <T = unknown>(schema: TSchema, json: unknown): FromJson<
   let check = compiled.get(schema)
   if (check === undefined) compiled.set(schema, (check = TypeCompiler.Compile(schema)))
   if (check.Check(value)) return { ok: true, value: value as T }
-  const first = check.Errors(value).First()
-  return { ok: false, problem: first === undefined ? 'does not fit' : `${first.path || '/'}: ${first.message}` }
+  const problems = problemsOf(check.Errors(value))
+  const [first] = problems
+  return {
+    ok: false,
+    problem: first === undefined ? 'does not fit' : `${first.path || '/'}: ${first.message}`,
+    problems,
+  }
+}
+
+type Problems = Iterable<{
+  readonly path: string
+  readonly message: string
+  readonly schema: TSchema
+  readonly value: unknown
+}>
+
+/** What does not fit, as people say it: of a union the problems of the variant that is meant, not that none of them fits. */
+export const problemsOf = (errors: Problems): readonly SchemaProblem[] =>
+  [...errors].flatMap(({ path, message, schema, value }): readonly SchemaProblem[] => {
+    const variants = schema['anyOf'] as readonly TSchema[] | undefined
+    const meant = variants === undefined ? undefined : variantOf(variants, value)
+    if (meant !== undefined)
+      return problemsOf(Value.Errors(meant, value)).map((inner) => ({ ...inner, path: `${path}${inner.path}` }))
+    const names = (variants ?? []).flatMap((variant) => Object.entries(literalsOf(variant)))
+    if (names.length === 0) return [{ path, message: message === 'Unexpected property' ? 'no such setting' : message }]
+    return [{ path: `${path}/${names[0]?.[0]}`, message: `one of ${names.map(([, name]) => String(name)).join(', ')}` }]
+  })
+
+/** Fields of an object's schema that have one value only: by them the variants of a union are told apart. */
+const literalsOf = (schema: TSchema): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries((schema['properties'] ?? {}) as Record<string, TSchema>).flatMap(([name, field]) =>
+      'const' in field ? [[name, field['const']]] : [],
+    ),
+  )
+
+const variantOf = (variants: readonly TSchema[], value: unknown): TSchema | undefined => {
+  if (typeof value !== 'object' || value === null) return undefined
+  const given = value as Readonly<Record<string, unknown>>
+  return variants.find((variant) => {
+    const literals = Object.entries(literalsOf(variant))
+    return literals.length > 0 && literals.every(([name, literal]) => given[name] === literal)
+  })
 }
 
 const convert = (schema: TSchema, json: unknown): unknown => {
@@ -63,6 +116,8 @@ const convert = (schema: TSchema, json: unknown): unknown => {
   }
   const variants = (schema['anyOf'] ?? schema['oneOf']) as readonly TSchema[] | undefined
   if (variants !== undefined) {
+    const meant = variantOf(variants, json)
+    if (meant !== undefined) return convert(meant, json)
     for (const variant of variants) {
       const tried = fromJson(variant, json)
       if (tried.ok) return tried.value

@@ -9,7 +9,8 @@
 import { Buffer } from 'node:buffer'
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { open } from 'lmdb'
-import { checkMutations, type Store } from './store.ts'
+import { cut } from './slab.ts'
+import { checkMutations, MAX_KEY_BYTES, type Store } from './store.ts'
 
 /** The file is damaged or not one of LMDB. */
 export class LedgerDamaged extends Error {
@@ -19,7 +20,8 @@ export class LedgerDamaged extends Error {
   }
 }
 
-const EMPTY = Buffer.alloc(0)
+/** A table's name and a zero byte stand before its keys. */
+const MAX_PREFIX_BYTES = 64
 
 /** @throws LedgerDamaged */
 export const lmdbStore = (path: string): Store => {
@@ -33,12 +35,17 @@ export const lmdbStore = (path: string): Store => {
   /** The first key of no row of the table: its prefix ends in 0x01 instead of 0x00. */
   const endOf = (table: string): Buffer => Buffer.from(`${table}\u0001`)
   const keyOf = (table: string, key: Uint8Array): Buffer => Buffer.concat([prefixOf(table), key])
+  const writeKey = keyWriter(prefixOf)
   let lastFlush: Promise<unknown> = Promise.resolve()
 
   return {
     get: (table, key) => {
-      const value = env.getBinary(keyOf(table, key))
-      return value === undefined ? undefined : plain(value)
+      // The library's own buffer, which its next read overwrites; its `length` is set to that of the value.
+      const value = env.getBinaryFast(writeKey(table, key))
+      if (value === undefined) return undefined
+      const own = cut(value.length)
+      own.set(Uint8Array.prototype.subarray.call(value, 0, value.length))
+      return own
     },
     range: function* (table, { from, before, reverse = false } = {}) {
       const prefix = prefixOf(table)
@@ -47,21 +54,18 @@ export const lmdbStore = (path: string): Store => {
       const bounds = reverse
         ? { start: high, end: low, reverse: true, exclusiveStart: true, inclusiveEnd: true }
         : { start: low, end: high }
-      // A snapshot of its own would be held by an iterator that is left early.
+      // A snapshot of its own would be held by an iterator that is left early. Keys and values are copies already.
       for (const { key, value } of env.getRange({ ...bounds, snapshot: false }))
-        yield [plain(key.subarray(prefix.length)), plain(value)]
+        yield [plainView(key, prefix.length), plainView(value, 0)]
     },
     commit: async (mutations) => {
       checkMutations(mutations)
-      const puts = mutations.map(({ table, key, value }) => ({
-        key: keyOf(table, key),
-        value: value === undefined ? undefined : asBuffer(value),
-      }))
-      if (puts.length === 0) return
+      if (mutations.length === 0) return
       const committed = env.batch(() => {
-        for (const { key, value } of puts) {
-          if (value === undefined) void env.remove(key)
-          else void env.put(key, value)
+        for (const { table, key, value } of mutations) {
+          // The key is copied before the call returns; the value is read later, where it stands.
+          if (value === undefined) void env.remove(writeKey(table, key))
+          else void env.put(writeKey(table, key), value as Buffer)
         }
       }) as Promise<boolean> & { readonly flushed: Promise<unknown> }
       const { flushed } = committed
@@ -75,6 +79,24 @@ export const lmdbStore = (path: string): Store => {
       await lastFlush
       await env.close()
     },
+  }
+}
+
+/** Puts whole keys together, each valid until the next. One place for all of them: none is made anew for each row. */
+const keyWriter = (prefixOf: (table: string) => Buffer): ((table: string, key: Uint8Array) => Buffer) => {
+  const place = Buffer.alloc(MAX_PREFIX_BYTES + MAX_KEY_BYTES)
+  const views = Array.from({ length: place.length + 1 }, (_, length) => place.subarray(0, length))
+  let written = ''
+  let prefixBytes = 0
+  return (table, key) => {
+    if (table !== written) {
+      const prefix = prefixOf(table)
+      place.set(prefix)
+      prefixBytes = prefix.length
+      written = table
+    }
+    place.set(key, prefixBytes)
+    return views[prefixBytes + key.length] as Buffer
   }
 }
 
@@ -122,7 +144,6 @@ const openFile = (path: string) => {
   }
 }
 
-/** A copy that is no Buffer and that no later read changes. */
-const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  bytes.length === 0 ? EMPTY : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** The same bytes from `from` on, as a plain byte string. */
+const plainView = (bytes: Uint8Array, from: number): Uint8Array =>
+  new Uint8Array(bytes.buffer, bytes.byteOffset + from, bytes.byteLength - from)

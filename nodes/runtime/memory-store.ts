@@ -3,6 +3,7 @@
  * committed batches that holds all that was flushed. `crash()` loses everything after the last flush.
  */
 import { afterPrefix, keyBytes, keyText, sortedMap, type SortedMap } from './sorted-map.ts'
+import { cut } from './slab.ts'
 import { checkMutations, type Store } from './store.ts'
 
 /** When a commit or a flush happens: the simulator decides; by default, on the next turn of the event loop. */
@@ -22,6 +23,12 @@ type Undo = { readonly key: string; readonly value: Uint8Array | undefined }
 export const memoryStore = (schedule: StoreScheduler = (_what, run) => void setImmediate(run)): MemoryStore =>
   storeOver(sortedMap<Uint8Array>(), schedule)
 
+const copied = <B extends Uint8Array | undefined>(bytes: B): B => {
+  if (bytes === undefined) return bytes
+  const own = cut(bytes.length)
+  own.set(bytes)
+  return own as B
+}
 const nameOf = (table: string, key: Uint8Array): string => `${table}\0${keyText(key)}`
 
 const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): MemoryStore => {
@@ -35,7 +42,7 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
     else rows.set(key, value)
   }
   return {
-    get: (table, key) => rows.get(nameOf(table, key))?.slice(),
+    get: (table, key) => copied(rows.get(nameOf(table, key))),
     range: function* (table, { from, before, reverse } = {}) {
       const prefix = `${table}\0`
       const bounds = {
@@ -43,7 +50,7 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
         before: before === undefined ? afterPrefix(prefix) : nameOf(table, before),
         reverse,
       }
-      for (const [key, value] of rows.range(bounds)) yield [keyBytes(key.slice(prefix.length)), value.slice()]
+      for (const [key, value] of rows.range(bounds)) yield [keyBytes(key.slice(prefix.length)), copied(value)]
     },
     commit: (mutations) => {
       checkMutations(mutations)

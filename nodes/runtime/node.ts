@@ -269,6 +269,11 @@ export type NodeDefinition<R extends Role = Role, Policy = any> = {
    * tells them anyway. Default: nothing to tell.
    */
   readonly rotated?: Handler<Record<string, never>, Policy>
+  /**
+   * The policy is another than before, set by an operator or by the configuration, at a start before `started`: what earlier
+   * decisions armed by the old one is to be set anew. Default: nothing.
+   */
+  readonly policyChanged?: Handler<Record<string, never>, Policy>
   /** A permanent refusal of something in the outbox. The runtime has forgotten the entry already. */
   readonly refused: Handler<Refused, Policy>
   /** A receipt for something in the outbox. The runtime has forgotten the entry already. */

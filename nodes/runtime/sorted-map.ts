@@ -6,8 +6,12 @@ import { Buffer } from 'node:buffer'
 
 const MAX_CHUNK = 256
 
-export const keyText = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+/** Node's own reader of bytes as text. Asking for the `buffer` of a small byte string, as `Buffer.from` must, costs ten times as much. */
+const { latin1Slice } = Buffer.prototype as unknown as {
+  readonly latin1Slice: (this: Uint8Array, from: number, to: number) => string
+}
+
+export const keyText = (bytes: Uint8Array): string => latin1Slice.call(bytes, 0, bytes.length)
 export const keyBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 
 /** The first key text after every key that begins with `prefix`; undefined when there is none. */

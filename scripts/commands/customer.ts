@@ -1,11 +1,11 @@
-/** `semops customer`: a customer's PIN and device after the enrolment. */
+/** `semops customer`: a customer after the enrolment: PIN, device, the end of the account. */
 import type { Command } from 'commander'
 import { contextOf } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
 import { givenPin, promptPin } from '../cli/pin.ts'
 import { withFleet, type Fleet } from '../fleet/client.ts'
-import { changePin, loseDevice, replaceDevice, unlockPin } from '../fleet/customer.ts'
+import { changePin, closeAccount, loseDevice, replaceDevice, unlockPin } from '../fleet/customer.ts'
 
 type Options = { readonly cpp?: string; readonly pinFile?: string; readonly newPinFile?: string }
 
@@ -104,6 +104,20 @@ export const register = (program: Command): void => {
       ),
     )
 
+  customer
+    .command('close <customer>')
+    .description('close the account: what is owed is collected, and it is closed for ever')
+    .option('--cpp <id>', 'at this processor only (default: at every processor of the customer)')
+    .option('--pin-file <file>', PIN_FILE)
+    .action((id: string, { cpp, pinFile }: Options, self: Command) =>
+      act(
+        self,
+        `closing the account of ${id}`,
+        async (fleet) => closeAccount(fleet, id, await pinOf(fleet, id, pinFile), cpp),
+        ({ cpps }) => `closed at ${cpps.join(', ')}`,
+      ),
+    )
+
   addExamples(customer, [
     [
       'customer change-pin hu-anna --new-pin-file new-pin',
@@ -111,5 +125,6 @@ export const register = (program: Command): void => {
     ],
     ['customer unlock hu-anna', 'after three wrong PINs'],
     ['customer replace-device hu-anna', 'a lost phone: the old key is refused from now on'],
+    ['customer close hu-anna --cpp hu-otp', 'exit code 14 while something is still owed there'],
   ])
 }

@@ -64,7 +64,7 @@ export const bootstrap = (
     withHost(bank, async (client) => {
       const report = await bankReport(client)
       const open = new Set(report.accounts.map(({ account }) => account))
-      await each(accounts, async ({ account, currency: of, balanceMinor, operatorId, holderHost }) => {
+      await each(accounts, async ({ account, currency: of, balanceMinor, operatorId, holderHost, alsoTold }) => {
         if (!open.has(account))
           await client.command('open-account', {
             account,
@@ -73,6 +73,7 @@ export const bootstrap = (
             balanceMinor: String(balanceMinor),
             ...(operatorId === undefined ? {} : { operatorId }),
             ...(holderHost === undefined ? {} : { holderHost }),
+            ...(alsoTold === undefined ? {} : { alsoTold }),
           })
         advance(account)
       })
@@ -141,7 +142,12 @@ export const bootstrap = (
     there: KnownEnrolment | undefined,
   ): Promise<void> => {
     // A lost device waits for its owner to bring another.
-    if (there?.state === 'lost' || (there?.unlocked === true && there.state === 'enrolled')) return
+    if (
+      there?.state === 'lost' ||
+      there?.state === 'closed' ||
+      (there?.unlocked === true && there.state === 'enrolled')
+    )
+      return
     const pin = provisioned.pin(customer)
     if (there?.state !== 'enrolled')
       await client.command('enrol', {

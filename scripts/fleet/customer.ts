@@ -2,6 +2,7 @@
 import { CliError } from '../cli/errors.ts'
 import { readJson, writeJson, type FleetDirectory } from './directory.ts'
 import { hostOf, type Fleet } from './client.ts'
+import { TimeLimitError } from './concurrency.ts'
 import { HostRefusal } from './host-client.ts'
 
 /** @throws CliError naming what was refused and why */
@@ -82,3 +83,22 @@ export const replaceDevice = async (fleet: Fleet, customer: string, pin: string)
     await told('replace the device', wallet.command('replace-device', { customer, cpp, pin, authorization }))
   return { customer, host, cpps: authorizations.map(({ cpp }) => cpp), replaced: true }
 }
+
+/**
+ * Closes a customer's account: nothing new is paid, what is owed is collected, and then it is closed for ever. One CPP after the other.
+ * @throws CliError naming what was refused, or which account is still closing: its debt is not collected yet
+ */
+export const closeAccount = async (fleet: Fleet, customer: string, pin: string, cpp: string | undefined) => {
+  const cpps = cppsOf(fleet, customer, cpp)
+  const wallet = await fleet.host(hostOf(fleet.plan, customer))
+  for (const one of cpps)
+    try {
+      await told('close the account', wallet.command('close-account', { customer, cpp: one, pin }, CLOSING_MS))
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error
+      throw new CliError('undecided', `${one} is closing the account: something is under way or owed there still`)
+    }
+  return { customer, cpps, closed: true }
+}
+/** As long as a payment under way and its collection take, and a little more. */
+const CLOSING_MS = 45_000

@@ -4,6 +4,7 @@ import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.t
 import { isLoopback } from '../../bus/loopback.ts'
 import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
 import { mergePolicies } from './merge-policies.ts'
+import { policyComplaints } from './policy-rules.ts'
 import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 /** `pointer`: a JSON pointer into the file. */
@@ -65,6 +66,7 @@ export const complaints = (file: NetworkFile): readonly Complaint[] => {
       checkCustomer(rules, realm, section, customer, `/realms/${realm}/customers/${i}`, cpps),
     )
   }
+  found.push(...policyComplaints(file))
   return found
 }
 

@@ -85,7 +85,7 @@ describe('a plan', () => {
     expect(host('hu-shops-1').certifiedBy).toEqual(['hu-both-m'])
   })
 
-  test('opens one account for hosts of one operator, and tells its MPP of bookings', () => {
+  test('opens one account for hosts of one operator, and tells each of bookings', () => {
     const shared = plan.accounts.filter(({ operatorId }) => operatorId === 'hu-both')
     expect(shared).toEqual([
       {
@@ -94,6 +94,7 @@ describe('a plan', () => {
         currency: 'EUR',
         operatorId: 'hu-both',
         holderHost: { role: 'mpp', host: 'hu-both-m' },
+        alsoTold: [{ role: 'cpp', host: 'hu-both-c' }],
         balanceMinor: 1_000_000n,
       },
     ])

@@ -5,7 +5,7 @@
 import { CURRENCIES, parseAmount, type Currency } from '../../protocol/amount.ts'
 import { bankOf, dataCenterAddress, payeeToken, realmOf, type Role } from '../../protocol/ids.ts'
 import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
-import { mergePolicies, type Policy } from './merge-policies.ts'
+import { mergePolicies, type PlainPolicy } from './merge-policies.ts'
 import type { CustomerFile, MerchantFile, NetworkFile, RealmFile } from './network-schema.ts'
 
 export type HostRole = Extract<Role, 'customer' | 'merchant' | 'cpp' | 'mpp' | 'bank' | 'dc'>
@@ -33,6 +33,8 @@ export type AccountPlan = {
   /** Processors' accounts: orders of the operator's hosts need no mandate. */
   readonly operatorId: string | undefined
   readonly holderHost: { readonly role: HostRole; readonly host: string } | undefined
+  /** Other hosts of its operator, which are told of the same bookings. */
+  readonly alsoTold?: readonly { readonly role: HostRole; readonly host: string }[]
   readonly balanceMinor: bigint
 }
 export type PayeePlan = {
@@ -122,8 +124,12 @@ const sorted = (ids: readonly string[]): readonly string[] => [...new Set(ids)].
 export const planNetwork = (file: NetworkFile): Plan => {
   const parts = Object.entries(file.realms).map(([realm, section]) => planRealm(file, realm, section))
   const accounts = new Map<string, AccountPlan>()
-  // Hosts of one operator share its account; the one that comes last hears of its bookings: an MPP, where there is one.
-  for (const account of parts.flatMap((part) => part.accounts)) accounts.set(account.account, account)
+  // Hosts of one operator share its account, and all of them hear of its bookings.
+  for (const account of parts.flatMap((part) => part.accounts)) {
+    const { alsoTold = [], holderHost } = accounts.get(account.account) ?? {}
+    const others = holderHost === undefined ? [] : [...alsoTold, holderHost]
+    accounts.set(account.account, others.length === 0 ? account : { ...account, alsoTold: others })
+  }
   const settlementBank = file.banks.find((bank) => bank.settlement === true) ?? file.banks[0]
   return {
     network: file.network,
@@ -154,7 +160,7 @@ type HostOptions = {
   readonly operatorId?: string | undefined
   readonly certifiedBy?: readonly string[]
   readonly accounts?: Readonly<Partial<Record<Currency, string>>>
-  readonly policy?: Policy | undefined
+  readonly policy?: PlainPolicy | undefined
 }
 const hostPlan = (
   file: NetworkFile,

@@ -7,7 +7,7 @@ import type { Currency } from '../../../protocol/amount.ts'
 import { loadEngine } from '../../../protocol/engines/load.ts'
 import { failureNumber, type FailureCode } from '../../../protocol/failures.ts'
 import type { KindName } from '../../../protocol/kinds.ts'
-import { pinProof } from '../../../protocol/pin.ts'
+import { accountClosureSubject, pinProof } from '../../../protocol/pin.ts'
 import type { MerchantChain, Verified } from '../../../protocol/verified.ts'
 import { NOT_HERE } from '../../runtime/evidence.ts'
 import type { Decision, HandledKind, Job, Message, Relay } from '../../runtime/node.ts'
@@ -296,7 +296,43 @@ export const createWorld = (options: WorldOptions = {}) => {
     }
   }
 
+  /** The bank answers a bulk order, item by item. @param codeOf why an item is refused; undefined: it is booked */
+  const answerBulk = (
+    { body }: Sent<'bulk-transfer-order'>,
+    codeOf: (item: Sent<'bulk-transfer-order'>['body']['items'][number]) => FailureCode | undefined = () => undefined,
+    from = BANK,
+  ): Decision =>
+    receive(
+      'bulk-transfer-answer',
+      {
+        orderId: body.orderId,
+        items: body.items.map((item) => {
+          const code = codeOf(item)
+          return code === undefined
+            ? { itemId: item.itemId, result: 'booked' }
+            : { itemId: item.itemId, result: 'refused', code: failureNumber(code) }
+        }),
+      },
+      { from },
+    )
+
+  /** The customer closes the account. */
+  const close = (customer: string, pinKey = pinKeyOf(customer), closureId = testId(`closure ${customer}`)): Decision =>
+    receive(
+      'account-closure',
+      { closureId, customer, pinProof: pinProof(pinKey, accountClosureSubject(customer), closureId) },
+      { from: customer, host: WALLET_HOST },
+    )
+  /** The operator's. Pages of what follows are run by `finishJobs`. */
+  const setPolicy = (changes: Partial<CppPolicy>): Decision => {
+    world.policy = { ...world.policy, ...changes }
+    return run(definition.policyChanged, {})
+  }
+
   return Object.assign(world, {
+    answerBulk,
+    close,
+    setPolicy,
     ledger,
     definition,
     books,
@@ -333,6 +369,8 @@ export const createWorld = (options: WorldOptions = {}) => {
       world.nowMs = Math.max(world.nowMs, atMs)
       return fired
     },
+    /** A job is done, with this result. */
+    finish: (job: Job, result: unknown): Decision => run(definition.finished[job.name], { ...job, result }),
     finishJobs: async (): Promise<readonly Decision[]> => {
       const done: Decision[] = []
       for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {

@@ -272,7 +272,10 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
 
   function rest(at: Network): void {
     const found = at.problems()
-    if (found.length > 0) throw new ModelBroken(`verify: ${found.map(({ name }) => name).join('; ')}`)
+    if (found.length > 0)
+      throw new ModelBroken(
+        `verify: ${found.map(({ name, left, right, detail = '' }) => `${name}: ${left}, ${right} ${detail}`).join('; ')}`,
+      )
     for (const customer of customers) model.observe(customer, standing(customer))
   }
 

@@ -175,11 +175,12 @@ export const buildNetwork = async ({
       await ok(RESERVE, 'fund-reserve', { bank, currency: CURRENCY, amountMinor: String(reserveMinor) })
   for (const realm of realms) {
     const at = ids(realm)
-    // The shared account of one operator tells the MPP of its bookings, as the fleet's does.
+    // The shared account of one operator tells both its hosts of its bookings, as the fleet's does.
     for (const role of intermediaries === 'one' ? (['mpp'] as const) : (['cpp', 'mpp'] as const))
       await open(accountOf(realm, role), processorMinor, {
         operatorId: operatorOf(realm, role),
         holderHost: { role, host: at[role] },
+        ...(intermediaries === 'one' ? { alsoTold: [{ role: 'cpp', host: at.cpp }] } : {}),
       })
     await ok(at.shops, 'set-refund-pin', { pin: PIN })
     for (const [name, approval] of Object.entries(payees)) {

@@ -10,6 +10,7 @@ import { derivePinKeySync } from '../../../../protocol/pin.ts'
 import { parseFrame } from '../../../../protocol/seals.ts'
 import { customers, deviceSeeds, enrolments, payments } from '../../../customer/state.ts'
 import { toJson } from '../../../runtime/json.ts'
+import type { PaymentsPage } from '../../../runtime/reports.ts'
 import type { Crowd, CrowdCustomer } from './crowd.ts'
 import { searchFor, type Secret } from './search.ts'
 
@@ -75,6 +76,9 @@ const decoded = (bytes: Uint8Array): Uint8Array => {
   }
 }
 
+/** Payments of each host whose evidence is looked through. */
+const MAX_BUNDLES = 8
+
 /** Reads of every role; a host answers those that it knows. */
 const READS = [
   'report',
@@ -113,6 +117,10 @@ const placesOf = (crowd: Crowd): readonly Place[] => {
   }
   for (const { id, store } of sim.hosts()) {
     for (const name of READS) crowd.ask(id, name)
+    // What it would show of each payment to whoever it shows it to.
+    const page = crowd.ask(id, 'payments') as PaymentsPage | undefined
+    for (const { prId, pnId } of page?.payments.slice(0, MAX_BUNDLES) ?? [])
+      crowd.ask(id, 'evidence', { paymentId: prId ?? pnId })
     for (const { table, key, value } of store().rows()) {
       const where = `table ${table}`
       for (const bytes of [Buffer.from(key, 'latin1'), value, decoded(value)])
