@@ -1,5 +1,6 @@
 /** What a gatherer could seal that is not so: each piece good by itself, and together not one payment. */
 import { describe, expect, it } from 'vitest'
+import { equalBytes } from './bytes.ts'
 import { decodeBody } from './codec.ts'
 import type { Gathered } from './evidence.ts'
 import { signingKeyFromSeed } from './keys.ts'
@@ -248,6 +249,22 @@ describe('lies that a gatherer could tell', () => {
     const acceptance = { ...bodyOf(micro.cpp, 'settlement-acceptance'), batchHash: seedOf('hash') }
     const bytes = micro.seal('settlement-acceptance', mpp.id, cpp.id, acceptance, mpp.signing)
     expect(named(sealed(replace(micro.cpp, 'settlement-acceptance', bytes)))).toEqual(['settlement-acceptance'])
+  })
+
+  it('a collection that is not shown, unless it stood in an order of many', () => {
+    const orderId = bodyOf({ ...micro.cpp, pieces: micro.cpp.pieces.slice(9) }, 'transfer-order').orderId
+    const isCollection = ({ kind, bytes }: Gathered): boolean => {
+      const frame = parseFrame(bytes)
+      const body =
+        frame.ok && (kind === 'transfer-order' || kind === 'transfer-answer')
+          ? decodeBody(kind, 1, frame.value.bodyBytes)
+          : undefined
+      return body?.ok === true && equalBytes(body.value.orderId, orderId)
+    }
+    const pieces = micro.cpp.pieces.filter((piece) => !isCollection(piece))
+    expect(pieces.length).toBe(micro.cpp.pieces.length - 2)
+    expect(named(sealed({ ...micro.cpp, pieces }))).toEqual(['transfer-order'])
+    expect(sealed({ ...micro.cpp, pieces, about: { ...micro.cpp.about, collection: 'bulk' } }).ok).toBe(true)
   })
 
   it('a proof of another entry', () => {

@@ -344,8 +344,15 @@ const judgeCollection = (exhibits: Exhibits, findings: Findings): void => {
     findings.note('transfer-order', `${host} says that it has not collected this from its customer yet`)
     return
   }
+  if (collection === 'bulk') {
+    findings.note(
+      'transfer-order',
+      `${host} says that it collects this in an order of many, which names other customers' accounts`,
+    )
+    return
+  }
   if (order === undefined) {
-    if (!isNamed(exhibits, 'transfer-order', 'bulk-transfer-order'))
+    if (!isNamed(exhibits, 'transfer-order'))
       findings.miss('transfer-order', `${host} says that it collected this, and shows no order`)
     return
   }

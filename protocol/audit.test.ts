@@ -127,6 +127,12 @@ describe.each(SAMPLES)('what is done to a bundle is named: %s', (_, sample, othe
     })
   })
 
+  it('a piece that nothing lists', () => {
+    const added = other.pieces[0] as Gathered
+    const { problems } = audit(encodeBundle({ ...whole, pieces: [...whole.pieces, added.bytes] }))
+    expect(problems.map(({ piece }) => piece)).toEqual([added.kind])
+  })
+
   it('one bit anywhere in the file', () => {
     const bytes = sealSample(sample)
     fc.assert(

@@ -66,7 +66,7 @@ export const EvidencePiece = Fields({
 
 /** How far the entry of a micropayment has got at the gatherer: of its pair, and of what its customer owes. */
 export const SETTLEMENT_STATES = ['none', 'sent', 'answered', 'settled'] as const
-export const COLLECTION_STATES = ['none', 'ordered', 'booked', 'refused'] as const
+export const COLLECTION_STATES = ['none', 'ordered', 'booked', 'refused', 'bulk'] as const
 
 export const EvidenceStatement = Fields({
   version: Sequence,

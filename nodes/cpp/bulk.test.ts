@@ -237,6 +237,19 @@ describe('an order is split at what a frame holds', () => {
     expect(codecOf(BulkTransferOrder).encode(body).length).toBeLessThanOrEqual(LIMITS.maxBodyBytes)
   })
 
+  it.each([
+    ['is being collected', { collectingMinor: 500n }],
+    ['is suspended', { suspendedAtMs: 1 }],
+    ['owes less than the mark, and not for long', { outstandingMinor: 299n, debtSinceMs: END - 1 }],
+    ['owes nothing', { outstandingMinor: 0n }],
+  ])('and leaves out who %s', (_, standing) => {
+    const { customer, account: one } = account(1, 20)
+    const entered = [{ customer, account: { ...one, total: { ...one.total, ...standing } } }, account(2, 20)]
+    const here = context({ self: { id: CPP, role: 'cpp' }, policy: testPolicy({ aggregation: BULK }), nowMs: END })
+    const { body } = sent(combineParts([windowOrder(BANK, 'EUR', entered, here)]), 'bulk-transfer-order')
+    expect(body.items.map(({ debitAccount }) => debitAccount)).toEqual([entered[1]?.account.customer.account])
+  })
+
   it('the default window is a day, the default mark a fifth of M', () => {
     const one = createWorld({ policy: { aggregation: { policy: 'bulk' } } })
     one.enrol('hu-alice')

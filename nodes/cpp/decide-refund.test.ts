@@ -332,12 +332,8 @@ describe('the refund of a macro payment', () => {
     moneyBooked(on, 2_000n)
     expect(sentAll(moneyBooked(on, 2_000n, { notice: 'again' }), 'transfer-order')).toEqual([])
     expect(on.books.get('refund-suspense EUR')).toBe(2_000n)
-    expect(
-      on.ledger
-        .rows(refundMoney)
-        .map(({ used }) => used)
-        .toSorted(),
-    ).toEqual([false, true])
+    expect(on.ledger.rows(refundMoney).filter(({ used }) => used)).toHaveLength(1)
+    expect(on.ledger.rows(refundMoney)).toHaveLength(2)
     adds(on)
   })
 })

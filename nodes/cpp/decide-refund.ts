@@ -219,7 +219,6 @@ const takeOff = (
 
 /** The payee's bank has booked exactly its sum for this refund, on the account that the operator named. */
 const isMoneyFor = (money: RefundMoneyRow, refund: RefundRow, payment: PaymentRow): boolean =>
-  !money.used &&
   money.amountMinor === refund.amountMinor &&
   money.currency === refund.currency &&
   money.originatingBank === bankOf(payment.payoutAccount)

@@ -227,10 +227,13 @@ const gatherCollection = (
   for (const [, row] of read.scan(ledger, [customer]))
     if (row.kind === 0) running = row.orderId.length === 0 ? undefined : row.orderId
     else if (row.kind === ENTRY.collection && row.atMs >= decidedAtMs && isOfThis(row.id)) {
+      // An order of many names other customers' accounts: it is no evidence of this payment alone.
+      if (read.get(orders, row.id)?.bulkId !== undefined) return { collection: 'bulk' }
       gatherOrder(gatherer, read, row.id)
       return { collection: 'booked' }
     }
   if (running === undefined || !isOfThis(running)) return { collection: 'none' }
+  if (read.get(orders, running)?.bulkId !== undefined) return { collection: 'bulk' }
   gatherer.sent(until(OUTBOX.order, running))
   return { collection: 'ordered' }
 }

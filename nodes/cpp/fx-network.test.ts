@@ -1,6 +1,7 @@
 /** A customer with an account in HUF pays payees in EUR, at home and abroad, among the real nodes of every role. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { DELIVERED_AT_ONCE, LOST } from '../../bus/simulated-bus.ts'
+import { auditEvidence } from '../../protocol/audit.ts'
 import { toJson } from '../runtime/json.ts'
 import type { PaymentLine, PaymentsPage, Report } from '../runtime/reports.ts'
 import { buildWholeNetwork, oneTruth, unrest, type WholeNetwork } from '../runtime/whole-network.ts'
@@ -118,6 +119,24 @@ describe('a customer whose account is in another currency', { timeout: 60_000 },
     expect(answer).toMatchObject({ value: { outcome: 'refused', code: 'CURRENCY_UNSUPPORTED' } })
   })
 
+  it('is proved to an auditor at every party, and what it cost only on the customer’s side', async () => {
+    for (const amount of ['110', '1300']) {
+      const { txId } = ((await payEva('ro-bakery', amount)) as { readonly value: { readonly txId: string } }).value
+      await network.sim.advance(10_000)
+      for (const id of ['hu-cpp', 'hu-wallet-1', 'ro-mpp', 'ro-shop-1']) {
+        const line = (ask(id, 'payments') as PaymentsPage).payments.find((one) => one.txId === txId)
+        const answer = network.sim
+          .host(id)
+          .host()
+          .ask('evidence', { paymentId: line?.prId ?? line?.pnId })
+        const bundle = (answer as { readonly value: { readonly bundle: Uint8Array } }).value.bundle
+        const { ok, problems, missing } = auditEvidence(network.sim.engine, network.sim.root.publicKey, bundle)
+        expect([id, ok, problems, missing]).toEqual([id, true, [], []])
+        expect([id, Buffer.from(bundle).includes('HUF')]).toEqual([id, id === 'hu-cpp' || id === 'hu-wallet-1'])
+      }
+    }
+  })
+
   it('gets refunds back at the rate that was charged: in parts, and in full exactly the charge', async () => {
     const refund = async (payee: string, txId: string, amountMinor: string): Promise<unknown> => {
       const shop = `${payee.slice(0, 2)}-shop-1`
@@ -148,10 +167,10 @@ describe('a customer whose account is in another currency', { timeout: 60_000 },
     expect(failures(true)).toEqual([])
     expect(oneTruth(network).size).toBeGreaterThan(5)
     const positions = network.report.cpp('hu-cpp').positions
-    const kept = 300n + 400n + 350n + 5_000n + 50n + 100n + 1_000n
+    const kept = 300n + 400n + 350n + 5_000n + 50n + 100n + 1_410n + 1_000n
     expect(positions).toMatchObject([
       { currency: 'EUR', positionMinor: -kept, refundedMinor: 333n + 2_500n + 700n },
-      { currency: 'HUF', positionMinor: cost(kept), exchangedMinor: cost(5_000n + 4_200n), owedMinor: 0n },
+      { currency: 'HUF', positionMinor: cost(kept), exchangedMinor: cost(5_000n + 1_300n + 4_200n), owedMinor: 0n },
     ])
     for (const id of ['hu-mpp', 'ro-mpp', 'hu-shop-1', 'ro-shop-1', 'hu-dc-1', 'ro-dc-1', 'ro-bank'])
       expect([id, toJson(ask(id, 'report')).includes('HUF')]).toEqual([id, false])

@@ -32,14 +32,13 @@ import {
   NOTICES,
   PAIRS,
   PAYEES,
-  REFUNDS,
   type BatchRow,
   type EntryRow,
   type NoticeRow,
   type PairRow,
   type PayeeRow,
-  type RefundRow,
 } from './state.ts'
+import { REFUNDS, type RefundRow } from './refund-state.ts'
 /** An entry of the pair's sequence, as the CPP sealed it. */
 export type EntryMessage =
   | Verified<'delayed-transfer-confirmation'>

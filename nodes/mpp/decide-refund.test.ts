@@ -28,7 +28,8 @@ import {
   world,
   type World,
 } from './testing/fixture.ts'
-import { outboxKey, PAYEES, REFUNDS, type PayeeRow } from './state.ts'
+import { outboxKey, PAYEES, type PayeeRow } from './state.ts'
+import { REFUNDS } from './refund-state.ts'
 
 type Changes = {
   readonly id?: string

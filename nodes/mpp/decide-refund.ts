@@ -27,18 +27,8 @@ import { loadEntries, payeeSlice } from './load.ts'
 import { settlementAccount, type MppPolicy } from './policy.ts'
 import { reconcile } from './reconciliation.ts'
 import { confirmRefund, freeFor, fund, giveBack, rightRefund, setAside } from './refunds.ts'
-import {
-  NOTICES,
-  ORDERS,
-  outboxKey,
-  PAYEES,
-  PAYMENT_REFUNDS,
-  REFUNDS,
-  type NoticeRow,
-  type OrderRow,
-  type PayeeRow,
-  type RefundRow,
-} from './state.ts'
+import { NOTICES, ORDERS, outboxKey, PAYEES, type NoticeRow, type OrderRow, type PayeeRow } from './state.ts'
+import { PAYMENT_REFUNDS, REFUNDS, type RefundRow } from './refund-state.ts'
 
 type Ctx = Context<MppPolicy>
 

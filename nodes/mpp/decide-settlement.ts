@@ -30,15 +30,14 @@ import {
   BATCHES,
   DEFAULTS,
   PAIRS,
-  REFUNDS,
   REQUESTS,
   UNMATCHED,
   type BatchRow,
   type OrderRow,
   type PairRow,
-  type RefundRow,
   type RequestRow,
 } from './state.ts'
+import { REFUNDS, type RefundRow } from './refund-state.ts'
 
 type BatchSlice = {
   readonly known: BatchRow | undefined

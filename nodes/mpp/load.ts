@@ -11,7 +11,6 @@ import {
   NOTICES,
   PAIRS,
   PAYEES,
-  REFUNDS,
   type BatchRow,
   type EnrolmentRow,
   type EntryRow,
@@ -20,8 +19,8 @@ import {
   type NoticeRow,
   type PairRow,
   type PayeeRow,
-  type RefundRow,
 } from './state.ts'
+import { REFUNDS, type RefundRow } from './refund-state.ts'
 
 export type NoticeSlice = {
   readonly notice: NoticeRow | undefined

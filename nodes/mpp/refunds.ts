@@ -8,7 +8,8 @@ import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import { payeeOf, post, type Books } from './books.ts'
 import { considerPayout, payoutDeadline } from './payouts.ts'
-import { outboxKey, type EntryRow, type PayeeRow, type RefundRow } from './state.ts'
+import { outboxKey, type EntryRow, type PayeeRow } from './state.ts'
+import type { RefundRow } from './refund-state.ts'
 
 /** What of `amountMinor` is free, payable first; the rest its bank has to pay in. */
 export const freeFor = (

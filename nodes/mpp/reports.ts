@@ -8,7 +8,8 @@ import { readPayeeArgs } from './control-args.ts'
 import { creditLimit, type MppPolicy } from './policy.ts'
 import { isListed, loadListings } from './registration.ts'
 import { refundsOf } from './decide-refund.ts'
-import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, REFUNDS, UNMATCHED } from './state.ts'
+import { BATCHES, DEFAULTS, ENTRIES, NOTICES, PAIRS, PAYEES, UNMATCHED } from './state.ts'
+import { REFUNDS } from './refund-state.ts'
 
 /** Σ of what entries credited to each payee, and each pair's entries: one pass over the sequence. */
 const countEntries = (read: Reader, cpp: string, currency: Currency, credits: Map<string, bigint>) => {

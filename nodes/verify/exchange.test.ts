@@ -7,7 +7,6 @@ import {
   line,
   without,
   atRest,
-  refunded,
   check,
   failing,
   type Break,

@@ -1,5 +1,5 @@
 /** Bodies of settlement, payout, refunds and reports between processors (design §2 "Refund", §3). */
-import { AmountMinor, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, RatePart, Sequence, SignedMinor, SumMinor, Text, TimeMs, type Static } from '../fields.ts'
+import { AmountMinor, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, RatePart, Sequence, SignedMinor, Text, TimeMs, type Static } from '../fields.ts'
 
 /** A range of the pair's sequence: its size does not grow with its count. */
 export const SettlementBatch = Fields({

@@ -191,6 +191,29 @@ describe('a network in the background', () => {
     expect((await semops('trace', 'f'.repeat(32))).code).toBe(exitCode('usage'))
   })
 
+  test('a payment is given back in part, by its own id or as the payee knows it, and the trace shows it', async () => {
+    const { paymentId } = json(await pay('hu-c8', 'kiosk@hu', '0.80')) as Paid
+    const refund = (...words: readonly string[]) => semops('refund', '--json', ...words)
+    const first = await refund('--payment', paymentId, '--amount', '0.30')
+    expect(first.code).toBe(0)
+    expect(json(first)).toMatchObject({ outcome: 'confirmed', payee: 'kiosk@hu', amountMinor: '30', currency: 'EUR' })
+    const { txId } = json(first) as { readonly txId: string }
+    const second = await refund('--payee', 'kiosk@hu', '--tx', txId, '--amount', '0.50')
+    expect(json(second)).toMatchObject({ outcome: 'confirmed', amountMinor: '50' })
+    const third = await refund('--payment', paymentId, '--amount', '0.01')
+    expect([third.code, third.out]).toEqual([exitCode('refused'), ''])
+    expect(third.error).toContain('REFUND_EXCEEDED')
+    const wrong = await run(['--dir', dir, 'refund', '--payment', paymentId, '--amount', '0.01'], {
+      SEMOPS_PIN: '0000',
+    })
+    expect(wrong.code).toBe(exitCode('refused'))
+    expect(wrong.error).toMatch(/WRONG_PIN|REFUND_EXCEEDED/)
+    expect((await refund('--amount', '0.01')).code).toBe(exitCode('usage'))
+    const { hops } = json(await semops('trace', paymentId, '--json')) as Trace
+    for (const kind of ['refund-request', 'countersigned-refund', 'refund-confirmation', 'customer-refund-notice'])
+      expect(hops.map((hop) => hop.kind)).toContain(kind)
+  })
+
   test('kill and restart change one host', async () => {
     expect(json(await semops('kill', 'bakery@hu', '--json'))).toMatchObject({ id: 'hu-shops-1', state: 'stopped' })
     const { nodes } = json(await semops('status', '--json')) as Status

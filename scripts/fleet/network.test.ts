@@ -55,7 +55,8 @@ describe('a network file', () => {
     )
 
   test('may give a customer an account in a currency that their CPP exchanges', () => {
-    const fx = 'bank: hu-kh, policy: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } } }'
+    const fx =
+      'bank: hu-kh, policy: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } }, marginBps: 0, quoteLifetimeMs: 1000, retryMs: 1000 } }'
     const file = parseNetwork(exchanging("currency: HUF, balance: '400000.00'", fx), 'network.yaml')
     expect(planNetwork(file).accounts.find(({ account }) => account === 'hu-kh:cust-hu-anna')).toMatchObject({
       currency: 'HUF',
@@ -247,6 +248,68 @@ describe('a network file', () => {
       'realms.hu.cpps[1].balance',
     ])
     expect(error.message).toMatch(/\(and 2 more\)$/)
+  })
+
+  test('gives a CPP its policy, by role and by node: a node of another policy has settings of its own', () => {
+    const text = withLine(
+      2,
+      'currency: EUR',
+      "policies: { cpp: { aggregation: { policy: bulk, windowMs: 3600000, lowWaterMinor: { EUR: '250' } } } }",
+    )
+      .replace(
+        'bank: hu-kh }\n    mpps',
+        'bank: hu-kh, policy: { aggregation: { policy: window, windowMs: 60000 } } }\n    mpps',
+      )
+      .replace('    mpps:', '      - { id: hu-new, bank: hu-kh }\n    mpps:')
+    const { hosts } = planNetwork(parseNetwork(text, 'network.yaml'))
+    expect(hosts.filter(({ role }) => role === 'cpp').map(({ policy }) => policy['aggregation'])).toEqual([
+      { policy: 'window', windowMs: 60_000 },
+      { policy: 'bulk', windowMs: 3_600_000, lowWaterMinor: { EUR: '250' } },
+    ])
+  })
+
+  test.each([
+    [
+      'an aggregation that nobody knows',
+      'policies: { cpp: { aggregation: { policy: hourly } } }',
+      3,
+      'policies.cpp.aggregation.policy: one of threshold, window, bulk, kmeans',
+    ],
+    [
+      'a setting of another policy',
+      'policies: { cpp: { aggregation: { policy: window, lowWaterMinor: {} } } }',
+      3,
+      'policies.cpp.aggregation.lowWaterMinor: no such setting',
+    ],
+    [
+      'money that is no number of minor units',
+      "policies: { cpp: { aggregation: { policy: bulk, lowWaterMinor: { EUR: '2.50' } } } }",
+      3,
+      'policies.cpp.aggregation.lowWaterMinor.EUR: ',
+    ],
+    [
+      'a retry of nothing',
+      'policies: { cpp: { collectionRetry: { firstMs: 0, maxMs: 5, maxRetries: 1 } } }',
+      3,
+      'policies.cpp.collectionRetry.firstMs: ',
+    ],
+  ])('with %s is refused with its line', (_, line, at, message) => {
+    const error = problemsOf(withLine(2, 'currency: EUR', line))
+    expect(error.problems[0]?.line).toBe(at)
+    expect(error.message).toContain(message)
+  })
+
+  test("with a node's policy that does not fit is refused with its line", () => {
+    const error = problemsOf(
+      withLine(
+        9,
+        '      - id: hu-otp',
+        '        bank: hu-kh',
+        '        policy:',
+        '          aggregation: { policy: kmeans, maxK: 1 }',
+      ),
+    )
+    expect(error.message).toContain('network.yaml:12: realms.hu.cpps[1].policy.aggregation.maxK: ')
   })
 
   test('has a published schema that is the one it is checked against', () => {

@@ -7,7 +7,7 @@ import { policyOf } from './policies.ts'
 const FILE = `network: test
 currency: EUR
 policies:
-  cpp: { noticeLifetimeMs: 5000, settlement: { maxAgeMs: 1000, retryMs: 10 } }
+  cpp: { noticeLifetimeMs: 5000, settlement: { thresholdMinor: {}, maxAgeMs: 1000, retryMs: 10 } }
 banks:
   - { id: hu-kh }
   - { id: ro-reserve, settlement: true, policy: { clearing: { windowMs: 500 } } }
@@ -61,7 +61,7 @@ describe('a plan', () => {
   test('gives a customer an account in their own currency, and each of their CPPs one of its own in it', () => {
     const text = FILE.replace("bank: hu-kh, balance: '1.50'", 'bank: hu-kh, currency: HUF').replace(
       'cpp: { noticeLifetimeMs',
-      'cpp: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } } }, noticeLifetimeMs',
+      'cpp: { fx: { rates: { EUR HUF: { numerator: 400, denominator: 1 } }, marginBps: 0, quoteLifetimeMs: 1000, retryMs: 1000 }, noticeLifetimeMs',
     )
     const exchanging = planNetwork(parseNetwork(text, 'test.yaml'))
     expect(exchanging.customers[0]).toMatchObject({ customer: 'hu-anna', currency: 'HUF' })
@@ -109,7 +109,7 @@ describe('first policies', () => {
       operatorAccounts: { EUR: 'hu-kh:hu-otp' },
       settlementAccounts: { 'hu-both-m': 'hu-kh:hu-both' },
       noticeLifetimeMs: 5_000,
-      settlement: { maxAgeMs: 7, retryMs: 10 },
+      settlement: { thresholdMinor: {}, maxAgeMs: 7, retryMs: 10 },
     })
     expect(policyOf(plan, host('hu-both-m'))).toEqual({
       dataCenters: ['hu-dc-1', 'hu-dc-2'],

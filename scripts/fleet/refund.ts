@@ -65,14 +65,14 @@ const ended = async (
   try {
     // The payer may know of the end before the payee does.
     for (;;) {
-      const asked = await shop.command('refund', order, timeoutMs).then(
-        () => undefined,
-        (error: unknown) => error,
-      )
-      if (asked === undefined) break
-      const isEarly = asked instanceof HostRefusal && asked.code === 'UNDECIDED' && performance.now() < endsAt
-      if (!isEarly) throw asked
-      await delay(RETRY_MS)
+      try {
+        await shop.command('refund', order, timeoutMs)
+        break
+      } catch (error) {
+        const isEarly = error instanceof HostRefusal && error.code === 'UNDECIDED' && performance.now() < endsAt
+        if (!isEarly) throw error
+        await delay(RETRY_MS)
+      }
     }
     return await shop.command<Ended>('refund-result', { refundId: order.refundId }, timeoutMs)
   } catch (error) {
