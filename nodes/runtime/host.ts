@@ -344,9 +344,8 @@ export const createHost = (deps: HostDeps): Host => {
     publisher.publish(batch.outs, clock.now())
     for (const act of batch.after) act()
     for (const { topic, value } of batch.announcements) {
-      const waiting = waiters.get(topic)
+      for (const tell of waiters.get(topic) ?? []) tell(value)
       waiters.delete(topic)
-      for (const tell of waiting ?? []) tell(value)
     }
     if (!stopped) runJobs(batch.jobs)
   }

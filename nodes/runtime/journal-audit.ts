@@ -152,7 +152,7 @@ export const auditJournal = (
   settleBroken()
   const end = endOf(store)
   // Everything up to the end is moved: entries are missing before it, or more than belong there.
-  const moved = shift as Shift | undefined
+  const moved = shift
   if (moved !== undefined && end.head !== undefined && lastAt - end.head.seq === moved.by) {
     const { from, by } = moved
     const what = Math.abs(by) === 1 ? 'an entry was' : `${Math.abs(by)} entries were`

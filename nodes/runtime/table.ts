@@ -104,7 +104,8 @@ export const defineTable = <Row extends object>(spec: {
   readonly migrations?: Readonly<Record<number, Migration>>
 }): Table<Row> => {
   const { name, version, fields, migrations = {} } = spec
-  const values: unknown[] = [version, ...fields]
+  /** Filled anew for each row. */
+  const written: unknown[] = [version, ...fields]
   /** `stored`: the version, then the fields. */
   const rowOf = (stored: readonly unknown[]): Row => {
     const row: Record<string, unknown> = {}
@@ -118,8 +119,8 @@ export const defineTable = <Row extends object>(spec: {
     name,
     version,
     encode: (row) => {
-      for (let i = 0; i < fields.length; i++) values[i + 1] = row[fields[i] as keyof Row]
-      const packed = packr.pack(values, IN_PLACE) as Buffer & { readonly start: number; readonly end: number }
+      for (let i = 0; i < fields.length; i++) written[i + 1] = row[fields[i] as keyof Row]
+      const packed = packr.pack(written, IN_PLACE) as Buffer & { readonly start: number; readonly end: number }
       // Never a `Buffer`: byte strings of decoded rows would be.
       return new Uint8Array(packed.buffer, packed.byteOffset + packed.start, packed.end - packed.start)
     },

@@ -59,7 +59,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
   const chain = { current: { seq: 0, hash: NO_HASH } }
   let collections = 0
   let orders = 0
-  let failure: unknown
+  let failure: Error | undefined
   let wake: (() => void) | undefined
   const woken = (): void => {
     wake?.()
@@ -103,7 +103,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
       ),
     failed: () => failure !== undefined,
     fail: (error) => {
-      failure ??= error
+      failure ??= error instanceof Error ? error : new Error(String(error))
       woken()
     },
     onWork: woken,

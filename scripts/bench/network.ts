@@ -251,7 +251,7 @@ const createDriver = (sim: SimNetwork) => {
       let moved = sim.network.pump() > 0
       for (const one of sim.hosts()) {
         const fatal = one.fatal()
-        if (fatal !== undefined) throw fatal instanceof Error ? fatal : new Error(String(fatal))
+        if (fatal !== undefined) throw fatal instanceof Error ? fatal : new Error(`${one.id} stopped`, { cause: fatal })
         if (one.host().step()) moved = true
       }
       await turn()

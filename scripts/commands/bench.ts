@@ -6,6 +6,8 @@ import { contextOf } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
 import { addExamples } from '../cli/help.ts'
 import { toJson } from '../cli/output.ts'
+import { runLedgerBench } from '../bench/ledger.ts'
+import { ledgerBenchLines } from '../bench/ledger-table.ts'
 import { MODELS, runPaper } from '../bench/paper.ts'
 import { paperPage } from '../bench/paper-page.ts'
 import { paperLines } from '../bench/paper-table.ts'
@@ -59,6 +61,27 @@ export const register = (program: Command): void => {
     ],
     ['bench paper --quick', 'the same parts on 2,000 payments'],
     ['bench paper --json', '{"perThousand":{"semops":{…},"one-intermediary":{…},"two-intermediaries":{…},…},…}'],
+  ])
+
+  const ledger = bench
+    .command('ledger')
+    .description("a CPP's ledger alone: durable accumulations a second, against raw puts of the same rows")
+    .option('--seed <name>', 'of customers and order')
+    .option('--quick', 'few customers, entries and rounds: to see that it runs')
+    .action(async ({ seed, quick = false }: { readonly seed?: string; readonly quick?: boolean }, self: Command) => {
+      const { output, progress, exit } = contextOf(self)
+      const shown = progress('ledger')
+      const report = await runLedgerBench({
+        ...(seed === undefined ? {} : { seed }),
+        quick,
+        onProgress: (text) => shown.advance(0, text),
+      })
+      shown.done()
+      output.fact(report, () => ledgerBenchLines(report, output))
+      if (report.problems.length > 0) exit('checkFailed')
+    })
+  addExamples(ledger, [
+    ['bench ledger', 'several minutes, with a million customers; exit code 0 when the ledgers are whole'],
   ])
 }
 
