@@ -15,7 +15,7 @@ const joined = <T>(have: readonly T[], given: readonly T[] | undefined): readonl
 /**
  * Parts of several rules put together, as `combine` of node.ts does, in one pass (a confirmation has a dozen parts), and keeping
  * what every part records: a trace finds each payment that a decision touched. Each list is asked for by its own name: by a
- * computed one, asking parts for what they lack costs more than all the rest of a confirmation, measured.
+ * computed one this was the largest item in the profile of a confirmation.
  */
 export const combineParts = (parts: readonly Part[]): Decision => {
   let { writes, sends, forget, set, clear, postings, jobs, announce, refuse, reply, replyOn } = decision()
