@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { auditEvidence } from './audit.ts'
 import { time } from './audit-findings.ts'
 import { encodeBundle, readBundle, type Bundle, type Gathered } from './evidence.ts'
-import { another, audit, engine, macro, micro, named, network, sealed, withAt } from './testing/audited-samples.ts'
+import { another, audit, engine, macro, micro, named, sealed, withAt } from './testing/audited-samples.ts'
 import { sealSample, type SampleEvidence } from './testing/sample-evidence.ts'
 import { createSampleNetwork } from './testing/sample-network.ts'
 

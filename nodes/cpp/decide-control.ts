@@ -14,7 +14,8 @@ import { askBank } from './decide-outbox.ts'
 import { loadAccount, loadBatch, loadBatchById, loadEntry } from './load.ts'
 import { adjust, batchKey, openBatch, putPair } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
-import { batches, customers, pairs, type BatchRow } from './state.ts'
+import { customers } from './state.ts'
+import { batches, pairs, type BatchRow } from './state-pairs.ts'
 
 type Ctx = Context<CppPolicy>
 

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import type { Decision } from '../runtime/node.ts'
 import { TEST_NOW_MS, outboxKey, testBytes, testId } from '../runtime/testing.ts'
-import { ledger, notices, orders, pairEntries, pairs, payments, transLocks } from './state.ts'
+import { ledger, notices, orders, payments, transLocks } from './state.ts'
+import { pairEntries, pairs } from './state-pairs.ts'
 import { BANK, MERCHANT_HOST, MPP, createWorld, kindsOf, sent, textOf, type Sent, type World } from './testing/world.ts'
 
 const EXPIRY = TEST_NOW_MS + 20_000

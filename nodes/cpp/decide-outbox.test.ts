@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { failureNumber } from '../../protocol/failures.ts'
 import { keyOf } from '../runtime/table.ts'
 import { outboxKey, testId } from '../runtime/testing.ts'
-import { batches, customers, ledger, payments, registrations, type RegistrationRow } from './state.ts'
+import { customers, ledger, payments, registrations, type RegistrationRow } from './state.ts'
+import { batches } from './state-pairs.ts'
 import { BANK, MPP, createWorld, kindsOf, sent, textOf, type World } from './testing/world.ts'
 
 const world = (): World => {

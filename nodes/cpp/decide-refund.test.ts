@@ -9,7 +9,8 @@ import type { Decision } from '../runtime/node.ts'
 import type { CppReport } from '../runtime/reports.ts'
 import { incoming, testId } from '../runtime/testing.ts'
 import { totalOf } from './load.ts'
-import { batches, paymentRefunds, refundMoney, refunds } from './state.ts'
+import { batches } from './state-pairs.ts'
+import { paymentRefunds, refundMoney, refunds } from './state-refunds.ts'
 import {
   BANK,
   CPP,

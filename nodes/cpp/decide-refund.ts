@@ -32,18 +32,8 @@ import { OUTBOX, pnIdOf, receipt, toBank, toWallet, until } from './messages.ts'
 import { answeredOrder } from './orders.ts'
 import { append, newPair, openBatch, payable, putPair } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
-import {
-  ENTRY,
-  orders,
-  paymentRefunds,
-  refundMoney,
-  refunds,
-  type CustomerRow,
-  type OrderRow,
-  type PaymentRow,
-  type RefundMoneyRow,
-  type RefundRow,
-} from './state.ts'
+import { ENTRY, orders, type CustomerRow, type OrderRow, type PaymentRow } from './state.ts'
+import { paymentRefunds, refundMoney, refunds, type RefundMoneyRow, type RefundRow } from './state-refunds.ts'
 
 type Ctx = Context<CppPolicy>
 

@@ -41,6 +41,7 @@ import {
   type BatchSlice,
 } from './pair.ts'
 import type { CppPolicy } from './policy.ts'
+import type { OrderRow } from './state.ts'
 import {
   batches,
   entryRequests,
@@ -49,9 +50,8 @@ import {
   type BatchRow,
   type DisputeItem,
   type EntryRequestRow,
-  type OrderRow,
   type PairEntryRow,
-} from './state.ts'
+} from './state-pairs.ts'
 
 type Ctx = Context<CppPolicy>
 

@@ -29,20 +29,16 @@ import { OUTBOX, until } from './messages.ts'
 import { LEAF_TYPE } from './pair.ts'
 import {
   ENTRY,
-  batches,
   customers,
   formerRecords,
   ledger,
   notices,
   orders,
-  pairEntries,
-  pairs,
   payments,
-  type BatchRow,
   type OrderRow,
-  type PairEntryRow,
   type PaymentRow,
 } from './state.ts'
+import { batches, pairEntries, pairs, type BatchRow, type PairEntryRow } from './state-pairs.ts'
 
 type Args = Readonly<Record<string, unknown>>
 

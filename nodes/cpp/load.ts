@@ -12,8 +12,6 @@ import { isExchanged, type Exchange } from './fx.ts'
 import type { BatchSlice } from './pair.ts'
 import {
   aliases,
-  batchIds,
-  batches,
   customers,
   hosts,
   invoices,
@@ -21,10 +19,7 @@ import {
   mandateUses,
   notices,
   orders,
-  pairEntries,
-  pairs,
   payments,
-  refunds,
   refusedRequests,
   transLocks,
   waiting,
@@ -33,14 +28,13 @@ import {
   type HostRow,
   type MandateUseRow,
   type OrderRow,
-  type PairEntryRow,
-  type PairRow,
   type PaymentRow,
-  type RefundRow,
   type RefusedRequestRow,
   type TotalRow,
   type TransLockRow,
 } from './state.ts'
+import { batchIds, batches, pairEntries, pairs, type PairEntryRow, type PairRow } from './state-pairs.ts'
+import { refunds, type RefundRow } from './state-refunds.ts'
 import { positions, quotes, type PositionRow, type QuoteRow } from './state-fx.ts'
 
 /** The customer's total; undefined before the enrolment is complete. */

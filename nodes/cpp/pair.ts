@@ -24,16 +24,8 @@ import { keyOf } from '../runtime/table.ts'
 import { cash, type Part } from './account.ts'
 import { OUTBOX, outbox, until } from './messages.ts'
 import { settlementAccount, settlementDueMs, settlementThreshold, type CppPolicy } from './policy.ts'
-import {
-  batchIds,
-  batches,
-  orders,
-  pairEntries,
-  pairs,
-  type BatchRow,
-  type PairEntryRow,
-  type PairRow,
-} from './state.ts'
+import { orders } from './state.ts'
+import { batchIds, batches, pairEntries, pairs, type BatchRow, type PairEntryRow, type PairRow } from './state-pairs.ts'
 
 type Ctx = Context<CppPolicy>
 export type PairStep = {

@@ -12,7 +12,8 @@ import { dues } from './aggregation-state.ts'
 import { PAGE_JOB } from './decide-thresholds.ts'
 import { aggregationPolicy, type AggregationSettings } from './policies.ts'
 import { keyOf } from '../runtime/table.ts'
-import { ENTRY, invoices, ledger, pairs, payments, transLocks, waiting } from './state.ts'
+import { ENTRY, invoices, ledger, payments, transLocks, waiting } from './state.ts'
+import { pairs } from './state-pairs.ts'
 import {
   CPP,
   MPP,

@@ -12,22 +12,9 @@ import { totalOf } from './load.ts'
 import type { CppPolicy } from './policy.ts'
 import { isRegistered } from './decide-enrolment.ts'
 import { refundsOf } from './decide-refund.ts'
-import {
-  ENTRY,
-  aliases,
-  batches,
-  customers,
-  ledger,
-  pairEntries,
-  pairs,
-  payments,
-  refunds,
-  waiting,
-  type BatchRow,
-  type PairRow,
-  type PaymentRow,
-  type TotalRow,
-} from './state.ts'
+import { ENTRY, aliases, customers, ledger, payments, waiting, type PaymentRow, type TotalRow } from './state.ts'
+import { batches, pairEntries, pairs, type BatchRow, type PairRow } from './state-pairs.ts'
+import { refunds } from './state-refunds.ts'
 import { positions } from './state-fx.ts'
 
 type Ctx = Context<CppPolicy>

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { TEST_NOW_MS } from '../runtime/testing.ts'
 import { settlementDueMs } from './policy.ts'
-import { pairs } from './state.ts'
+import { pairs } from './state-pairs.ts'
 import { MPP, createWorld, kindsOf, sent, sentAll, testPolicy, type World } from './testing/world.ts'
 
 const MINUTE = 60_000

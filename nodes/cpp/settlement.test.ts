@@ -6,7 +6,8 @@ import type { Decision } from '../runtime/node.ts'
 import { requestRef } from '../runtime/request-ref.ts'
 import { TEST_NOW_MS, outboxKey, testBytes, testId } from '../runtime/testing.ts'
 import { keyOf } from '../runtime/table.ts'
-import { batches, pairEntries, pairs, payments, type BatchRow, type PaymentRow } from './state.ts'
+import { payments, type PaymentRow } from './state.ts'
+import { batches, pairEntries, pairs, type BatchRow } from './state-pairs.ts'
 import {
   BANK,
   CPP,

@@ -15,7 +15,8 @@ import {
   type StatementRow,
 } from '../runtime/statement.ts'
 import { totalOf } from './load.ts'
-import { batches, ENTRY, ledger, pairEntries, pairs, payments, type EntryKind } from './state.ts'
+import { ENTRY, ledger, payments, type EntryKind } from './state.ts'
+import { batches, pairEntries, pairs } from './state-pairs.ts'
 import type { Currency } from '../../protocol/amount.ts'
 
 const OfCustomer = statementArgs({ customer: NodeId })

@@ -127,11 +127,11 @@ export const defineTable = <Row extends object>(spec: {
     decode: (bytes) => {
       const plain =
         bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      const values = packr.unpack(plain) as unknown[]
-      const found = values[0] as number
+      const unpacked = packr.unpack(plain) as unknown[]
+      const found = unpacked[0] as number
       if (found > version) throw new RowVersionError(name, found, version)
-      if (found === version) return rowOf(values)
-      let stored: readonly unknown[] = values.slice(1)
+      if (found === version) return rowOf(unpacked)
+      let stored: readonly unknown[] = unpacked.slice(1)
       for (let v = found; v < version; v++) {
         const migrate = migrations[v]
         if (migrate === undefined) throw new Error(`table ${name} has no migration from version ${v}`)

@@ -2,7 +2,8 @@
  * What is owed and not yet paid while a workload runs: customers to their CPP, the CPP to the MPP, the MPP to its merchants. Read from
  * the nodes' own rows after each wave. A mean is over time: each value counts for as long as it stood.
  */
-import { ledger, pairs } from '../../nodes/cpp/state.ts'
+import { ledger } from '../../nodes/cpp/state.ts'
+import { pairs } from '../../nodes/cpp/state-pairs.ts'
 import { PAYEES } from '../../nodes/mpp/state.ts'
 import { CPP, customerId, MPP, payeeId, type PaperNetwork } from './network.ts'
 import type { WorkloadShape } from './workload.ts'
