@@ -148,14 +148,20 @@ describe('amounts', () => {
       })
     },
   )
-  test.each([
-    ['USD', 'CURRENCY_UNSUPPORTED'],
-    ['XXX', 'SCHEMA_VIOLATION'],
-  ])('%s at the control socket: %s', async (currency, code) => {
-    const args = { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency }
+  test('a currency that is none at the control socket: SCHEMA_VIOLATION', async () => {
+    const args = { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency: 'XXX' }
     await nothingChanged(world, async () => {
-      expect(await world.command(HOSTS.customer, 'pay', args)).toMatchObject({ ok: false, code })
+      expect(await world.command(HOSTS.customer, 'pay', args)).toMatchObject({ ok: false, code: 'SCHEMA_VIOLATION' })
     })
+  })
+  test('a currency that the payee does not take: CURRENCY_UNSUPPORTED, and no processor hears of it', async () => {
+    const args = { customer: 'hu-alice', payee: 'hu-bakery', amountMinor: '120', currency: 'USD' }
+    const before = world.sent.length
+    const ended = { ok: true, outcome: 'refused', code: 'CURRENCY_UNSUPPORTED' }
+    expect(await world.command(HOSTS.customer, 'pay', args)).toMatchObject(ended)
+    const told = new Set(world.sent.slice(before).map(({ to }) => to))
+    expect([HOSTS.cpp, HOSTS.mpp, HOSTS.bank].filter((host) => told.has(host))).toEqual([])
+    expect(told.has(HOSTS.merchant)).toBe(true)
   })
 
   const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'bigint' })

@@ -262,7 +262,7 @@ describe('a merchant host that says what it may not', () => {
     await on.sim.advance(5_000, 500)
     expect(endOf(request)).toEqual(['confirmed', undefined])
   })
-  test('a merchant host that asks for a refund before the kind is live is refused: UNSUPPORTED_VERSION', async () => {
+  test('a merchant host that asks for a refund of a payment that never was is refused: NOT_FOUND', async () => {
     const body = {
       refundId: on.forge.id(),
       payee: FENCE,
@@ -272,7 +272,7 @@ describe('a merchant host that says what it may not', () => {
       currency: 'EUR',
     } as const
     const caused = await nothingChanged(on.world, () => void on.say(LIAR, HOSTS.mpp, 'refund-request', body), ASKED)
-    expect(codesAt(caused, HOSTS.mpp)).toEqual(['UNSUPPORTED_VERSION'])
+    expect(codesAt(caused, HOSTS.mpp)).toEqual(['NOT_FOUND'])
   })
   test('a merchant host that releases goods nobody paid for gives away its own: no ledger changes', async () => {
     await on.world.pay('hu-bob', 'hu-bakery', '13')
