@@ -29,7 +29,13 @@ import { cppDefinition } from '../definition.ts'
 import type { FramesOf } from '../decide-settlement.ts'
 import { createPinVault } from '../pin-vault.ts'
 import { DEFAULT_CPP_POLICY, type CppPolicy } from '../policy.ts'
-import { customers, ledger as ledgerTable, notices as noticesTable, payments as paymentsTable, type CustomerRow } from '../state.ts'
+import {
+  customers,
+  ledger as ledgerTable,
+  notices as noticesTable,
+  payments as paymentsTable,
+  type CustomerRow,
+} from '../state.ts'
 
 const nothing = decision()
 
