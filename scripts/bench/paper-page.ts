@@ -20,8 +20,10 @@ const plot = (option: EChartsOption): string => {
   }
 }
 
-const grid = { left: 70, right: 20, top: 60, bottom: 60 }
-const legend = { top: 28 }
+const grid = { left: 70, right: 20, top: 84, bottom: 60 }
+const heading = { left: 'center', textStyle: { fontSize: 15 } }
+/** Under the title, whose line is 30 pixels high. */
+const legend = { top: 34, itemGap: 28 }
 const label = {
   show: true,
   position: 'top' as const,
@@ -37,7 +39,7 @@ const present = <T>(table: Readonly<Partial<Record<Model, T>>>): readonly (reado
 const transfers = ({ perThousand }: PaperReport): string => {
   const models = present(perThousand)
   return plot({
-    title: { text: 'Bank transfers per 1,000 payments' },
+    title: { ...heading, text: 'Bank transfers per 1,000 payments' },
     grid,
     xAxis: { type: 'category', data: models.map(([model]) => model), axisLabel: { interval: 0, fontSize: 10 } },
     yAxis: { type: 'log', name: 'log scale', min: 1 },
@@ -45,25 +47,28 @@ const transfers = ({ perThousand }: PaperReport): string => {
   })
 }
 
+/** Nothing has no place on a log scale. */
+const shown = (value: number): number | null => (value === 0 ? null : Math.max(0.1, value))
+
 const toBanks = ({ perThousand }: PaperReport): string => {
   const models = present(perThousand)
   return plot({
-    title: { text: 'Orders to banks per 1,000 payments, by what for' },
+    title: { ...heading, text: 'Orders to banks per 1,000 payments, by what for' },
     legend,
     grid,
     xAxis: { type: 'category', data: models.map(([model]) => model), axisLabel: { interval: 0, fontSize: 10 } },
-    yAxis: { type: 'log', name: 'log scale', min: 0.1 },
+    yAxis: { type: 'log', name: 'log scale', min: 0.1, startValue: 0.1 },
     series: [
-      { name: 'customers’ money', type: 'bar', data: models.map(([, of]) => Math.max(0.1, of.collectionOrders)) },
-      { name: 'settlements', type: 'bar', data: models.map(([, of]) => Math.max(0.1, of.settlements)) },
-      { name: 'payouts', type: 'bar', data: models.map(([, of]) => Math.max(0.1, of.payouts)) },
+      { name: 'customers’ money', type: 'bar', data: models.map(([, of]) => shown(of.collectionOrders)) },
+      { name: 'settlements', type: 'bar', data: models.map(([, of]) => shown(of.settlements)) },
+      { name: 'payouts', type: 'bar', data: models.map(([, of]) => shown(of.payouts)) },
     ],
   })
 }
 
 const exposure = ({ exposure: table }: PaperReport): string =>
   plot({
-    title: { text: 'Customers’ unpaid debt, per cent of the volume' },
+    title: { ...heading, text: 'Customers’ unpaid debt, per cent of the volume' },
     legend,
     grid,
     xAxis: { type: 'value', name: 'day' },
@@ -84,7 +89,7 @@ const exposure = ({ exposure: table }: PaperReport): string =>
 const sealing = (report: PaperReport, what: 'signaturesMade' | 'cpuMs', title: string): string => {
   const models = present(report.seals)
   return plot({
-    title: { text: title },
+    title: { ...heading, text: title },
     legend,
     grid,
     xAxis: { type: 'category', data: models.map(([model]) => model) },
@@ -99,8 +104,8 @@ const sealing = (report: PaperReport, what: 'signaturesMade' | 'cpuMs', title: s
 
 const thetas = ({ kmeans }: PaperReport): string =>
   plot({
-    title: { text: 'Cost of θ, per cent of the best single θ in hindsight' },
-    legend: { top: 28, textStyle: { fontSize: 10 } },
+    title: { ...heading, text: 'Cost of θ, per cent of the best single θ in hindsight' },
+    legend: { ...legend, textStyle: { fontSize: 10 } },
     grid,
     xAxis: {
       type: 'category',
