@@ -6,7 +6,7 @@
 import { clusterThresholds, type CustomerFeatures } from '../../nodes/cpp/kmeans.ts'
 import { bestSingle, costOf, debtOf, spendingOf, type CostTerms, type Spending } from './cost.ts'
 import { BORDER_MINOR, makeWorkload, type Workload, type WorkloadShape } from './workload.ts'
-import { createDraws } from './workload-draws.ts'
+import { createDraws } from './draws.ts'
 
 export const STUDIES = ['alike', 'differing', 'differing-at-risk'] as const
 export type StudyName = (typeof STUDIES)[number]

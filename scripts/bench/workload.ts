@@ -7,7 +7,7 @@
  * rule can be replayed payment by payment. Invariant: payments are in the order of time, and a customer's times differ.
  */
 import { CURRENCIES } from '../../protocol/amount.ts'
-import { createDraws, type Draws } from './workload-draws.ts'
+import { createDraws, type Draws } from './draws.ts'
 
 export const CURRENCY = 'EUR'
 /** The border M in minor units. */
