@@ -4,11 +4,9 @@ import { isAccountId, isNodeId, payeeToken, realmOf } from '../../protocol/ids.t
 import { isLoopback } from '../../bus/loopback.ts'
 import { isHostName, isWildcard } from '../../bus/tls-authority.ts'
 import { mergePolicies } from './merge-policies.ts'
+import type { Complaint } from './complaint.ts'
 import { policyComplaints } from './policy-rules.ts'
 import type { CustomerFile, MerchantFile, NatsFile, NetworkFile, RealmFile } from './network-schema.ts'
-
-/** `pointer`: a JSON pointer into the file. */
-export type Complaint = { readonly pointer: string; readonly message: string }
 
 /** `/realms/hu/cpps/0/id` → `realms.hu.cpps[1].id`: people count from one. */
 export const readable = (pointer: string): string =>

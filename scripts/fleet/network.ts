@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { Value } from '@sinclair/typebox/value'
 import { LineCounter, parseDocument, isMap, isSeq, isScalar, type Document } from 'yaml'
-import { complaints, readable, type Complaint } from './network-rules.ts'
+import type { Complaint } from './complaint.ts'
+import { complaints, readable } from './network-rules.ts'
 import { NetworkFile } from './network-schema.ts'
 
 export type NetworkProblem = { readonly line: number; readonly path: string; readonly message: string }

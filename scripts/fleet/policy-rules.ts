@@ -1,8 +1,8 @@
 /** What is wrong with the policies of a network file: each setting is held against the schema of the node that will run by it. */
 import { CppPolicy } from '../../nodes/cpp/policy.ts'
 import { fromJson, type SchemaProblem } from '../../nodes/runtime/json.ts'
+import type { Complaint } from './complaint.ts'
 import { mergePolicies, type PlainPolicy } from './merge-policies.ts'
-import type { Complaint } from './network-rules.ts'
 import type { NetworkFile } from './network-schema.ts'
 
 /** Settings whose whole form is the file's: nothing of them is made by the plan. */
