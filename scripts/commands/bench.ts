@@ -57,7 +57,7 @@ export const register = (program: Command): void => {
   addExamples(paper, [
     [
       'bench paper',
-      'the whole analysis, several minutes; exit code 0 only when every ledger agrees and collections are as predicted',
+      'the whole analysis, half an hour or more; exit code 0 only when every ledger agrees and collections are as predicted',
     ],
     ['bench paper --quick', 'the same parts on 2,000 payments'],
     ['bench paper --json', '{"perThousand":{"semops":{…},"one-intermediary":{…},"two-intermediaries":{…},…},…}'],
