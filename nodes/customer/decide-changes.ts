@@ -125,28 +125,33 @@ type ChangePinArguments = {
   readonly pin: string
   readonly newPin: string
 }
-export type ChangePinSlice = {
-  readonly args: Result<ChangePinArguments>
+/** What an order to change something at a CPP meets at the wallet. */
+export type ChangeOrderSlice<Arguments> = {
+  readonly args: Result<Arguments>
   readonly enrolment: Enrolment | undefined
   readonly running: Change | undefined
   /** A payment of this customer at this CPP is under way. */
   readonly paying: boolean
 }
-export const loadChangePin = (read: Reader, { args }: ControlEvent): ChangePinSlice => {
-  const shape = readArguments(ChangePinShape, args)
-  if (!shape.ok) return { args: shape, enrolment: undefined, running: undefined, paying: false }
-  const { customer, cpp } = shape.value
+export const loadChangeOrder = <Arguments extends { readonly customer: string; readonly cpp: string }>(
+  read: Reader,
+  args: Result<Arguments>,
+): ChangeOrderSlice<Arguments> => {
+  if (!args.ok) return { args, enrolment: undefined, running: undefined, paying: false }
+  const { customer, cpp } = args.value
   return {
-    args: shape,
+    args,
     enrolment: read.get(enrolments, customer, cpp),
     running: runningChange(read, customer, cpp),
     paying: isPaying(read, customer, cpp),
   }
 }
+export const loadChangePin = (read: Reader, { args }: ControlEvent): ChangeOrderSlice<ChangePinArguments> =>
+  loadChangeOrder(read, readArguments(ChangePinShape, args))
 
 /** `change-pin`. SCHEMA_VIOLATION, CUSTOMER_UNKNOWN, UNDECIDED while a payment or another change is; then as the CPP answers. */
 export const decideChangePin = (
-  { args, enrolment, running, paying }: ChangePinSlice,
+  { args, enrolment, running, paying }: ChangeOrderSlice<ChangePinArguments>,
   _: unknown,
   { freshId, nowMs }: Ctx,
 ): Decision => {

@@ -2,43 +2,33 @@
  * A customer closes the account at a CPP: a change like that of a PIN, proved by the PIN, and ended by the CPP's receipt, which comes
  * once nothing is owed there. Invariant: a closed account pays nothing more and is not enrolled again.
  */
-import type { Result } from '../../protocol/failures.ts'
 import { Fields, NodeId } from '../../protocol/fields.ts'
 import { decision, put, type Context, type ControlEvent, type Decision, type Reader } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
 import { PinArgument, readArguments, replyRefused } from './arguments.ts'
-import { begin, isPaying, loadChange, release, runningChange, type ChangeSlice } from './decide-changes.ts'
+import {
+  begin,
+  loadChange,
+  loadChangeOrder,
+  release,
+  type ChangeOrderSlice,
+  type ChangeSlice,
+} from './decide-changes.ts'
 import type { WalletPolicy } from './policy.ts'
-import { changes, changeTopic, enrolments, type Change, type Enrolment } from './state.ts'
+import { changes, changeTopic, enrolments, type Enrolment } from './state.ts'
 import type { Vault } from './vault.ts'
 
 const CloseShape = Fields({ customer: NodeId, cpp: NodeId, pin: PinArgument })
 type CloseArguments = { readonly customer: string; readonly cpp: string; readonly pin: string }
-type CloseSlice = {
-  readonly args: Result<CloseArguments>
-  readonly enrolment: Enrolment | undefined
-  readonly running: Change | undefined
-  /** A payment of this customer at this CPP is under way. */
-  readonly paying: boolean
-}
-export const loadClose = (read: Reader, { args }: ControlEvent): CloseSlice => {
-  const shape = readArguments(CloseShape, args)
-  if (!shape.ok) return { args: shape, enrolment: undefined, running: undefined, paying: false }
-  const { customer, cpp } = shape.value
-  return {
-    args: shape,
-    enrolment: read.get(enrolments, customer, cpp),
-    running: runningChange(read, customer, cpp),
-    paying: isPaying(read, customer, cpp),
-  }
-}
+export const loadClose = (read: Reader, { args }: ControlEvent): ChangeOrderSlice<CloseArguments> =>
+  loadChangeOrder(read, readArguments(CloseShape, args))
 
 /**
  * `close-account`. SCHEMA_VIOLATION, CUSTOMER_UNKNOWN, UNDECIDED while a payment or a change is; then as the CPP answers, which
  * may take as long as what is owed can not be collected: the account is closing meanwhile, and asking again is UNDECIDED.
  */
 export const decideClose = (
-  { args, enrolment, running, paying }: CloseSlice,
+  { args, enrolment, running, paying }: ChangeOrderSlice<CloseArguments>,
   _: unknown,
   { freshId, nowMs }: Context<WalletPolicy>,
 ): Decision => {
