@@ -130,7 +130,7 @@ export const auditJournal = (
     lastAt = at
     let row: JournalRow
     try {
-      row = journalTable.decode(bytes)
+      row = entryOf(bytes)
     } catch {
       settleBroken()
       report('unreadable', at, `entry ${at} can not be read`)
@@ -210,6 +210,35 @@ const problemsOfPostings = ({ postings }: JournalRow): readonly string[] => {
   return [...sums]
     .filter(([, sum]) => sum !== 0n)
     .map(([currency, sum]) => `its postings in ${currency} add up to ${sum}, not to zero`)
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array
+const isAbsentOr = (value: unknown, is: (one: unknown) => boolean): boolean => value === undefined || is(value)
+const areRows = (value: unknown, fields: readonly ((one: unknown) => boolean)[]): boolean =>
+  Array.isArray(value) &&
+  value.every((row) => Array.isArray(row) && row.length === fields.length && fields.every((is, at) => is(row[at])))
+
+/**
+ * What was written by a node has its fields' types; bytes that were changed may still decode, to anything.
+ * @throws what the decoder throws, and TypeError when a field is not of its type
+ */
+const entryOf = (bytes: Uint8Array): JournalRow => {
+  const row = journalTable.decode(bytes)
+  const whole =
+    Number.isSafeInteger(row.seq) &&
+    Number.isSafeInteger(row.atMs) &&
+    isBytes(row.prevHash) &&
+    isText(row.trigger) &&
+    isText(row.name) &&
+    isAbsentOr(row.digest, isBytes) &&
+    [row.event, row.from, row.refused, row.fields].every((one) => isAbsentOr(one, isText)) &&
+    Array.isArray(row.ids) &&
+    row.ids.every(isBytes) &&
+    areRows(row.sends, [isText, isText, isBytes]) &&
+    areRows(row.postings, [isText, isText, (amount) => typeof amount === 'bigint'])
+  if (!whole) throw new TypeError('a field of the entry is not of its type')
+  return row
 }
 
 const isKind = (name: string): name is KindName => (KIND_NAMES as readonly string[]).includes(name)
