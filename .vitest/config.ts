@@ -16,6 +16,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    setupFiles: ['.vitest/seed.ts'],
     reporters: ['default', new TestCount()],
     projects: [
       {
