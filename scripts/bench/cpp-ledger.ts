@@ -91,7 +91,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     monotonicMs,
     metrics,
     faults: createFaults(() => {}),
-    stageHead: () =>
+    stageHead: () => {
       staged.write(
         put(headTable, keyOf('head'), {
           host: CPP,
@@ -100,7 +100,10 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
           hash: chain.current.hash,
           highestNowMs: lastMs,
         }),
-      ),
+      )
+      return chain.current
+    },
+    onDurable: () => {},
     failed: () => failure !== undefined,
     fail: (error) => {
       failure ??= error instanceof Error ? error : new Error(String(error))
