@@ -18,6 +18,7 @@ import type { Verification } from '../fleet/verify.ts'
 import { verifyAtRest } from '../testing/test-fleet.ts'
 
 export type FaultFleet = AsyncDisposable & {
+  readonly dir: string
   readonly plan: Plan
   /** A connection for as long as `act` runs. @throws whatever is thrown when the host does not run, or dies meanwhile */
   readonly withHost: <T>(id: string, act: (host: HostClient) => Promise<T>) => Promise<T>
@@ -107,6 +108,7 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
     }
   }
   return {
+    dir,
     plan: running().plan,
     withHost,
     statusOf,
