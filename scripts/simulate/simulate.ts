@@ -13,6 +13,7 @@ import { createFaults, type FaultName } from './faults.ts'
 import { createHosts } from './hosts.ts'
 import { createJudges } from './judges.ts'
 import { createKernel } from './kernel.ts'
+import { createKeys } from './keys.ts'
 import { foundationOf, launch, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
 import { drawSettings } from './settings.ts'
@@ -139,6 +140,12 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     ask: hosts.ask,
     command: hosts.command,
     faultsAreOver: faults.areOver,
+    policyOf: (host) => {
+      const running = hosts.running(host)
+      return running === undefined ? undefined : JSON.parse(running.policyJson())
+    },
+    setPolicy: (host, policy) => hosts.whileUp(host, () => built().host(host).host().setPolicy(policy)),
+    ...createKeys({ network, hosts, topology, now: kernel.now }),
   }
   const workload = createWorkload(world, { payments, tell: (fact: Told) => judges.told(fact) })
 
@@ -202,7 +209,10 @@ const textOf = (error: unknown): string => (error instanceof Error ? (error.stac
 const paymentsOf = (sim: SimNetwork, id: string): readonly PaymentLine[] => {
   const lines: PaymentLine[] = []
   for (let after: string | undefined; ;) {
-    const answer = sim.host(id).host().ask('payments', after === undefined ? {} : { after })
+    const answer = sim
+      .host(id)
+      .host()
+      .ask('payments', after === undefined ? {} : { after })
     if (!answer.ok) throw new Error(`${id} payments: ${answer.error.code}`)
     const page = answer.value as PaymentsPage
     lines.push(...page.payments)
