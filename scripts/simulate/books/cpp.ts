@@ -111,7 +111,8 @@ export const auditCpp = (desk: Desk, facts: Facts, journal: JournalBooks, terms:
     if (!judge) return
     if (before !== undefined && after !== undefined && before.amountMinor !== after.amountMinor)
       broken('the terms of a refund changed', `${host}: ${id}`, prId)
-    moved(desk, "a refund's credit", CREDIT_EDGES, creditStates(change), () => id)
+    const credits = { before: creditOf(before), after: creditOf(after) }
+    if (after !== undefined) moved(desk, "a refund's credit", CREDIT_EDGES, credits, () => id)
     if (!moved(desk, 'a refund', REFUND_EDGES, change, () => id) || after === undefined) return
     if (facts.refundsCountersigned.get(id) !== after.amountMinor)
       broken('a refund without the MPP', `${host}: ${after.amountMinor}`, prId)
@@ -211,9 +212,4 @@ export const auditCpp = (desk: Desk, facts: Facts, journal: JournalBooks, terms:
   }
 }
 
-/** `none` stands for a credit that is not needed, or not yet. */
-const creditStates = ({ before, after }: Change<RefundRow>) => {
-  const of = (row: RefundRow | undefined) =>
-    row === undefined || row.credit === 'none' ? undefined : { state: row.credit }
-  return { before: of(before), after: of(after) }
-}
+const creditOf = (row: RefundRow | undefined) => ({ state: row?.credit ?? 'none' })
