@@ -6,7 +6,8 @@ describe('the judge of what is said', () => {
   test('finds nothing wrong with the real nodes, also when they die', async () => {
     const { net, observer } = await buildWatchedNetwork('wire', (overheard) => createWire(WHOLE_TOPOLOGY, overheard))
     const { sim, ok, pay } = net
-    for (const realm of ['hu', 'ro']) await ok(`${realm}-wallet-1`, 'unlock', { customer: `${realm}-alice`, pin: '123456' })
+    for (const realm of ['hu', 'ro'])
+      await ok(`${realm}-wallet-1`, 'unlock', { customer: `${realm}-alice`, pin: '123456' })
     expect(observer.check()).toEqual([])
     const outcomes: unknown[] = []
     for (const [realm, payee, amount] of [

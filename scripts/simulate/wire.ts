@@ -3,12 +3,14 @@
  * It knows the protocol (kinds, envelopes, seals) and none of the nodes' rules.
  *
  * Invariant of the network that it holds: everything said was on the speaker's disk before, is said once for all, reaches nobody
- * whom it does not concern, and moves each ledger once; whatever nobody said moves none.
+ * whom it does not concern, keeps what earlier words promised, and moves each ledger once; whatever nobody said moves none.
  */
 import type { Observer, Wire } from './observed.ts'
 import type { Overheard } from './overhear.ts'
 import { createComplaints } from './wire/complaints.ts'
 import { createLedgers } from './wire/ledgers.ts'
+import { createOrderWords } from './wire/orders.ts'
+import { createPaymentWords } from './wire/payments.ts'
 import { createSecrets } from './wire/secrets.ts'
 import { readSpeech } from './wire/speech.ts'
 import { createWords } from './wire/words.ts'
@@ -20,6 +22,8 @@ export const createWire = (topology: Topology, overheard: Overheard): Observer =
   const ledgers = createLedgers(complain, (digest) => words.wasSaid(digest))
   const words = createWords(new Map(topology.hosts.map(({ id, role }) => [id, role])), ledgers, complain)
   const secrets = createSecrets(topology, complain)
+  const payments = createPaymentWords(topology, complain)
+  const orders = createOrderWords(payments, complain)
 
   const published = (message: Wire): void => {
     // What the faults put there is nobody's word: what it must not move, the ledgers show.
@@ -30,7 +34,11 @@ export const createWire = (topology: Topology, overheard: Overheard): Observer =
       return
     }
     const utterance = words.said(speech)
-    if (utterance !== undefined) secrets.learn(utterance)
+    if (utterance !== undefined) {
+      secrets.learn(utterance)
+      payments.heard(utterance)
+      orders.heard(utterance)
+    }
     secrets.look(speech)
   }
 
@@ -47,6 +55,7 @@ export const createWire = (topology: Topology, overheard: Overheard): Observer =
     check: take,
     atRest: () => {
       ledgers.atRest()
+      orders.atRest()
       return take()
     },
   }

@@ -270,7 +270,8 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     isCommitted: (host, digest) => ledgers.get(host)?.told.has(digest) === true,
     atRest: () => {
       for (const [host, { waiting, deadlines, highestNowMs }] of ledgers) {
-        for (const what of waiting.values()) complain('said without an answer', `${host}: ${what} is still in the outbox`)
+        for (const what of waiting.values())
+          complain('said without an answer', `${host}: ${what} is still in the outbox`)
         for (const [key, name] of deadlines)
           if (timeOf(key) + SWEEP_GRACE_MS < highestNowMs)
             complain('a deadline did not fire', `${host}: ${name} of ${timeOf(key)}, and it is ${highestNowMs}`)

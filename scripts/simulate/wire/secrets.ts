@@ -30,7 +30,16 @@ const CUSTOMER_KINDS: ReadonlySet<KindName> = new Set(
   }),
 )
 /** Fields of confidential bodies that tell of a customer; a refund's id, a transaction's and a payee are known to others too. */
-const SECRET_FIELDS = ['prId', 'quoteId', 'enrolmentId', 'changeId', 'closureId', 'pinKey', 'pinProof', 'deviceKey'] as const
+const SECRET_FIELDS = [
+  'prId',
+  'quoteId',
+  'enrolmentId',
+  'changeId',
+  'closureId',
+  'pinKey',
+  'pinProof',
+  'deviceKey',
+] as const
 
 export const createSecrets = (topology: Topology, complain: Complain): Secrets => {
   const shownAccounts = new Set(topology.payees.map(({ account }) => account))
@@ -62,7 +71,9 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
       const place = at
       const shown = aliases.some((alias) => {
         const inside = alias.indexOf(bytes)
-        return inside >= 0 && place >= inside && alias.equals(data.subarray(place - inside, place - inside + alias.length))
+        return (
+          inside >= 0 && place >= inside && alias.equals(data.subarray(place - inside, place - inside + alias.length))
+        )
       })
       if (!shown) return true
     }
@@ -110,8 +121,13 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
       if (kind === 'customer-enrolment') {
         const { customer, account, alias } = body as Body<'customer-enrolment'>
         learnCustomer(customer, account, alias)
-      } else if (!customers.has(originator) && typeof speech.inner.header.from === 'string' && speech.subject.toRole === 'cpp')
-        if (!customerHosts.has(originator)) names.push({ what: `the customer ${originator}`, bytes: Buffer.from(originator) })
+      } else if (
+        !customers.has(originator) &&
+        typeof speech.inner.header.from === 'string' &&
+        speech.subject.toRole === 'cpp'
+      )
+        if (!customerHosts.has(originator))
+          names.push({ what: `the customer ${originator}`, bytes: Buffer.from(originator) })
     },
   }
 }
