@@ -104,7 +104,10 @@ export const createHosts = (deps: {
   return {
     wake,
     isUp: (id) => stateOf(id).up,
-    all: () => network().hosts().map(({ id }) => id),
+    all: () =>
+      network()
+        .hosts()
+        .map(({ id }) => id),
     crash: (id, keptBatches) => {
       const state = stateOf(id)
       if (!state.up) return

@@ -99,7 +99,12 @@ const payeesOf = (realm: string): Topology['payees'] => {
 
 export const topologyOf = (shape: ShapeName): Topology => {
   const { intermediaries, realms } = SHAPES[shape]
-  const hosts = specsOf(shape, PLAIN, (define) => define, async () => new Uint8Array(0)).map(({ id, role }) => ({
+  const hosts = specsOf(
+    shape,
+    PLAIN,
+    (define) => define,
+    async () => new Uint8Array(0),
+  ).map(({ id, role }) => ({
     id,
     role: role satisfies HostRole,
     realm: id.slice(0, id.indexOf('-')),
@@ -242,10 +247,11 @@ const deriverOf = (engine: Engine): Derive => {
     return key
   }
 }
-const derivers = new Map<Engine, Derive>()
+/** By name: each simulation has an engine of its own, which tells its judges what it encrypts. */
+const derivers = new Map<string, Derive>()
 const deriveWith = (engine: Engine): Derive => {
-  const known = derivers.get(engine) ?? deriverOf(engine)
-  derivers.set(engine, known)
+  const known = derivers.get(engine.name) ?? deriverOf(engine)
+  derivers.set(engine.name, known)
   return known
 }
 
