@@ -150,7 +150,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     faultsAreOver: faults.areOver,
     policyOf: (host) => {
       const running = hosts.running(host)
-      return running === undefined ? undefined : JSON.parse(running.policyJson())
+      return running === undefined ? undefined : (JSON.parse(running.policyJson()) as unknown)
     },
     setPolicy: (host, policy) => hosts.whileUp(host, () => built().host(host).host().setPolicy(policy)),
     ...createKeys({ network, hosts, topology, now: kernel.now }),
