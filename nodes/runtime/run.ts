@@ -27,6 +27,7 @@ import { systemClock } from './clock.ts'
 import { serveControl } from './control.ts'
 import { openDiscovery } from './discovery.ts'
 import { createDriver } from './drive.ts'
+import { readDeath } from './faults.ts'
 import type { Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
 import { lockLedger } from './ledger-lock.ts'
@@ -106,8 +107,13 @@ export const startHost = async (
       log,
       onWork: driver.wake,
       onFatal: end,
-      die: () => process.kill(process.pid, 'SIGKILL'),
+      die: (point) => (point === 'after-publish' ? bus.flush().then(dieNow, dieNow) : dieNow()),
     })
+    for (const death of config.dieAt ?? []) {
+      const armed = readDeath(host.steps, death)
+      if (typeof armed === 'string') throw new Error(`dieAt: ${armed}`)
+      host.faults.dieAt(armed)
+    }
     const startedAtMs = Date.now()
     const delays = monitorEventLoopDelay({ resolution: 20 })
     delays.enable()
@@ -180,6 +186,12 @@ export const startHost = async (
     await close()
     throw error
   }
+}
+
+/** The process is gone before the next line; the promise is for the types. */
+const dieNow = (): Promise<void> => {
+  process.kill(process.pid, 'SIGKILL')
+  return new Promise(() => {})
 }
 
 /** Why the broker is not entered yet, once for each reason: the bus goes on trying. What comes later the host itself logs. */
