@@ -20,8 +20,10 @@ const live = async (deaths: readonly DieAt[], batches: readonly (readonly string
   const store = memoryStore()
   const staged = createStaged(store)
   let died: Death | undefined
-  const faults = createFaults((point) => {
+  let dyingAt: readonly string[] = []
+  const faults = createFaults((point, steps) => {
     died ??= point
+    dyingAt = steps
     return NEVER
   }, stepName)
   const commits = createCommits({
@@ -47,7 +49,7 @@ const live = async (deaths: readonly DieAt[], batches: readonly (readonly string
     if (died !== undefined) break
   }
   await turn()
-  return { died, done, kept: createStaged(store).get(notes, 'last')?.text }
+  return { died, dyingAt, done, kept: createStaged(store).get(notes, 'last')?.text }
 }
 
 const BATCHES = [['message hold-order'], ['control pay', 'deadline hold-expiry'], ['message hold-order']]
@@ -56,8 +58,12 @@ const at = (point: Death, step?: string, count = 1): DieAt => ({ point, count, s
 describe('where a host dies', () => {
   it('is nowhere unless it was armed', async () => {
     const done = ['published 0', 'published 1', 'published 2']
-    expect(await live([], BATCHES)).toEqual({ died: undefined, done, kept: '2' })
-    expect(await live([at('after-flush', 'message post-order')], BATCHES)).toEqual({ died: undefined, done, kept: '2' })
+    expect(await live([], BATCHES)).toMatchObject({ died: undefined, done, kept: '2' })
+    expect(await live([at('after-flush', 'message post-order')], BATCHES)).toMatchObject({
+      died: undefined,
+      done,
+      kept: '2',
+    })
   })
 
   it.each([
@@ -67,7 +73,7 @@ describe('where a host dies', () => {
     ['after-publish', { done: ['published 0', 'published 1'], kept: '1' }],
   ] as const)('is %s of the batch that holds the step', async (point, { done, kept }) => {
     const lived = await live([at(point, 'deadline hold-expiry')], BATCHES)
-    expect(lived).toMatchObject({ died: point, done })
+    expect(lived).toMatchObject({ died: point, dyingAt: ['deadline hold-expiry'], done })
     if (kept !== undefined) expect(lived.kept).toBe(kept)
   })
 

@@ -14,6 +14,9 @@ export const DEATHS = ['before-commit', 'after-commit', 'after-flush', 'after-pu
 export type Death = (typeof DEATHS)[number]
 export const isDeath = (text: string): text is Death => (DEATHS as readonly string[]).includes(text)
 
+/** Of the last line of the log of a host that died as it was told. */
+export const DEATH_MESSAGE = 'the host dies, as it was told'
+
 /** Dies the `count`th time that it comes to this point with something to commit, or with that step to commit. */
 export type DieAt = { readonly point: Death; readonly count: number; readonly step?: StepName | undefined }
 
@@ -31,6 +34,9 @@ export const readDeath = (steps: readonly StepName[], json: unknown): DieAt | st
 export type CommitSteps = ReadonlySet<StepName>
 const NO_STEPS: CommitSteps = new Set()
 
+/** Ends the process at this point; `steps` are those that were waited for. Awaited: it does not resolve. */
+export type Die = (point: Death, steps: readonly StepName[]) => Promise<void> | undefined
+
 export type Faults = {
   /** Swallows the next `count` messages of the kind before they are published. */
   readonly dropNext: (kind: KindName, count: number) => void
@@ -46,14 +52,8 @@ export type Faults = {
   readonly pass: (point: Death, steps: CommitSteps) => Promise<void> | undefined
 }
 
-/**
- * @param die ends the process; what it answers does not resolve
- * @param nameOf names a step as they are armed
- */
-export const createFaults = (
-  die: (point: Death) => Promise<void> | undefined,
-  nameOf: (trigger: string, name: string) => StepName,
-): Faults => {
+/** @param nameOf names a step as they are armed */
+export const createFaults = (die: Die, nameOf: (trigger: string, name: string) => StepName): Faults => {
   const drops = new Map<KindName, number>()
   const deaths = new Map<string, { readonly death: DieAt; left: number }>()
   let noted = new Set<StepName>()
@@ -85,13 +85,16 @@ export const createFaults = (
     pass: (point, steps) => {
       if (deaths.size === 0) return undefined
       let dies = false
+      const at: StepName[] = []
       for (const armed of deaths.values()) {
         const { death } = armed
         if (death.point !== point || (death.step !== undefined && !steps.has(death.step))) continue
         armed.left -= 1
-        dies ||= armed.left <= 0
+        if (armed.left > 0) continue
+        dies = true
+        if (death.step !== undefined) at.push(death.step)
       }
-      return dies ? die(point) : undefined
+      return dies ? die(point, at) : undefined
     },
   }
 }

@@ -7,7 +7,7 @@ import type { Trust } from '../../protocol/credentials.ts'
 import type { Gate } from './admission.ts'
 import type { Passing } from './apply.ts'
 import type { Clock } from './clock.ts'
-import type { Death, Faults } from './faults.ts'
+import type { Die, Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
 import type { CredentialChain, FormerKeys, Identity, IdentityStatus } from './identity.ts'
 import type { Log } from './log.ts'
@@ -69,8 +69,8 @@ export type HostDeps = {
   readonly onWork: () => void
   /** The host has stopped itself; nothing was published that the ledger does not hold. */
   readonly onFatal: (error: unknown) => void
-  /** Ends the process, as SIGKILL does; what it answers is awaited and does not resolve. Default: nothing dies. */
-  readonly die?: (point: Death) => Promise<void> | undefined
+  /** Default: nothing dies. */
+  readonly die?: Die
   /** Admissions that wait at most. Default: maxAdmissionQueue. */
   readonly maxAdmissions?: number
 }
