@@ -5,10 +5,12 @@ import { isKindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Passing } from './apply.ts'
 import type { ControlRequest } from './control.ts'
-import { DEATHS, readDeath } from './faults.ts'
+import { DEATHS, readDeath, type Death } from './faults.ts'
 import type { Answer, Host } from './host-types.ts'
 import { traceJournal } from './journal.ts'
 import type { Self } from './node.ts'
+import { journalTable } from './runtime-tables.ts'
+import { stepName, type StepName } from './steps.ts'
 
 const DRAIN_POLL_MS = 20
 const HEX = /^(?:[0-9a-f]{2})+$/i
@@ -91,6 +93,23 @@ const fault = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
   return ok(null)
 }
 
+export type FaultPoints = {
+  readonly points: readonly Death[]
+  /** What this host may journal, and how often it did in its entries from `fromSeq` to `seq`. */
+  readonly steps: readonly StepName[]
+  readonly taken: Readonly<Record<StepName, number>>
+  readonly seq: number
+}
+
+const faultPoints = (host: Host, fromSeq: number): FaultPoints => {
+  const taken: Record<StepName, number> = {}
+  for (const [, { trigger, name }] of host.read.scan(journalTable, [], { from: [fromSeq] })) {
+    const step = stepName(trigger, name)
+    taken[step] = (taken[step] ?? 0) + 1
+  }
+  return { points: DEATHS, steps: host.steps, taken, seq: host.lastSeq() }
+}
+
 export type Builtins = (request: ControlRequest) => Promise<Answer>
 
 /** @param extra facts of the process for `status` and `metrics` */
@@ -146,7 +165,8 @@ export const createBuiltins = (
     drain: (args) => drain(host, args),
     quiesce: (args) => drain(host, args),
     fault: (args) => fault(host, args),
-    'fault-points': () => ok({ points: DEATHS, steps: host.steps }),
+    'fault-points': ({ fromSeq = 1 }) =>
+      typeof fromSeq === 'number' ? ok(faultPoints(host, fromSeq)) : bad('fromSeq: a number of a journal entry'),
     revocations: ({ list }) => {
       if (list === undefined) return host.revocations()
       return typeof list === 'string' && HEX.test(list) ? host.revocations(fromHex(list)) : bad('list: bytes in hex')
