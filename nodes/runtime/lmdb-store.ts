@@ -106,7 +106,7 @@ export const lmdbStore = (path: string): Store => {
     commit: async (mutations) => {
       checkMutations(mutations)
       if (mutations.length === 0) return
-      lastCommit = write(mutations)
+      lastCommit = lastCommit.then(() => write(mutations))
       await lastCommit
     },
     flushed: async () => {
