@@ -46,6 +46,7 @@ import { framesOf, sealedNow } from './sent-frames.ts'
 import { createSentStore } from './sent-store.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
+import { stepName, stepsOf } from './steps.ts'
 import { createSweeper } from './sweeper.ts'
 import { keyOf } from './table.ts'
 
@@ -59,7 +60,7 @@ export const createHost = (deps: HostDeps): Host => {
   const metrics = createMetrics()
   const staged = createStaged(store)
   const committed = createStaged(store)
-  const faults = createFaults(deps.die ?? (() => {}))
+  const faults = createFaults(deps.die ?? (() => undefined), stepName)
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
   const head = openHead(committed, self.id, deps.trust.networkId)
   const clock = ledgerClock(deps.clock, head.highestNowMs)
@@ -189,6 +190,7 @@ export const createHost = (deps: HostDeps): Host => {
     sent: createSentStore(trust.engine, deps.localKey, random.bytes),
     recent,
     onPassing: passing.add,
+    onStep: faults.note,
     onRecord: (entry, { record }) => {
       const level = record?.level ?? (entry.refused === undefined ? 'info' : 'warn')
       const fields = {
@@ -434,6 +436,7 @@ export const createHost = (deps: HostDeps): Host => {
     self,
     metrics,
     faults,
+    steps: stepsOf(definition),
     read: committed,
     nowMs: clock.now,
     start: async () => {
