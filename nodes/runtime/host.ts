@@ -27,6 +27,7 @@ import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
+import { LedgerError } from './ledger-error.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
 import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
@@ -356,9 +357,9 @@ export const createHost = (deps: HostDeps): Host => {
     if (failed) return
     failed = true
     stopped = true
-    log.write('error', 'the host stops', {
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    })
+    // Where in the code a disk was found full says nothing to whoever has to make room.
+    const reason = error instanceof LedgerError ? error.message : error instanceof Error ? error.stack : String(error)
+    log.write('error', 'the host stops', { error: reason })
     deps.onFatal(error)
   }
 

@@ -30,6 +30,7 @@ import { createDriver } from './drive.ts'
 import { DEATH_MESSAGE, readDeath, type Death } from './faults.ts'
 import type { Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
+import { LedgerError } from './ledger-error.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
@@ -262,9 +263,9 @@ export const runNode = async (
     }
   } catch (error) {
     process.exitCode = 1
-    process.stderr.write(
-      `${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`,
-    )
+    const code = error instanceof LedgerError ? { code: error.code } : {}
+    const msg = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${JSON.stringify({ level: 50, ...code, msg })}\n`)
     if (process.connected) process.disconnect()
   }
 }
