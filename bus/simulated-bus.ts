@@ -29,6 +29,9 @@ export type Transit = {
   /** Names of the logins. */
   readonly from: string
   readonly to: string
+  /** Hosts whose logins they are: a guest's is its wallet host, which no receiver learns. */
+  readonly fromHost: string
+  readonly toHost: string
   readonly subject: string
   readonly data: Uint8Array
   readonly sentAtMs: number
@@ -54,6 +57,8 @@ export type SimulatedNetworkOptions = {
   readonly onSend?: OnSend
   /** Everything that the broker takes, whether or not anybody listens: what who runs it can see. */
   readonly onPublish?: (message: Published) => void
+  /** Public key of a login key's 32-byte seed, as NATS writes it. Default: as the broker's own. */
+  readonly guestName?: (seed: Uint8Array) => string
   /** Which of `count` members of a queue group gets a message. Default: each in turn. */
   readonly pick?: (count: number) => number
 }
@@ -88,7 +93,10 @@ export type SimulatedNetwork = {
    * @throws TypeError for a subject with wildcards
    */
   inject(from: string, subject: string, data: Uint8Array): void
-  /** Cuts the connection of every bus of this login, or of all: their publishes are refused, what comes for them is lost. */
+  /**
+   * Cuts the connection of every bus of this login (a host's id: its guests' too), or of all: their publishes are refused, what
+   * comes for them is lost.
+   */
   disconnect(name?: string): void
   /** Their subscriptions stand again at once. */
   reconnect(name?: string): void
@@ -97,6 +105,7 @@ export type SimulatedNetwork = {
 
 type Endpoint = {
   readonly name: string
+  readonly host: string
   readonly pattern: string
   readonly queue: string | undefined
   readonly intake: Intake
@@ -113,13 +122,14 @@ type Endpoint = {
 /** `epoch`: the connection that it is sent over; a later one never sees it. */
 type Copy = Scheduled & { readonly transit: Transit; readonly endpoint: Endpoint; readonly epoch: number }
 
-type Member = { readonly name: string; cut(): void; restore(): void }
+type Member = { readonly name: string; readonly host: string; cut(): void; restore(): void }
 
 export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): SimulatedNetwork => {
   const now = options.now ?? (() => 0)
   const onSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
   let turn = 0
   const pick = options.pick ?? ((count) => turn++ % count)
+  const guestName = options.guestName ?? ((seed) => loadKey(seedOf('U', seed)).publicKey)
   const endpoints = new Set<Endpoint>()
   const members = new Set<Member>()
   const copies = new Map<number, Copy>()
@@ -155,12 +165,13 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     return plain
   }
 
-  const send = (from: string, subject: string, data: Uint8Array): void => {
+  const send = (from: string, fromHost: string, subject: string, data: Uint8Array): void => {
     published++
     const sentAtMs = now()
     options.onPublish?.({ from, subject, data })
     for (const endpoint of receivers(subject)) {
-      const message = { from, to: endpoint.name, subject, data: data.slice(), sentAtMs }
+      const { name: to, host: toHost } = endpoint
+      const message = { from, to, fromHost, toHost, subject, data: data.slice(), sentAtMs }
       const fate = onSend(message)
       if (fate.delaysMs.length === 0) lost++
       for (const delayMs of fate.delaysMs) {
@@ -217,7 +228,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     return transit
   }
 
-  const openBus = (role: Role, name: string, { onEvent }: OpenOptions): Bus => {
+  const openBus = (role: Role, name: string, host: string, { onEvent }: OpenOptions): Bus => {
     const granted = grantedTo(role, name)
     const listeners = createListeners(onEvent)
     const open = new Map<Subscription, Endpoint>()
@@ -250,7 +261,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       outMessages++
       outBytes += data.length
       // True even so: the broker's refusal comes later, as an event.
-      if (mayPublish(granted, subject)) send(name, subject, data)
+      if (mayPublish(granted, subject)) send(name, host, subject, data)
       else refuse('publish', subject)
       return true
     }
@@ -271,6 +282,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       const intake = createIntake(subscribeOptions, onMessage, () => listeners.emit({ type: 'slow-consumer', subject }))
       const endpoint: Endpoint = {
         name,
+        host,
         pattern: subject,
         queue: subscribeOptions.queue,
         intake,
@@ -328,6 +340,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
 
     const member: Member = {
       name,
+      host,
       cut() {
         if (!connected) return
         connected = false
@@ -378,7 +391,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${host}`)
     const open = new Set<Bus>()
     const enter = (asRole: Role, name: string, openOptions: OpenOptions): Bus => {
-      const bus = openBus(asRole, name, openOptions)
+      const bus = openBus(asRole, name, host, openOptions)
       open.add(bus)
       bus.onEvent((event) => void (event.type === 'closed' && open.delete(bus)))
       return bus
@@ -387,7 +400,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       openHost: (openOptions = {}) => Promise.resolve(enter(role, host, openOptions)),
       async openGuest(seed, openOptions = {}) {
         if (role !== 'customer') throw new BusError('not-a-wallet-host', `${host} holds no key to mint guests with`)
-        return enter('guest', loadKey(seedOf('U', seed)).publicKey, openOptions)
+        return enter('guest', guestName(seed), openOptions)
       },
       async [Symbol.asyncDispose]() {
         await Promise.all([...open].map((bus) => bus.drain()))
@@ -396,7 +409,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   }
 
   const each = (name: string | undefined, act: (member: Member) => void): void => {
-    for (const member of members) if (name === undefined || member.name === name) act(member)
+    for (const member of members) if (name === undefined || member.name === name || member.host === name) act(member)
   }
 
   return {
@@ -421,7 +434,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     },
     inject(from, subject, data) {
       checkLiteralSubject(subject)
-      send(from, subject, data)
+      send(from, from, subject, data)
     },
     disconnect: (name) => each(name, (member) => member.cut()),
     reconnect: (name) => each(name, (member) => member.restore()),
