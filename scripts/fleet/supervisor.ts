@@ -167,14 +167,23 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     await save.now()
   }
 
-  // One change of a host at a time: what one command does, the next one finds done.
-  const inTurn = serial()
+  // One change of a host, or of the broker, at a time: what one command does, the next one finds done. Each has turns of its own,
+  // or a broker that is to be started again would wait for a host that waits for the broker.
+  const turns = new Map<string, ReturnType<typeof serial>>()
+  let started: Promise<void> = Promise.resolve()
+  const inTurn = async <T>(target: string, act: () => Promise<T>): Promise<T> => {
+    await started.catch(() => undefined)
+    const turn = turns.get(target) ?? serial()
+    turns.set(target, turn)
+    return turn(act)
+  }
   const startHost = async (id: string): Promise<void> => {
     checkNotEnding()
     // The broker would refuse it, and it would dial for ever.
     const out = revoked()
     if (out.has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
     await leaveHeard(directory, plan, id)
+    checkNotEnding()
     await host(id).start(waitsFor(host(id), out))
     if (!held().has(id)) await enrolment?.host(id)
   }
@@ -192,7 +201,8 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     save.soon()
     // Who asks goes before who is asked, so that what is under way can still be answered.
     for (const wave of WAVES.toReversed()) await eachBounded(ofRoles(wave), STOPS_AT_ONCE, (one) => one.stop())
-    await inTurn(() => Promise.resolve())
+    await started.catch(() => undefined)
+    await Promise.all([...turns.values()].map((turn) => turn(() => Promise.resolve())))
     await (nats ?? (await attachServer(directory.natsDir)))?.stop()
     await save.end()
     await rm(directory.stateFile, { force: true })
@@ -201,27 +211,29 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
 
   return {
     status: () => statusOf(plan, state(), served),
-    start: (steps) => inTurn(() => start(steps)),
-    startHost: (id) => inTurn(() => startHost(id)),
-    stopHost: (id) => inTurn(() => host(id).stop()),
-    killHost: (id) => inTurn(() => host(id).kill()),
+    start: (steps) => (started = start(steps)),
+    startHost: (id) => inTurn(id, () => startHost(id)),
+    stopHost: (id) => inTurn(id, () => host(id).stop()),
+    killHost: (id) => inTurn(id, () => host(id).kill()),
     restartHost: (id) =>
-      inTurn(async () => {
+      inTurn(id, async () => {
         await host(id).stop()
         await startHost(id)
       }),
     acceptLedger: (id) =>
-      inTurn(async () => {
+      inTurn(id, async () => {
         checkNotEnding()
         await host(id).accept()
         // What could not be enrolled while it was held, too.
         await enrol(SILENT)
       }),
-    restartNats: (kill) => inTurn(() => restartBroker(kill)),
+    restartNats: (kill) => inTurn(BROKER, () => restartBroker(kill)),
     down: () => (ending ??= end()),
   }
 }
 
+/** Turns of the broker; no host has such an id. */
+const BROKER = 'nats'
 const SILENT: Steps = { step: () => undefined, advance: () => undefined, done: () => undefined }
 
 const renewal = (id: string): string => `give it new keys with \`semops credential rotate ${id}\``
