@@ -193,7 +193,7 @@ export const startHost = async (
 
 /** Says where in one line, since nothing does afterwards. The process is gone before the next line; the promise is for the types. */
 const dieAsTold = (point: Death, steps: readonly string[]): Promise<void> => {
-  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, msg: DEATH_MESSAGE, point, steps })}\n`)
+  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, time: Date.now(), msg: DEATH_MESSAGE, point, steps })}\n`)
   process.kill(process.pid, 'SIGKILL')
   return new Promise(() => {})
 }

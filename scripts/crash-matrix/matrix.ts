@@ -4,8 +4,7 @@
  * and is judged: no payment with two ends, no money made or lost, everything decided in time.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Death } from '../../nodes/runtime/faults.ts'
-import { eventually, startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
+import { eventually, startFaultFleet, type DiedAt, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
 import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
@@ -71,6 +70,8 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   const sums = { deaths: 0, rounds: 0, payments: 0, confirmed: 0 }
   let latestMs: RoundJudgement['latestMs'] = { expiry: 0, bank: 0 }
   const mortals = mortalHosts(net, options.roles)
+  /** Roles in whose last round nobody died. */
+  const barren = new Set<HostRole>()
   const seen = new Map<string, number>()
   const takeSteps = async (): Promise<void> => {
     for (const { id, role } of mortals) {
@@ -82,14 +83,15 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
   await takeSteps()
 
-  /** One round: payments and acts go on while hosts die. Answers how many cells were hit. */
-  const round = async (): Promise<number> => {
+  /** One round: payments and acts go on while hosts die, and then the network comes to rest. */
+  const round = async (): Promise<void> => {
     const before = cells.hits()
+    let dying: readonly HostRole[] = []
     const stream = startStream(net, IN_FLIGHT, (i) => orderOf(sums.payments + i), PATIENCE_MS)
     const acts: readonly Act[] = options.acts ? [...peoplesActs(net, () => stream.made), ...operatorsActs(net)] : []
     const acting = actor.start(acts)
     try {
-      await die()
+      dying = await die()
     } finally {
       await acting.stop()
     }
@@ -105,19 +107,28 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       bank: Math.max(latestMs.bank, judged.latestMs.bank),
     }
     const hit = cells.hits() - before
-    const open = mortals.reduce((set, { role }) => set.add(role), new Set<HostRole>())
-    const left = [...open].reduce((sum, role) => sum + cells.open(role).length, 0)
+    for (const role of dying) if (hit === 0) barren.add(role)
+    const left = rolesOf(mortals).reduce((sum, role) => sum + cells.openTaken(role), 0)
     say(
-      `round ${sums.rounds}: ${hit} cells hit, ${left} not; ${made.size} payments, ${judged.violations.length} violations; ` +
+      `round ${sums.rounds} (${dying.join(', ')}): ${hit} cells hit, ${left} of known steps not; ${made.size} payments, ${judged.violations.length} violations; ` +
         `${Math.round((performance.now() - startedAt) / 1_000)} s`,
     )
-    return hit
   }
 
+  /** How much there is to hit at hosts of these roles; less where the last round found nothing. */
+  const worth = (hosts: readonly HostPlan[]): number => {
+    const roles = [...new Set(hosts.map(({ role }) => role))]
+    const open = roles.reduce((sum, role) => sum + cells.openTaken(role), 0)
+    return roles.some((role) => barren.has(role)) ? open - 1_000_000 : open
+  }
   /** Lets hosts die until enough did, or none does any more; leaves them all up. */
-  const die = async (): Promise<void> => {
+  const die = async (): Promise<readonly HostRole[]> => {
     const armed = new Map<string, number>()
-    const waiting = mortals.filter(({ role }) => cells.open(role).length > 0)
+    // Who starts before others would be disarmed whenever one of these is started: so they die in rounds of their own.
+    const group = GROUPS.map((roles) => mortals.filter(({ role }) => roles.includes(role)))
+      .filter((hosts) => hosts.some(({ role }) => cells.open(role).length > 0))
+      .toSorted((a, b) => worth(b) - worth(a))[0]
+    const waiting = [...(group ?? [])]
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
@@ -158,6 +169,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     }
     await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
     await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
+    return rolesOf(group ?? [])
   }
 
   /**
@@ -175,7 +187,6 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       const down = net.plan.hosts
         .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
         .toSorted((a, b) => waveOf(a) - waveOf(b))
-      for (const { id } of down) outages.down(id, Date.now())
       const first = down[0]
       if (first === undefined) return { deaths, disarmed }
       const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
@@ -194,8 +205,9 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
   const bury = async (host: HostPlan): Promise<number> => {
     const { id, role } = host
-    outages.down(id, Date.now())
-    let deaths = count(host, await net.diedAt(id))
+    const died = await net.diedAt(id)
+    outages.down(id, died?.atMs ?? Date.now())
+    let deaths = count(host, died)
     const starting = cells.open(role).filter(({ step }) => step === 'started')[0]
     if (starting !== undefined) {
       await net.armStart(id, [{ step: starting.step, point: starting.point, count: 1 }])
@@ -209,10 +221,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     outages.up(id, Date.now())
     return deaths
   }
-  const count = (
-    { id, role }: HostPlan,
-    at: { readonly point: Death; readonly steps: readonly string[] } | undefined,
-  ): number => {
+  const count = ({ id, role }: HostPlan, at: DiedAt): number => {
     if (at === undefined) {
       violations.push(`${id} died, and nobody had told it to`)
       return 1
@@ -222,10 +231,9 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     return 1
   }
 
-  let idle = 0
-  while (idle < 2 && performance.now() < endsAt && mortals.some(({ role }) => cells.open(role).length > 0)) {
+  while (performance.now() < endsAt && barren.size < rolesOf(mortals).length) {
     try {
-      idle = (await round()) === 0 ? idle + 1 : 0
+      await round()
     } catch (error) {
       violations.push(`round ${sums.rounds + 1} did not end: ${(error as Error).message}`)
       break
@@ -246,6 +254,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
 
 /** In which order a fleet starts. */
 const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
+
+const rolesOf = (hosts: readonly HostPlan[]): readonly HostRole[] => [...new Set(hosts.map(({ role }) => role))]
+
+/** Who may die in one round. */
+const GROUPS: readonly (readonly HostRole[])[] = [['cpp', 'mpp'], ['merchant', 'customer'], ['bank'], ['dc']]
 
 const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
   plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))
