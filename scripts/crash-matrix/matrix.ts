@@ -47,6 +47,8 @@ export type MatrixResult = {
   readonly violations: readonly string[]
 }
 
+/** A host dies there only when it is started. */
+const AT_START = 'started'
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
@@ -72,6 +74,8 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   const mortals = mortalHosts(net, options.roles)
   /** Roles in whose last round nobody died. */
   const barren = new Set<HostRole>()
+  /** Ended only to be started again. */
+  const killed = new Set<string>()
   const seen = new Map<string, number>()
   const takeSteps = async (): Promise<void> => {
     for (const { id, role } of mortals) {
@@ -146,7 +150,10 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
         const open = cells.open(one.role).map(({ step, point }) => ({ step, point, count: 1 }))
         if (open.length === 0) continue
         try {
-          await net.arm(one.id, open)
+          if (open.every(({ step }) => step === AT_START)) {
+            killed.add(one.id)
+            await net.kill(one.id)
+          } else await net.arm(one.id, open)
           armed.set(one.id, performance.now())
         } catch {
           // It is just dying, or starting.
@@ -208,7 +215,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     const died = await net.diedAt(id)
     outages.down(id, died?.atMs ?? Date.now())
     let deaths = count(host, died)
-    const starting = cells.open(role).filter(({ step }) => step === 'started')[0]
+    const starting = cells.open(role).find(({ step }) => step === AT_START)
     if (starting !== undefined) {
       await net.armStart(id, [{ step: starting.step, point: starting.point, count: 1 }])
       await net.start(id).catch(() => undefined)
@@ -222,6 +229,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     return deaths
   }
   const count = ({ id, role }: HostPlan, at: DiedAt): number => {
+    if (at === undefined && killed.delete(id)) return 1
     if (at === undefined) {
       violations.push(`${id} died, and nobody had told it to`)
       return 1
@@ -231,7 +239,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     return 1
   }
 
-  while (performance.now() < endsAt && barren.size < rolesOf(mortals).length) {
+  const goesOn = (): boolean =>
+    performance.now() < endsAt &&
+    barren.size < rolesOf(mortals).length &&
+    mortals.some(({ role }) => cells.open(role).length > 0)
+  while (goesOn()) {
     try {
       await round()
     } catch (error) {
