@@ -134,7 +134,11 @@ export const createFaults = (deps: {
   const dieFor = (id: string, downMs: number): void => {
     const unflushed = network().host(id).store().unflushed()
     hosts.crash(id, chance.chance(0.5) ? 0 : chance.below(unflushed + 1))
-    kernel.after(downMs, () => hosts.restart(id))
+    kernel.after(downMs, () => {
+      // Nothing tells a host that starts that its clock is ahead: whoever starts it has looked.
+      if (network().host(id).wrongByMs() > MOST_SKEW_MS) setClock(id, 0)
+      hosts.restart(id)
+    })
   }
 
   const setClock = (id: string, wrongByMs: number): void => {
