@@ -19,9 +19,12 @@ const other = (realm: string) => (realm === 'hu' ? 'ro' : 'hu')
 
 export const buildWholeNetwork = async (
   seed = 'whole',
-  { approval = { rule: 'approve' } }: { readonly approval?: object } = {},
+  {
+    approval = { rule: 'approve' },
+    sim: more = {},
+  }: { readonly approval?: object; readonly sim?: Parameters<typeof createSimNetwork>[0] } = {},
 ) => {
-  const sim = createSimNetwork({ seed })
+  const sim = createSimNetwork({ seed, ...more })
   const { command: ok, open, enrolPayee, enrolCustomer } = createSimPeople(sim)
   const peers = REALMS.map((realm) => `${realm}-bank`)
   for (const realm of REALMS)
