@@ -242,10 +242,11 @@ const deriverOf = (engine: Engine): Derive => {
     return key
   }
 }
-const derivers = new Map<Engine, Derive>()
+/** By name: each simulation has an engine of its own, which tells its judges what it encrypts. */
+const derivers = new Map<string, Derive>()
 const deriveWith = (engine: Engine): Derive => {
-  const known = derivers.get(engine) ?? deriverOf(engine)
-  derivers.set(engine, known)
+  const known = derivers.get(engine.name) ?? deriverOf(engine)
+  derivers.set(engine.name, known)
   return known
 }
 

@@ -15,6 +15,7 @@ import { createJudges } from './judges.ts'
 import { createKernel } from './kernel.ts'
 import { foundationOf, launch, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
+import { overhear, type Overheard } from './overhear.ts'
 import { drawSettings } from './settings.ts'
 import { watchedLedgers } from './sim-store.ts'
 import { standInEngine } from './stand-in-engine.ts'
@@ -30,8 +31,8 @@ export type SimulationOptions = {
   readonly engine?: 'real' | 'stand-in'
   /** Default: by the seed. */
   readonly shape?: ShapeName
-  /** Who judges. */
-  readonly observers: (topology: Topology) => readonly Observer[]
+  /** Who judges. `overheard`: what the hosts encrypt. */
+  readonly observers: (topology: Topology, overheard: Overheard) => readonly Observer[]
   readonly onProgress?: (made: number, simulatedMs: number) => void
 }
 
@@ -68,6 +69,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
   const engine = options.engine ?? (drawnReal ? 'real' : 'stand-in')
   const foundation = await foundationOf(shape, engine === 'real' ? loadEngine() : standInEngine)
   const { topology, endedAtMs: startMs } = foundation
+  const heard = overhear(foundation.engine)
   const settings = drawSettings(createChance(`${seed} settings`))
 
   let network: SimNetwork | undefined = undefined
@@ -85,7 +87,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     (error) => judges.found({ rule: 'nothing throws', detail: textOf(error) }),
   )
   const sinceStart = (): number => kernel.now() - startMs
-  const judges = createJudges(options.observers(topology), () => ({ step: kernel.steps(), atMs: sinceStart() }))
+  const judges = createJudges(options.observers(topology, heard.overheard), () => ({ step: kernel.steps(), atMs: sinceStart() }))
   const hosts = createHosts({
     kernel,
     network: built,
@@ -110,7 +112,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     judges,
     slowness: faults.diskSlowness,
   })
-  network = await launch(foundation, {
+  network = await launch({ ...foundation, engine: heard.engine }, {
     seed,
     settings,
     ledger: (host) => ledgers(host, foundation.ledgers),

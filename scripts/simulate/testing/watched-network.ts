@@ -56,12 +56,14 @@ export const buildWatchedNetwork = async (
 ): Promise<{ readonly net: WatchedNetwork; readonly observer: Observer }> => {
   const { engine, overheard } = overhear(loadEngine())
   const observer = observe(overheard)
-  const store = (host: string): MemoryStore =>
-    memoryStore((_what, run) => void setImmediate(run), {
+  const store = (host: string): MemoryStore => {
+    observer.started?.(host)
+    return memoryStore((_what, run) => void setImmediate(run), {
       committed: (batch, changes) => observer.committed?.(host, batch, changes),
       flushed: (batch) => observer.flushed?.(host, batch),
       lost: (changes) => observer.lost?.(host, changes),
     })
+  }
   const net = await buildWholeNetwork(seed, {
     sim: { engine, store, onPublish: (message) => observer.published?.({ ...message, origin: 'node' }) },
   })

@@ -43,6 +43,8 @@ export type Ledgers = {
 
 type Entry = { readonly seq: number; readonly hash: string }
 type Ledger = {
+  /** What it held before its host was first started: of a time when nobody judged. */
+  isFoundation: boolean
   /** Digest → the batch that first held it. */
   readonly told: Map<string, number>
   flushedBatch: number
@@ -72,6 +74,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     let found = ledgers.get(host)
     if (found === undefined) {
       found = {
+        isFoundation: true,
         told: new Map(),
         flushedBatch: 0,
         lastBatch: 0,
@@ -138,7 +141,8 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     const { digest, trigger, name } = row
     if (digest === undefined || !MESSAGE_TRIGGERS.has(trigger)) return
     const key = keyText(digest)
-    if (!wasSaid(key)) complain('acted on what nobody said', `${host}: ${trigger} ${name} of ${row.from ?? '?'}`)
+    if (!ledger.isFoundation && !wasSaid(key))
+      complain('acted on what nobody said', `${host}: ${trigger} ${name} of ${row.from ?? '?'}`)
     // A question without a business id may come again after its retention.
     if (trigger === 'message' && isKindName(name) && KINDS[name].id === null) return
     const once = `${trigger} ${key}`
@@ -261,6 +265,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
       // What a ledger holds when it is opened is what was on disk.
       const ledger = ledgerOf(host)
       ledger.flushedBatch = ledger.lastBatch
+      ledger.isFoundation = false
     },
     isDurable: (host, digest) => {
       const ledger = ledgers.get(host)
