@@ -13,6 +13,7 @@ import { createFaults, type FaultName } from './faults.ts'
 import { createHosts } from './hosts.ts'
 import { createJudges } from './judges.ts'
 import { createKernel } from './kernel.ts'
+import { createKeys } from './keys.ts'
 import { foundationOf, launch, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
 import { overhear, type Overheard } from './overhear.ts'
@@ -87,7 +88,10 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     (error) => judges.found({ rule: 'nothing throws', detail: textOf(error) }),
   )
   const sinceStart = (): number => kernel.now() - startMs
-  const judges = createJudges(options.observers(topology, heard.overheard), () => ({ step: kernel.steps(), atMs: sinceStart() }))
+  const judges = createJudges(options.observers(topology, heard.overheard), () => ({
+    step: kernel.steps(),
+    atMs: sinceStart(),
+  }))
   const hosts = createHosts({
     kernel,
     network: built,
@@ -112,20 +116,23 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     judges,
     slowness: faults.diskSlowness,
   })
-  network = await launch({ ...foundation, engine: heard.engine }, {
-    seed,
-    settings,
-    ledger: (host) => ledgers(host, foundation.ledgers),
-    runJob: hosts.runJob,
-    onWork: hosts.wake,
-    onFatal: faults.onFatal,
-    onSend: faults.onSend,
-    onPublish: (message) => {
-      const origin = faults.origin()
-      faults.onPublish(message, origin)
-      judges.published({ ...message, origin })
+  network = await launch(
+    { ...foundation, engine: heard.engine },
+    {
+      seed,
+      settings,
+      ledger: (host) => ledgers(host, foundation.ledgers),
+      runJob: hosts.runJob,
+      onWork: hosts.wake,
+      onFatal: faults.onFatal,
+      onSend: faults.onSend,
+      onPublish: (message) => {
+        const origin = faults.origin()
+        faults.onPublish(message, origin)
+        judges.published({ ...message, origin })
+      },
     },
-  })
+  )
   for (const id of hosts.all()) {
     judges.started(id)
     hosts.wake(id)
@@ -141,6 +148,12 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     ask: hosts.ask,
     command: hosts.command,
     faultsAreOver: faults.areOver,
+    policyOf: (host) => {
+      const running = hosts.running(host)
+      return running === undefined ? undefined : (JSON.parse(running.policyJson()) as unknown)
+    },
+    setPolicy: (host, policy) => hosts.whileUp(host, () => built().host(host).host().setPolicy(policy)),
+    ...createKeys({ network, hosts, topology, now: kernel.now }),
   }
   const workload = createWorkload(world, { payments, tell: (fact: Told) => judges.told(fact) })
 
@@ -204,7 +217,10 @@ const textOf = (error: unknown): string => (error instanceof Error ? (error.stac
 const paymentsOf = (sim: SimNetwork, id: string): readonly PaymentLine[] => {
   const lines: PaymentLine[] = []
   for (let after: string | undefined; ;) {
-    const answer = sim.host(id).host().ask('payments', after === undefined ? {} : { after })
+    const answer = sim
+      .host(id)
+      .host()
+      .ask('payments', after === undefined ? {} : { after })
     if (!answer.ok) throw new Error(`${id} payments: ${answer.error.code}`)
     const page = answer.value as PaymentsPage
     lines.push(...page.payments)

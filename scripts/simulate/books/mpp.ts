@@ -117,6 +117,7 @@ export const auditMpp = (desk: Desk, facts: Facts, journal: JournalBooks): Audit
     facts.unexplained.add(to, -minor)
   }
   const freeUp = (currency: string, minor: bigint): void => {
+    if (process.env['DBG'] && minor !== 0n) console.log(host, 'free', minor, free.get(currency) + minor, new Error().stack?.split('\n')[2]?.trim().slice(0,60))
     free.add(currency, minor)
     touchedMoney.add(currency)
   }
