@@ -69,6 +69,8 @@ export type ApplyDeps = {
   readonly recent: Lru<{ readonly digest: Uint8Array; readonly answer: StoredSend }>
   readonly onPassing: (entry: Passing) => void
   readonly onRecord: (entry: Passing, decision: Decision) => void
+  /** An entry of this step is staged: where a test may let the host die. */
+  readonly onStep: (trigger: string, name: string) => void
   /** A guest login is gone, or the like: the message can not be made. */
   readonly onUnsendable: (kind: KindName, to: string) => void
 }
@@ -217,6 +219,7 @@ export const createApplier = (deps: ApplyDeps) => {
     const { row, bytes, chain } = appendEntry(deps.chain.current, entry)
     deps.chain.current = chain
     staged.writeEncoded(put(journalTable, keyOf(row.seq), row), bytes)
+    deps.onStep(entry.trigger, entry.name)
     if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind))
       staged.write(put(frameTable, keyOf(row.seq), { frame: message.frame }))
     metrics.count('journalled')

@@ -87,6 +87,8 @@ export const HostConfigFile = Type.Object(
     logLevel: Word(...LOG_LEVELS),
     /** Of the node's own schema, in JSON form. */
     policy: Type.Record(Type.String(), Type.Unknown()),
+    /** Tests of crashes only: where the host dies, armed before its first event (faults.ts). */
+    dieAt: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 1_024 })),
   },
   strict,
 )

@@ -64,12 +64,14 @@ export const createCommits = (deps: CommitsDeps): Commits => {
       inFlight += 1
       metrics.count('commits')
       metrics.count('mutations', mutations.length)
-      faults.pass('before-commit')
+      const steps = faults.take()
+      // Only a twin of the process dies here and goes on: the process itself is gone before the next line.
+      void faults.pass('before-commit', steps)
       const beganMs = monotonicMs()
       const committing = store.commit(mutations).then(() => {
         metrics.commitMs.record(monotonicMs() - beganMs)
         settle()
-        faults.pass('after-commit')
+        return faults.pass('after-commit', steps)
       })
       committing.catch(fail)
       follow(async () => {
@@ -77,9 +79,11 @@ export const createCommits = (deps: CommitsDeps): Commits => {
         if (deps.durability === 'flushed') await store.flushed()
         metrics.flushMs.record(monotonicMs() - beganMs)
         inFlight -= 1
-        faults.pass('after-flush')
+        const gone = faults.pass('after-flush', steps)
+        if (gone !== undefined) await gone
         conclude()
-        faults.pass('after-publish')
+        const published = faults.pass('after-publish', steps)
+        if (published !== undefined) await published
         deps.onWork()
       })
     },

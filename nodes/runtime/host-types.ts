@@ -7,7 +7,7 @@ import type { Trust } from '../../protocol/credentials.ts'
 import type { Gate } from './admission.ts'
 import type { Passing } from './apply.ts'
 import type { Clock } from './clock.ts'
-import type { Faults } from './faults.ts'
+import type { Die, Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
 import type { CredentialChain, FormerKeys, Identity, IdentityStatus } from './identity.ts'
 import type { Log } from './log.ts'
@@ -16,6 +16,7 @@ import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.
 import type { Random } from './random.ts'
 import type { RevocationStatus } from './revocation.ts'
 import type { Offender } from './senders.ts'
+import type { StepName } from './steps.ts'
 import type { Store } from './store.ts'
 
 /** What a node's definition may be built from, beside its policy. */
@@ -68,7 +69,8 @@ export type HostDeps = {
   readonly onWork: () => void
   /** The host has stopped itself; nothing was published that the ledger does not hold. */
   readonly onFatal: (error: unknown) => void
-  readonly die?: () => void
+  /** Default: nothing dies. */
+  readonly die?: Die
   /** Admissions that wait at most. Default: maxAdmissionQueue. */
   readonly maxAdmissions?: number
 }
@@ -126,6 +128,8 @@ export type Host = {
   readonly stopped: () => boolean
   readonly metrics: Metrics
   readonly faults: Faults
+  /** Names of the durable steps that this host may take (steps.ts). */
+  readonly steps: readonly StepName[]
   /** Committed state only. */
   readonly read: Reader
   readonly lastSeq: () => number

@@ -2,14 +2,15 @@
 import { equalBytes } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { fromJson, toJson } from './json.ts'
+import { LedgerError } from './ledger-error.ts'
 import { NO_HASH } from './journal.ts'
 import type { AnyNodeDefinition, Reader } from './node.ts'
 import { headTable, journalTable, policyTable, type HeadRow } from './runtime-tables.ts'
 
 /** The ledger is another host's or another network's, or its end does not fit its journal. */
-export class LedgerMismatch extends Error {
+export class LedgerMismatch extends LedgerError {
   constructor(what: string) {
-    super(what)
+    super('LEDGER_MISMATCH', what)
     this.name = 'LedgerMismatch'
   }
 }

@@ -2,7 +2,7 @@
  * One host as one process, from its two files to its end: ledger, lock, bus, discovery, control socket; then steps until it is
  * told to stop. Everything it opens it closes, in reverse.
  */
-import { mkdirSync, chmodSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
@@ -27,8 +27,10 @@ import { systemClock } from './clock.ts'
 import { serveControl } from './control.ts'
 import { openDiscovery } from './discovery.ts'
 import { createDriver } from './drive.ts'
+import { DEATH_MESSAGE, readDeath, type Death } from './faults.ts'
 import type { Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
+import { LedgerError } from './ledger-error.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
@@ -106,8 +108,16 @@ export const startHost = async (
       log,
       onWork: driver.wake,
       onFatal: end,
-      die: () => process.kill(process.pid, 'SIGKILL'),
+      die: (point, steps) => {
+        const dieNow = (): Promise<void> => dieAsTold(point, steps)
+        return point === 'after-publish' ? bus.flush().then(dieNow, dieNow) : dieNow()
+      },
     })
+    for (const death of config.dieAt ?? []) {
+      const armed = readDeath(host.steps, death)
+      if (typeof armed === 'string') throw new Error(`dieAt: ${armed}`)
+      host.faults.dieAt(armed)
+    }
     const startedAtMs = Date.now()
     const delays = monitorEventLoopDelay({ resolution: 20 })
     delays.enable()
@@ -182,6 +192,13 @@ export const startHost = async (
   }
 }
 
+/** Says where in one line, since nothing does afterwards. The process is gone before the next line; the promise is for the types. */
+const dieAsTold = (point: Death, steps: readonly string[]): Promise<void> => {
+  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, msg: DEATH_MESSAGE, point, steps })}\n`)
+  process.kill(process.pid, 'SIGKILL')
+  return new Promise(() => {})
+}
+
 /** Why the broker is not entered yet, once for each reason: the bus goes on trying. What comes later the host itself logs. */
 const createWaitingLog = (log: Log): BusEventListener => {
   let said = ''
@@ -246,9 +263,9 @@ export const runNode = async (
     }
   } catch (error) {
     process.exitCode = 1
-    process.stderr.write(
-      `${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`,
-    )
+    const code = error instanceof LedgerError ? { code: error.code } : {}
+    const msg = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${JSON.stringify({ level: 50, ...code, msg })}\n`)
     if (process.connected) process.disconnect()
   }
 }

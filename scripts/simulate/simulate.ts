@@ -8,6 +8,7 @@ import { loadEngine } from '../../protocol/engines/load.ts'
 import { isFinalState, type PaymentLine, type PaymentsPage, type Report } from '../../nodes/runtime/reports.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
 import { checkNetwork, READING_ORDER } from '../../nodes/verify/check-network.ts'
+import { createBooks } from './books.ts'
 import { createChance } from './chance.ts'
 import { createFaults, type FaultName } from './faults.ts'
 import { createHosts } from './hosts.ts'
@@ -20,6 +21,7 @@ import { overhear, type Overheard } from './overhear.ts'
 import { drawSettings } from './settings.ts'
 import { watchedLedgers } from './sim-store.ts'
 import { standInEngine } from './stand-in-engine.ts'
+import { createWire } from './wire.ts'
 import { createWorkload } from './workload.ts'
 import type { Topology, World } from './world.ts'
 
@@ -32,8 +34,8 @@ export type SimulationOptions = {
   readonly engine?: 'real' | 'stand-in'
   /** Default: by the seed. */
   readonly shape?: ShapeName
-  /** Who judges. `overheard`: what the hosts encrypt. */
-  readonly observers: (topology: Topology, overheard: Overheard) => readonly Observer[]
+  /** Who judges. `overheard`: what the hosts encrypt. Default: {@link allJudges}. */
+  readonly observers?: (topology: Topology, overheard: Overheard) => readonly Observer[]
   readonly onProgress?: (made: number, simulatedMs: number) => void
 }
 
@@ -51,6 +53,12 @@ export type SimulationResult = {
   readonly simulatedMs: number
   readonly violations: readonly Violation[]
 }
+
+/** The books and the wire. */
+export const allJudges = (topology: Topology, overheard: Overheard): readonly Observer[] => [
+  createBooks(topology),
+  createWire(topology, overheard),
+]
 
 /** Within this simulated time after the last fault everything must be decided and at rest. */
 const REST_WITHIN_MS = 20 * 60_000
@@ -88,7 +96,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     (error) => judges.found({ rule: 'nothing throws', detail: textOf(error) }),
   )
   const sinceStart = (): number => kernel.now() - startMs
-  const judges = createJudges(options.observers(topology, heard.overheard), () => ({
+  const judges = createJudges((options.observers ?? allJudges)(topology, heard.overheard), () => ({
     step: kernel.steps(),
     atMs: sinceStart(),
   }))
