@@ -53,6 +53,7 @@ export const createBooks = (topology: Topology): Observer => {
   let found: Finding[] = []
   const told = keepTold(facts, (finding) => void found.push(finding))
   const hosts = new Map<string, HostBooks>()
+  const begun = new Set<string>()
   for (const { id, role } of topology.hosts)
     if (role !== 'dc')
       hosts.set(
@@ -65,9 +66,13 @@ export const createBooks = (topology: Topology): Observer => {
       const books = hosts.get(host)
       if (books === undefined) return
       books.later.current = batch
-      // What a ledger held when the simulation began comes as batch 0.
-      books.apply(batch === 0 ? changes.toSorted((a, b) => placeOf(a) - placeOf(b)) : changes, 1n, batch > 0)
-      if (batch === 0) books.flushed(0)
+      // What a ledger held when the simulation began is its first batch.
+      if (begun.has(host)) books.apply(changes, 1n, true)
+      else {
+        begun.add(host)
+        const ordered = changes.toSorted((a, b) => placeOf(a) - placeOf(b))
+        books.apply(ordered, 1n, false)
+      }
     },
     flushed: (host, batch) => hosts.get(host)?.flushed(batch),
     lost: (host, changes) => {
