@@ -27,6 +27,7 @@ import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
+import { LedgerError } from './ledger-error.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
 import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
@@ -356,9 +357,9 @@ export const createHost = (deps: HostDeps): Host => {
     if (failed) return
     failed = true
     stopped = true
-    log.write('error', 'the host stops', {
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    })
+    // Where in the code a disk was found full says nothing to whoever has to make room.
+    const reason = error instanceof LedgerError ? error.message : error instanceof Error ? error.stack : String(error)
+    log.write('error', 'the host stops', { error: reason })
     deps.onFatal(error)
   }
 
@@ -380,7 +381,9 @@ export const createHost = (deps: HostDeps): Host => {
           highestNowMs: persistedMs,
         }),
       )
+      return chain.current
     },
+    onDurable: deps.onDurable ?? (() => {}),
     failed: () => failed,
     fail,
     onWork: deps.onWork,
@@ -438,12 +441,16 @@ export const createHost = (deps: HostDeps): Host => {
     steps: stepsOf(definition),
     read: committed,
     nowMs: clock.now,
-    start: async () => {
+    start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
         outbox.add(keyText(key), toHex(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
+      if (accepted !== undefined)
+        queueAct((batch, at) =>
+          applier.apply(batch, accepted, { trigger: 'control', name: 'accept-ledger', ids: [] }, at),
+        )
       if (policy.changed) incoming.own({ type: 'policy', policy, answer: () => {} })
       incoming.own({ type: 'started' })
       started = true
