@@ -21,7 +21,7 @@ import { createSchedule, isBefore, type Scheduled } from './delivery-schedule.ts
 import { createIntake, createListeners, type Intake } from './intake.ts'
 import { loadKey, seedOf } from './nkeys.ts'
 import { grantedTo, isLoginName, mayPublish, maySubscribe } from './permissions.ts'
-import { checkLiteralSubject, checkPattern, matches } from './subject-match.ts'
+import { addressPart, checkLiteralSubject, checkPattern, matches } from './subject-match.ts'
 
 /** One copy of a message on its way to one subscription. */
 export type Transit = {
@@ -29,6 +29,9 @@ export type Transit = {
   /** Names of the logins. */
   readonly from: string
   readonly to: string
+  /** Hosts whose logins they are: a guest's is its wallet host, which no receiver learns. */
+  readonly fromHost: string
+  readonly toHost: string
   readonly subject: string
   readonly data: Uint8Array
   readonly sentAtMs: number
@@ -54,6 +57,8 @@ export type SimulatedNetworkOptions = {
   readonly onSend?: OnSend
   /** Everything that the broker takes, whether or not anybody listens: what who runs it can see. */
   readonly onPublish?: (message: Published) => void
+  /** Public key of a login key's 32-byte seed, as NATS writes it. Default: as the broker's own. */
+  readonly guestName?: (seed: Uint8Array) => string
   /** Which of `count` members of a queue group gets a message. Default: each in turn. */
   readonly pick?: (count: number) => number
 }
@@ -88,7 +93,10 @@ export type SimulatedNetwork = {
    * @throws TypeError for a subject with wildcards
    */
   inject(from: string, subject: string, data: Uint8Array): void
-  /** Cuts the connection of every bus of this login, or of all: their publishes are refused, what comes for them is lost. */
+  /**
+   * Cuts the connection of every bus of this login (a host's id: its guests' too), or of all: their publishes are refused, what
+   * comes for them is lost.
+   */
   disconnect(name?: string): void
   /** Their subscriptions stand again at once. */
   reconnect(name?: string): void
@@ -97,6 +105,7 @@ export type SimulatedNetwork = {
 
 type Endpoint = {
   readonly name: string
+  readonly host: string
   readonly pattern: string
   readonly queue: string | undefined
   readonly intake: Intake
@@ -113,14 +122,20 @@ type Endpoint = {
 /** `epoch`: the connection that it is sent over; a later one never sees it. */
 type Copy = Scheduled & { readonly transit: Transit; readonly endpoint: Endpoint; readonly epoch: number }
 
-type Member = { readonly name: string; cut(): void; restore(): void }
+type Member = { readonly name: string; readonly host: string; cut(): void; restore(): void }
+
+const NOBODY: ReadonlySet<Endpoint> = new Set()
+const MAX_REMEMBERED_SUBJECTS = 4_096
 
 export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): SimulatedNetwork => {
   const now = options.now ?? (() => 0)
   const onSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
   let turn = 0
   const pick = options.pick ?? ((count) => turn++ % count)
+  const guestName = options.guestName ?? ((seed) => loadKey(seedOf('U', seed)).publicKey)
   const endpoints = new Set<Endpoint>()
+  /** The same by the address that their pattern begins with; undefined for those with a wildcard there. */
+  const byAddress = new Map<string | undefined, Set<Endpoint>>()
   const members = new Set<Member>()
   const copies = new Map<number, Copy>()
   const schedule = createSchedule<Copy>()
@@ -142,25 +157,28 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   const receivers = (subject: string): readonly Endpoint[] => {
     const plain: Endpoint[] = []
     const groups = new Map<string, Endpoint[]>()
-    for (const endpoint of endpoints) {
-      if (!endpoint.listening || !endpoint.isConnected() || !matches(endpoint.pattern, subject)) continue
-      if (endpoint.queue === undefined) plain.push(endpoint)
-      else {
-        const group = groups.get(endpoint.queue)
-        if (group === undefined) groups.set(endpoint.queue, [endpoint])
-        else group.push(endpoint)
+    const address = addressPart(subject)
+    for (const candidates of address === undefined ? [endpoints] : [byAddress.get(address), byAddress.get(undefined)])
+      for (const endpoint of candidates ?? NOBODY) {
+        if (!endpoint.listening || !endpoint.isConnected() || !matches(endpoint.pattern, subject)) continue
+        if (endpoint.queue === undefined) plain.push(endpoint)
+        else {
+          const group = groups.get(endpoint.queue)
+          if (group === undefined) groups.set(endpoint.queue, [endpoint])
+          else group.push(endpoint)
+        }
       }
-    }
     for (const group of groups.values()) plain.push(group[pick(group.length)] as Endpoint)
     return plain
   }
 
-  const send = (from: string, subject: string, data: Uint8Array): void => {
+  const send = (from: string, fromHost: string, subject: string, data: Uint8Array): void => {
     published++
     const sentAtMs = now()
     options.onPublish?.({ from, subject, data })
     for (const endpoint of receivers(subject)) {
-      const message = { from, to: endpoint.name, subject, data: data.slice(), sentAtMs }
+      const { name: to, host: toHost } = endpoint
+      const message = { from, to, fromHost, toHost, subject, data: data.slice(), sentAtMs }
       const fate = onSend(message)
       if (fate.delaysMs.length === 0) lost++
       for (const delayMs of fate.delaysMs) {
@@ -217,8 +235,18 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     return transit
   }
 
-  const openBus = (role: Role, name: string, { onEvent }: OpenOptions): Bus => {
+  const openBus = (role: Role, name: string, host: string, { onEvent }: OpenOptions): Bus => {
     const granted = grantedTo(role, name)
+    const allowed = new Map<string, boolean>()
+    const isAllowed = (subject: string): boolean => {
+      let may = allowed.get(subject)
+      if (may === undefined) {
+        may = mayPublish(granted, subject)
+        if (allowed.size >= MAX_REMEMBERED_SUBJECTS) allowed.clear()
+        allowed.set(subject, may)
+      }
+      return may
+    }
     const listeners = createListeners(onEvent)
     const open = new Map<Subscription, Endpoint>()
     let connected = true
@@ -250,7 +278,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       outMessages++
       outBytes += data.length
       // True even so: the broker's refusal comes later, as an event.
-      if (mayPublish(granted, subject)) send(name, subject, data)
+      if (isAllowed(subject)) send(name, host, subject, data)
       else refuse('publish', subject)
       return true
     }
@@ -271,6 +299,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       const intake = createIntake(subscribeOptions, onMessage, () => listeners.emit({ type: 'slow-consumer', subject }))
       const endpoint: Endpoint = {
         name,
+        host,
         pattern: subject,
         queue: subscribeOptions.queue,
         intake,
@@ -284,6 +313,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
           inBytes += message.data.length
         },
       }
+      const address = addressPart(subject)
       const subscription: Subscription = {
         subject,
         queue: subscribeOptions.queue,
@@ -294,6 +324,9 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
           intake.end()
           droppedByEnded += intake.stats().dropped
           endpoints.delete(endpoint)
+          const others = byAddress.get(address)
+          others?.delete(endpoint)
+          if (others?.size === 0) byAddress.delete(address)
           lastDue.delete(endpoint)
           endpoint.onIdle?.()
         },
@@ -308,6 +341,9 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       }
       open.set(subscription, endpoint)
       endpoints.add(endpoint)
+      const listening = byAddress.get(address)
+      if (listening === undefined) byAddress.set(address, new Set([endpoint]))
+      else listening.add(endpoint)
       return subscription
     }
 
@@ -328,6 +364,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
 
     const member: Member = {
       name,
+      host,
       cut() {
         if (!connected) return
         connected = false
@@ -378,7 +415,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     if (!isLoginName(role, host)) throw new TypeError(`not a name for a login of role ${role}: ${host}`)
     const open = new Set<Bus>()
     const enter = (asRole: Role, name: string, openOptions: OpenOptions): Bus => {
-      const bus = openBus(asRole, name, openOptions)
+      const bus = openBus(asRole, name, host, openOptions)
       open.add(bus)
       bus.onEvent((event) => void (event.type === 'closed' && open.delete(bus)))
       return bus
@@ -387,7 +424,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       openHost: (openOptions = {}) => Promise.resolve(enter(role, host, openOptions)),
       async openGuest(seed, openOptions = {}) {
         if (role !== 'customer') throw new BusError('not-a-wallet-host', `${host} holds no key to mint guests with`)
-        return enter('guest', loadKey(seedOf('U', seed)).publicKey, openOptions)
+        return enter('guest', guestName(seed), openOptions)
       },
       async [Symbol.asyncDispose]() {
         await Promise.all([...open].map((bus) => bus.drain()))
@@ -396,7 +433,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   }
 
   const each = (name: string | undefined, act: (member: Member) => void): void => {
-    for (const member of members) if (name === undefined || member.name === name) act(member)
+    for (const member of members) if (name === undefined || member.name === name || member.host === name) act(member)
   }
 
   return {
@@ -421,7 +458,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     },
     inject(from, subject, data) {
       checkLiteralSubject(subject)
-      send(from, subject, data)
+      send(from, from, subject, data)
     },
     disconnect: (name) => each(name, (member) => member.cut()),
     reconnect: (name) => each(name, (member) => member.restore()),

@@ -9,7 +9,8 @@ import type { NodeServices } from '../runtime/host.ts'
 import { evidence } from './evidence.ts'
 import { merchantNode } from './definition.ts'
 
-export const defineMerchant = (services: NodeServices) => {
+/** @param derive scrypt, for who derives the same PIN keys in several networks and remembers them */
+export const defineMerchant = (services: NodeServices, derive: typeof derivePinKey = derivePinKey) => {
   const { self, trust, identity } = services
   return merchantNode({
     chains: chainBook(trust, identity),
@@ -34,7 +35,7 @@ export const defineMerchant = (services: NodeServices) => {
         identity().signing,
       ),
     // No CPP has this name: it has no realm.
-    deriveRefundPin: (pin) => derivePinKey(pin, self.id, 'refunds'),
+    deriveRefundPin: (pin) => derive(pin, self.id, 'refunds'),
     readPayeeCredential: (credential) => statementOf(trust.engine, credential, 'payee'),
     evidence: evidence(services),
   })

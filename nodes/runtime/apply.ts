@@ -12,6 +12,7 @@ import type { Verified } from '../../protocol/verified.ts'
 import { assertDecision, InvariantBroken } from './decision-check.ts'
 import { appendEntry, type Chain } from './journal.ts'
 import { toJson } from './json.ts'
+import { createHeardBook } from './ledger-age.ts'
 import type { Metrics } from './metrics.ts'
 import { put, remove, type Decision, type Job, type Message, type RequestRef } from './node.ts'
 import { compose, composeRelay, type Composer } from './outgoing.ts'
@@ -215,13 +216,16 @@ export const createApplier = (deps: ApplyDeps) => {
     batch.announcements.push(...decision.announce)
   }
 
+  const heard = createHeardBook(staged)
   const journal = (entry: Passing, message?: Verified): void => {
     const { row, bytes, chain } = appendEntry(deps.chain.current, entry)
     deps.chain.current = chain
     staged.writeEncoded(put(journalTable, keyOf(row.seq), row), bytes)
     deps.onStep(entry.trigger, entry.name)
-    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind))
+    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind)) {
       staged.write(put(frameTable, keyOf(row.seq), { frame: message.frame }))
+      heard.note(message, row.seq)
+    }
     metrics.count('journalled')
   }
 

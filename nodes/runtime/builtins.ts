@@ -120,6 +120,8 @@ export const createBuiltins = (
     readonly metrics: () => Readonly<Record<string, unknown>>
     /** Takes what the credentials file says now. */
     readonly reload?: () => Promise<Answer>
+    /** Of the ledger as a whole: `ledger-desk.ts`. */
+    readonly ledger?: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>>
   },
 ): Builtins => {
   const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
@@ -172,6 +174,7 @@ export const createBuiltins = (
       return typeof list === 'string' && HEX.test(list) ? host.revocations(fromHex(list)) : bad('list: bytes in hex')
     },
     ...(extra.reload === undefined ? {} : { reload: extra.reload }),
+    ...extra.ledger,
   }
   return async ({ form, name, args }) => {
     if (form === 'command') return host.command(name, args)

@@ -4,6 +4,7 @@ import { bareDefinition } from './bare-definition.ts'
 import { createCommits } from './commits.ts'
 import { createFaults, DEATHS, readDeath, type Death, type DieAt } from './faults.ts'
 import { memoryStore } from './memory-store.ts'
+import { NO_HASH } from './journal.ts'
 import { createMetrics } from './metrics.ts'
 import { decision, put } from './node.ts'
 import { createStaged } from './staged.ts'
@@ -33,7 +34,8 @@ const live = async (deaths: readonly DieAt[], batches: readonly (readonly string
     monotonicMs: () => 0,
     metrics: createMetrics(),
     faults,
-    stageHead: () => {},
+    stageHead: () => ({ seq: 0, hash: NO_HASH }),
+    onDurable: () => {},
     failed: () => died === 'before-commit',
     fail: (error) => {
       throw error

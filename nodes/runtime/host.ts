@@ -381,7 +381,9 @@ export const createHost = (deps: HostDeps): Host => {
           highestNowMs: persistedMs,
         }),
       )
+      return chain.current
     },
+    onDurable: deps.onDurable ?? (() => {}),
     failed: () => failed,
     fail,
     onWork: deps.onWork,
@@ -439,12 +441,16 @@ export const createHost = (deps: HostDeps): Host => {
     steps: stepsOf(definition),
     read: committed,
     nowMs: clock.now,
-    start: async () => {
+    start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
         outbox.add(keyText(key), toHex(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
+      if (accepted !== undefined)
+        queueAct((batch, at) =>
+          applier.apply(batch, accepted, { trigger: 'control', name: 'accept-ledger', ids: [] }, at),
+        )
       if (policy.changed) incoming.own({ type: 'policy', policy, answer: () => {} })
       incoming.own({ type: 'started' })
       started = true

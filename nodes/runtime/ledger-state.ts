@@ -27,7 +27,8 @@ export const openHead = (read: Reader, host: string, networkId: Uint8Array): Hea
     throw new LedgerMismatch(
       `the journal does not end as the ledger says (entry ${head.seq}): restore the ledger from a copy`,
     )
-  return head
+  // A clock that is not believed leaves no trace in the head; the journal's times go on from where they were all the same.
+  return { ...head, highestNowMs: Math.max(head.highestNowMs, last.atMs) }
 }
 
 export type PolicyState = {

@@ -47,8 +47,14 @@ const freeMegabytes = (path: string): number => {
 /** A table's name and a zero byte stand before its keys. */
 const MAX_PREFIX_BYTES = 64
 
+/** A store whose file can be copied while it is used: what is committed when the copy begins, and nothing later. */
+export type LmdbStore = Store & {
+  /** @param to of the new file, where none may be. @throws Error when it can not be written */
+  readonly copyTo: (to: string) => Promise<void>
+}
+
 /** @throws LedgerDamaged */
-export const lmdbStore = (path: string): Store => {
+export const lmdbStore = (path: string): LmdbStore => {
   const env = openFile(path)
   const prefixes = new Map<string, Buffer>()
   const prefixOf = (table: string): Buffer => {
@@ -113,6 +119,8 @@ export const lmdbStore = (path: string): Store => {
       if (failure !== undefined) throw failure
       await lastFlush
     },
+    // Compacted: no page of what was deleted goes along.
+    copyTo: (to) => env.backup(to, true),
     close: async () => {
       // The library waits for what it could not write, for ever.
       if (failure !== undefined) return

@@ -9,19 +9,51 @@ import { checkMutations, type Store } from './store.ts'
 /** When a commit or a flush happens: the simulator decides; by default, on the next turn of the event loop. */
 export type StoreScheduler = (what: 'commit' | 'flush', run: () => void) => void
 
+/** One row that a batch changed: undefined `before` for a new row, undefined `after` for a removed one. Neither is ever changed. */
+export type StoreChange = {
+  readonly table: string
+  readonly key: Uint8Array
+  readonly before: Uint8Array | undefined
+  readonly after: Uint8Array | undefined
+}
+
+/** Told of everything that happens to a ledger, in order. Batches count from 1 and never come again, also after a crash. */
+export type StoreWatch = {
+  readonly committed: (batch: number, changes: readonly StoreChange[]) => void
+  /** Everything up to this batch survives a crash. */
+  readonly flushed: (batch: number) => void
+  /** A crash took these back: newest first, as they were committed. */
+  readonly lost: (changes: readonly StoreChange[]) => void
+}
+
 export type MemoryStore = Store & {
-  /** What a restart would find: a new store with the flushed state. This one stops: its promises never settle. */
-  readonly crash: () => MemoryStore
-  /** The next commit rejects, once. */
-  readonly failNextCommit: () => void
+  /**
+   * What a restart would find: a new store with what was flushed, and with so many of the oldest batches committed since
+   * (default none). This one stops: its promises never settle.
+   */
+  readonly crash: (keptBatches?: number) => MemoryStore
+  /** Batches committed and not flushed. */
+  readonly unflushed: () => number
+  /** The next commit rejects with this, once. */
+  readonly failNextCommit: (error?: Error) => void
+  /** A ledger of its own with the committed rows, all of them on disk. */
+  readonly copy: (schedule?: StoreScheduler, watch?: StoreWatch) => MemoryStore
   /** Every committed row, in order: table, key and the value itself, which the store replaces and never changes. */
   readonly rows: () => Iterable<{ readonly table: string; readonly key: string; readonly value: Uint8Array }>
 }
 
-type Undo = { readonly key: string; readonly value: Uint8Array | undefined }
+type Batch = { readonly number: number; readonly changes: readonly StoreChange[] }
+type Place = {
+  readonly schedule: StoreScheduler
+  readonly watch: StoreWatch | undefined
+  /** Of the last batch. */
+  batch: number
+}
 
-export const memoryStore = (schedule: StoreScheduler = (_what, run) => void setImmediate(run)): MemoryStore =>
-  storeOver(sortedMap<Uint8Array>(), schedule)
+const onNextTurn: StoreScheduler = (_what, run) => void setImmediate(run)
+
+export const memoryStore = (schedule: StoreScheduler = onNextTurn, watch?: StoreWatch): MemoryStore =>
+  storeOver(sortedMap<Uint8Array>(), { schedule, watch, batch: 0 })
 
 const copied = <B extends Uint8Array | undefined>(bytes: B): B => {
   if (bytes === undefined) return bytes
@@ -31,15 +63,15 @@ const copied = <B extends Uint8Array | undefined>(bytes: B): B => {
 }
 const nameOf = (table: string, key: Uint8Array): string => `${table}\0${keyText(key)}`
 
-const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): MemoryStore => {
-  /** For each batch committed and not flushed: what undoes it. */
-  let unflushed: Undo[][] = []
+const storeOver = (rows: SortedMap<Uint8Array>, place: Place): MemoryStore => {
+  const { schedule, watch } = place
+  let unflushed: Batch[] = []
   const waiting: (() => void)[] = []
   let crashed = false
-  let failing = false
-  const write = (key: string, value: Uint8Array | undefined): void => {
-    if (value === undefined) rows.delete(key)
-    else rows.set(key, value)
+  let failing: Error | undefined
+  const write = (name: string, value: Uint8Array | undefined): void => {
+    if (value === undefined) rows.delete(name)
+    else rows.set(name, value)
   }
   return {
     get: (table, key) => copied(rows.get(nameOf(table, key))),
@@ -56,18 +88,21 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
       checkMutations(mutations)
       return new Promise((resolve, reject) => {
         waiting.push(() => {
-          if (failing) {
-            failing = false
-            reject(new Error('commit failed, as was asked'))
+          if (failing !== undefined) {
+            const error = failing
+            failing = undefined
+            reject(error)
             return
           }
-          const undo: Undo[] = []
-          for (const { table, key, value } of mutations) {
+          const changes = mutations.map(({ table, key, value }) => {
             const name = nameOf(table, key)
-            undo.push({ key: name, value: rows.get(name) })
+            const before = rows.get(name)
             write(name, value)
-          }
-          unflushed.push(undo)
+            return { table, key, before, after: value }
+          })
+          place.batch += 1
+          unflushed.push({ number: place.batch, changes })
+          watch?.committed(place.batch, changes)
           resolve()
         })
         // In the order of calls, whichever of the scheduled turns comes first.
@@ -82,7 +117,9 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
         schedule('flush', () => {
           if (crashed) return
           // A later flush may already have covered this one.
-          if (upTo !== undefined) unflushed = unflushed.slice(unflushed.indexOf(upTo) + 1)
+          const at = upTo === undefined ? -1 : unflushed.indexOf(upTo)
+          unflushed = unflushed.slice(at + 1)
+          if (at >= 0) watch?.flushed((upTo as Batch).number)
           resolve()
         })
       })
@@ -90,14 +127,25 @@ const storeOver = (rows: SortedMap<Uint8Array>, schedule: StoreScheduler): Memor
     close: async () => {
       crashed = true
     },
-    crash: () => {
+    crash: (keptBatches = 0) => {
       crashed = true
-      for (const undo of unflushed.toReversed()) for (const { key, value } of undo.toReversed()) write(key, value)
-      return storeOver(rows, schedule)
+      const kept = unflushed.slice(0, keptBatches)
+      const lost = unflushed
+        .slice(keptBatches)
+        .toReversed()
+        .flatMap(({ changes }) => changes.toReversed())
+      for (const { table, key, before } of lost) write(nameOf(table, key), before)
+      const last = kept.at(-1)
+      if (last !== undefined) watch?.flushed(last.number)
+      if (lost.length > 0) watch?.lost(lost)
+      return storeOver(rows, place)
     },
-    failNextCommit: () => {
-      failing = true
+    unflushed: () => unflushed.length,
+    failNextCommit: (error = new Error('commit failed, as was asked')) => {
+      failing = error
     },
+    copy: (toSchedule = onNextTurn, toWatch) =>
+      storeOver(rows.copy(), { schedule: toSchedule, watch: toWatch, batch: 0 }),
     rows: function* () {
       for (const [name, value] of rows.range({})) {
         const end = name.indexOf('\0')

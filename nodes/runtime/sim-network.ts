@@ -8,7 +8,7 @@ import { createTrust } from '../../protocol/credentials.ts'
 import type { Algorithm, Engine, KeyPair } from '../../protocol/engines/engine.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { hash } from '../../protocol/hash.ts'
-import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
+import { dataCenterAddress, guestToken, realmOf } from '../../protocol/ids.ts'
 import { keyIdOf, networkIdOf, signingKeyFromSeed, signingKeyOf, type SigningKey } from '../../protocol/keys.ts'
 import { issueHost, issueProcessor } from '../../protocol/statements.ts'
 import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
@@ -67,10 +67,14 @@ export type SimHost = {
   readonly former: readonly FormerKeys[]
   /** What stopped it, if something did. */
   readonly fatal: () => unknown
-  /** Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. */
-  readonly crash: () => Promise<void>
+  /**
+   * Power cut: the unflushed suffix and everything in memory is lost. Gone from the bus until {@link restart}. `keptBatches`: so many
+   * of what was committed and not flushed are there all the same, as when only the process dies.
+   */
+  readonly crash: (keptBatches?: number) => Promise<void>
   /** Its wall clock alone is wrong by so much more. */
   readonly jumpClock: (ms: number) => void
+  readonly wrongByMs: () => number
   /** Starts again on what the crash, or a stop in order, left behind. */
   readonly restart: () => Promise<void>
   /** Another credential for its next start, by whoever certifies it now. Default: of the same keys, valid as before. */
@@ -125,7 +129,15 @@ export const createSimNetwork = (
     /** Default: the fastest that loads. */
     readonly engine?: Engine
     /** Where a host keeps its ledger. Default: a memory store that commits and flushes on later turns. */
-    readonly store?: () => MemoryStore
+    readonly store?: (host: string) => MemoryStore
+    /** Of a host's nth start. Default: by the network's seed. */
+    readonly random?: (host: string, start: number) => Random
+    /** Where it begins. Default: {@link SIM_START_MS}. */
+    readonly startMs?: number
+    /** A host has something to do. For who drives it with something else than `run`. */
+    readonly onWork?: (host: string) => void
+    /** What stopped a host. */
+    readonly onFatal?: (host: string, error: unknown) => void
     /** Of every credential. Default: a year before and after the start. */
     readonly validity?: { readonly notBeforeMs: number; readonly notAfterMs: number }
   } = {},
@@ -134,11 +146,12 @@ export const createSimNetwork = (
   const engine = options.engine ?? loadEngine()
   const root = signingKeyFromSeed(engine, hash(utf8(`${seed} root`)))
   const networkId = networkIdOf(root.publicKey)
-  let time = SIM_START_MS
+  let time = options.startMs ?? SIM_START_MS
   let onSend: OnSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
   const network = createSimulatedNetwork({
     now: () => time,
     onSend: (message) => onSend(message),
+    guestName: (seedBytes) => guestToken(engine.ed25519.keyPairFromSeed(seedBytes).publicKey),
     ...(options.onPublish === undefined ? {} : { onPublish: options.onPublish }),
   })
   const hosts = new Map<string, SimHost>()
@@ -211,7 +224,7 @@ export const createSimNetwork = (
       directories()
         .filter((one) => known.has(one.id))
         .flatMap((one) => one.chains)
-    let store = (options.store ?? memoryStore)()
+    let store = options.store === undefined ? memoryStore() : options.store(id)
     let running: Host | undefined
     let fatal: unknown
     let starts = 0
@@ -221,6 +234,7 @@ export const createSimNetwork = (
       const broker = network.broker(role, id)
       const bus = await broker.openHost()
       starts += 1
+      const start = starts
       fatal = undefined
       running = createHost({
         self: { id, role, realm, operatorId: 'operatorId' in spec ? (spec.operatorId ?? id) : id },
@@ -229,7 +243,7 @@ export const createSimNetwork = (
         broker,
         bus,
         clock,
-        random: seededRandom(`${seed} ${id} ${starts}`),
+        random: options.random?.(id, start) ?? seededRandom(`${seed} ${id} ${start}`),
         trust: createTrust(engine, root.publicKey),
         identity: sim.identity,
         former: sim.former,
@@ -242,16 +256,20 @@ export const createSimNetwork = (
         ...(spec.seals === undefined ? {} : { seals: spec.seals }),
         ...(spec.maxAdmissions === undefined ? {} : { maxAdmissions: spec.maxAdmissions }),
         log: options.log?.(id) ?? silentLog,
-        onWork: () => {},
+        onWork: () => options.onWork?.(id),
         onFatal: (error) => {
+          // What goes on in one that has crashed is nobody's business any more.
+          if (start !== starts || running === undefined) return
           fatal = error
+          options.onFatal?.(id, error)
         },
       })
+      const started = running
       closing = async () => {
-        await running?.stop()
+        await started.stop()
         await bus.close()
       }
-      await running.start()
+      await started.start()
     }
     let closing = async (): Promise<void> => {}
     const sim: SimHost = {
@@ -265,14 +283,16 @@ export const createSimNetwork = (
       host: () => running as Host,
       store: () => store,
       fatal: () => fatal,
-      crash: async () => {
-        store = store.crash()
-        await closing()
+      crash: async (keptBatches) => {
+        store = store.crash(keptBatches)
+        const closed = closing()
         running = undefined
+        await closed
       },
       jumpClock: (ms) => {
         wrongByMs += ms
       },
+      wrongByMs: () => wrongByMs,
       restart: launch,
       reissue: ({ seed: from, validity: valid } = {}) => {
         serial += 1

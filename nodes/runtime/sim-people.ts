@@ -6,6 +6,7 @@ import type { Currency } from '../../protocol/amount.ts'
 import { toHex, utf8 } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { networkIdOf, signingKeyFromSeed, type SigningKey } from '../../protocol/keys.ts'
+import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
 import { issueMandate } from '../../protocol/statements.ts'
 import type { Answer } from './host-types.ts'
 import { SIM_START_MS, type SimNetwork } from './sim-network.ts'
@@ -27,8 +28,11 @@ export type SimPeople = {
     readonly payee: string
     readonly host: string
     readonly mpp: string
+    /** That the mandate is for. Default: `mpp`. */
+    readonly operatorId?: string
     readonly account: string
     readonly approval: object
+    readonly payeeKind?: PayeeKind
     readonly displayName?: string
     readonly catalogue?: readonly object[]
   }) => Promise<Value>
@@ -36,6 +40,8 @@ export type SimPeople = {
     readonly customer: string
     readonly host: string
     readonly cpp: string
+    /** That the mandate is for. Default: `cpp`. */
+    readonly operatorId?: string
     readonly account: string
     readonly pin: string
     readonly alias?: string
@@ -91,26 +97,26 @@ export const createSimPeople = (
         balanceMinor: '1000000',
         ...more,
       }),
-    enrolPayee: ({ payee, host, mpp, account, approval, displayName = payee, catalogue = [BREAD] }) =>
+    enrolPayee: ({ payee, host, mpp, account, approval, ...more }) =>
       must(host, 'enrol-payee', {
         payee,
-        payeeKind: 'shop',
-        displayName,
+        payeeKind: more.payeeKind ?? 'shop',
+        displayName: more.displayName ?? payee,
         mpp,
         account,
         currency: 'EUR',
-        mandate: toHex(mandate(account, mpp)),
-        catalogue,
+        mandate: toHex(mandate(account, more.operatorId ?? mpp)),
+        catalogue: more.catalogue ?? [BREAD],
         approval,
       }),
-    enrolCustomer: ({ customer, host, cpp, account, pin, alias, currency = 'EUR' }) =>
+    enrolCustomer: ({ customer, host, cpp, operatorId = cpp, account, pin, alias, currency = 'EUR' }) =>
       must(host, 'enrol', {
         customer,
         cpp,
         account,
         currency,
         pin,
-        mandate: toHex(mandate(account, cpp, currency)),
+        mandate: toHex(mandate(account, operatorId, currency)),
         ...(alias === undefined ? {} : { alias }),
       }),
   }

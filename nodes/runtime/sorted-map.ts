@@ -30,6 +30,8 @@ export type SortedMap<V> = {
   readonly set: (key: string, value: V) => void
   readonly delete: (key: string) => boolean
   readonly clear: () => void
+  /** A map of its own with the same entries. */
+  readonly copy: () => SortedMap<V>
   /** Entries with `from` ≤ key < `before`, in key order or against it. The map must not change while it is iterated. */
   readonly range: (options?: {
     readonly from?: string | undefined
@@ -38,11 +40,10 @@ export type SortedMap<V> = {
   }) => Iterable<readonly [string, V]>
 }
 
-export const sortedMap = <V>(): SortedMap<V> => {
-  const values = new Map<string, V>()
-  /** Each chunk is sorted and not empty, and every key of a chunk is below every key of the next. */
-  let chunks: string[][] = []
+export const sortedMap = <V>(): SortedMap<V> => mapOf<V>(new Map(), [])
 
+/** @param chunks each sorted and not empty, every key of a chunk below every key of the next; together the keys of `values` */
+const mapOf = <V>(values: Map<string, V>, chunks: string[][]): SortedMap<V> => {
   /** Index of the chunk that holds or would hold `key`. */
   const chunkOf = (key: string): number => {
     let low = 0
@@ -96,8 +97,13 @@ export const sortedMap = <V>(): SortedMap<V> => {
     },
     clear: () => {
       values.clear()
-      chunks = []
+      chunks.length = 0
     },
+    copy: () =>
+      mapOf(
+        new Map(values),
+        chunks.map((chunk) => chunk.slice()),
+      ),
     range: function* ({ from, before, reverse = false } = {}) {
       if (chunks.length === 0) return
       if (!reverse) {

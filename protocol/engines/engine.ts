@@ -46,7 +46,8 @@ export type SealingEngine = {
 
 /** Everything a node needs of cryptography besides hashing. */
 export type Engine = {
-  readonly name: 'native' | 'portable'
+  /** `stand-in`: not cryptography at all, for simulations that are not about it. */
+  readonly name: 'native' | 'portable' | 'stand-in'
   readonly ed25519: Ed25519Engine
   readonly rsa: RsaEngine
   readonly sealing: SealingEngine

@@ -94,7 +94,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     monotonicMs,
     metrics,
     faults,
-    stageHead: () =>
+    stageHead: () => {
       staged.write(
         put(headTable, keyOf('head'), {
           host: CPP,
@@ -103,7 +103,10 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
           hash: chain.current.hash,
           highestNowMs: lastMs,
         }),
-      ),
+      )
+      return chain.current
+    },
+    onDurable: () => {},
     failed: () => failure !== undefined,
     fail: (error) => {
       failure ??= error instanceof Error ? error : new Error(String(error))

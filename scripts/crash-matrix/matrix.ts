@@ -4,11 +4,10 @@
  * and is judged: no payment with two ends, no money made or lost, everything decided in time.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Death } from '../../nodes/runtime/faults.ts'
-import { eventually, startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
+import { eventually, startFaultFleet, type DiedAt, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
-import type { HostPlan, HostRole } from '../fleet/plan.ts'
+import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
 import { MATRIX_NETWORK } from './network.ts'
@@ -26,8 +25,7 @@ export type MatrixOptions = CellFilter & {
   readonly idleMs: number
   /** How late a sweep may come on a machine that is busy with other things. */
   readonly stallMs: number
-  /** Only payments, no acts: for a small part of the matrix. */
-  readonly only: readonly string[]
+  /** Payments alone, or all that people and operators do. */
   readonly acts: boolean
   readonly onProgress: (line: string) => void
 }
@@ -49,6 +47,8 @@ export type MatrixResult = {
   readonly violations: readonly string[]
 }
 
+/** A host dies there only when it is started. */
+const AT_START = 'started'
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
@@ -72,6 +72,10 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   const sums = { deaths: 0, rounds: 0, payments: 0, confirmed: 0 }
   let latestMs: RoundJudgement['latestMs'] = { expiry: 0, bank: 0 }
   const mortals = mortalHosts(net, options.roles)
+  /** Roles in whose last round nobody died. */
+  const barren = new Set<HostRole>()
+  /** Ended only to be started again. */
+  const killed = new Set<string>()
   const seen = new Map<string, number>()
   const takeSteps = async (): Promise<void> => {
     for (const { id, role } of mortals) {
@@ -83,14 +87,15 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
   await takeSteps()
 
-  /** One round: payments and acts go on while hosts die. Answers how many cells were hit. */
-  const round = async (): Promise<number> => {
+  /** One round: payments and acts go on while hosts die, and then the network comes to rest. */
+  const round = async (): Promise<void> => {
     const before = cells.hits()
+    let dying: readonly HostRole[] = []
     const stream = startStream(net, IN_FLIGHT, (i) => orderOf(sums.payments + i), PATIENCE_MS)
     const acts: readonly Act[] = options.acts ? [...peoplesActs(net, () => stream.made), ...operatorsActs(net)] : []
     const acting = actor.start(acts)
     try {
-      await die()
+      dying = await die()
     } finally {
       await acting.stop()
     }
@@ -106,19 +111,28 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       bank: Math.max(latestMs.bank, judged.latestMs.bank),
     }
     const hit = cells.hits() - before
-    const open = mortals.reduce((set, { role }) => set.add(role), new Set<HostRole>())
-    const left = [...open].reduce((sum, role) => sum + cells.open(role).length, 0)
+    for (const role of dying) if (hit === 0) barren.add(role)
+    const left = rolesOf(mortals).reduce((sum, role) => sum + cells.openTaken(role), 0)
     say(
-      `round ${sums.rounds}: ${hit} cells hit, ${left} not; ${made.size} payments, ${judged.violations.length} violations; ` +
+      `round ${sums.rounds} (${dying.join(', ')}): ${hit} cells hit, ${left} of known steps not; ${made.size} payments, ${judged.violations.length} violations; ` +
         `${Math.round((performance.now() - startedAt) / 1_000)} s`,
     )
-    return hit
   }
 
+  /** How much there is to hit at hosts of these roles; less where the last round found nothing. */
+  const worth = (hosts: readonly HostPlan[]): number => {
+    const roles = [...new Set(hosts.map(({ role }) => role))]
+    const open = roles.reduce((sum, role) => sum + cells.openTaken(role), 0)
+    return roles.some((role) => barren.has(role)) ? open - 1_000_000 : open
+  }
   /** Lets hosts die until enough did, or none does any more; leaves them all up. */
-  const die = async (): Promise<void> => {
+  const die = async (): Promise<readonly HostRole[]> => {
     const armed = new Map<string, number>()
-    const waiting = mortals.filter(({ role }) => cells.open(role).length > 0)
+    // Who starts before others would be disarmed whenever one of these is started: so they die in rounds of their own.
+    const group = GROUPS.map((roles) => mortals.filter(({ role }) => roles.includes(role)))
+      .filter((hosts) => hosts.some(({ role }) => cells.open(role).length > 0))
+      .toSorted((a, b) => worth(b) - worth(a))[0]
+    const waiting = [...(group ?? [])]
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
@@ -131,65 +145,91 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
           atOnce += 1
           armed.set(id, performance.now())
         }
-      while (armed.size < atOnce && waiting.length > 0) {
+      for (let tries = waiting.length; tries > 0 && armed.size < atOnce; tries--) {
         const one = waiting.shift() as HostPlan
-        const open = cells.open(one.role)
+        const open = cells.open(one.role).map(({ step, point }) => ({ step, point, count: 1 }))
         if (open.length === 0) continue
-        await net
-          .arm(
-            one.id,
-            open.map(({ step, point }) => ({ step, point, count: 1 })),
-          )
-          .catch(() => undefined)
-        armed.set(one.id, performance.now())
+        try {
+          if (open.every(({ step }) => step === AT_START)) {
+            killed.add(one.id)
+            await net.kill(one.id)
+          } else await net.arm(one.id, open)
+          armed.set(one.id, performance.now())
+        } catch {
+          // It is just dying, or starting.
+          waiting.push(one)
+        }
       }
-      const dead = (await net.statuses()).filter(
-        ({ id, pid }) => pid === undefined && mortals.some((one) => one.id === id),
-      )
-      for (const { id } of dead) {
-        const one = mortals.find((host) => host.id === id) as HostPlan
-        deaths += await bury(one)
-        armed.delete(id)
-        waiting.push(one)
+      const buried = await buryAll()
+      for (const id of buried.deaths.keys()) {
         lastDeathAt = performance.now()
         atOnce = Math.max(AT_ONCE, atOnce - 1)
+        deaths += buried.deaths.get(id) ?? 0
+      }
+      for (const id of buried.disarmed) {
+        armed.delete(id)
+        const one = mortals.find((host) => host.id === id)
+        if (one !== undefined && !waiting.includes(one)) waiting.push(one)
       }
       if (armed.size === 0 && waiting.length === 0) break
       await delay(LOOK_MS)
     }
-    for (const id of armed.keys()) await net.arm(id, []).catch(() => undefined)
-    await eventually('every host up again', REST_MS, async () => {
-      const down = (await net.statuses()).filter(({ pid }) => pid === undefined)
-      for (const { id } of down) {
-        const one = mortals.find((host) => host.id === id)
-        if (one !== undefined) await bury(one)
-      }
-      return down.length === 0
-    })
+    await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
+    await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
+    return rolesOf(group ?? [])
+  }
+
+  /**
+   * Starts all that are down. A host serves once those that know it serve, so whoever is started before it in a fleet is up, and is
+   * disarmed meanwhile.
+   */
+  const buryAll = async (): Promise<{
+    readonly deaths: ReadonlyMap<string, number>
+    readonly disarmed: ReadonlySet<string>
+  }> => {
+    const deaths = new Map<string, number>()
+    const disarmed = new Set<string>()
+    for (;;) {
+      const statuses = await net.statuses()
+      const down = net.plan.hosts
+        .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
+        .toSorted((a, b) => waveOf(a) - waveOf(b))
+      const first = down[0]
+      if (first === undefined) return { deaths, disarmed }
+      const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
+      await Promise.all(needed.map(({ id }) => net.arm(id, []).catch(() => undefined)))
+      for (const { id } of [...needed, first]) disarmed.add(id)
+      // One of them may have died before it was disarmed.
+      if (
+        needed.length > 0 &&
+        (await net.statuses()).some(({ id, pid }) => pid === undefined && needed.some((one) => one.id === id))
+      )
+        continue
+      deaths.set(first.id, (deaths.get(first.id) ?? 0) + (await bury(first)))
+    }
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
   const bury = async (host: HostPlan): Promise<number> => {
     const { id, role } = host
-    outages.down(id, Date.now())
-    let deaths = count(host, await net.diedAt(id))
-    const starting = cells.open(role).filter(({ step }) => step === 'started')[0]
+    const died = await net.diedAt(id)
+    outages.down(id, died?.atMs ?? Date.now())
+    let deaths = count(host, died)
+    const starting = cells.open(role).find(({ step }) => step === AT_START)
     if (starting !== undefined) {
       await net.armStart(id, [{ step: starting.step, point: starting.point, count: 1 }])
       await net.start(id).catch(() => undefined)
       const { pid } = await net.statusOf(id)
       await net.armStart(id, [])
+      // What it starts with may change nothing: then there is nothing to die at.
       if (pid === undefined) deaths += count(host, await net.diedAt(id))
-      else if (cells.hit(starting)) violations.push(`${id} is told to die at its start and lives`)
     }
     if ((await net.statusOf(id)).pid === undefined) await net.start(id)
     outages.up(id, Date.now())
     return deaths
   }
-  const count = (
-    { id, role }: HostPlan,
-    at: { readonly point: Death; readonly steps: readonly string[] } | undefined,
-  ): number => {
+  const count = ({ id, role }: HostPlan, at: DiedAt): number => {
+    if (at === undefined && killed.delete(id)) return 1
     if (at === undefined) {
       violations.push(`${id} died, and nobody had told it to`)
       return 1
@@ -199,10 +239,13 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     return 1
   }
 
-  let idle = 0
-  while (idle < 2 && performance.now() < endsAt && mortals.some(({ role }) => cells.open(role).length > 0)) {
+  const goesOn = (): boolean =>
+    performance.now() < endsAt &&
+    barren.size < rolesOf(mortals).length &&
+    mortals.some(({ role }) => cells.open(role).length > 0)
+  while (goesOn()) {
     try {
-      idle = (await round()) === 0 ? idle + 1 : 0
+      await round()
     } catch (error) {
       violations.push(`round ${sums.rounds + 1} did not end: ${(error as Error).message}`)
       break
@@ -220,6 +263,14 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     violations,
   }
 }
+
+/** In which order a fleet starts. */
+const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
+
+const rolesOf = (hosts: readonly HostPlan[]): readonly HostRole[] => [...new Set(hosts.map(({ role }) => role))]
+
+/** Who may die in one round. */
+const GROUPS: readonly (readonly HostRole[])[] = [['cpp', 'mpp'], ['merchant', 'customer'], ['bank'], ['dc']]
 
 const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
   plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))

@@ -63,4 +63,19 @@ export type World = {
   ) => Promise<Answer | undefined>
   /** No fault happens any more, and all hosts are up. */
   readonly faultsAreOver: () => boolean
+  /** Hex of the public key that an account is opened with. */
+  readonly holderKey: (account: string) => string
+  /** Hex of what lets the operator of this host, a CPP or an MPP, debit an account. */
+  readonly mandate: (account: string, host: string, currency: string) => string
+  /** Of a running host, as JSON; undefined while it is down. */
+  readonly policyOf: (host: string) => unknown
+  /** What its operator sets, whole. Undefined as of a command. */
+  readonly setPolicy: (host: string, policy: unknown) => Promise<Answer | undefined>
+  /**
+   * New keys for a running host, and for whom it certifies the same keys under them; a certified host that is down takes its
+   * credential at its next start. False when the host is down or dies meanwhile.
+   */
+  readonly rotate: (host: string) => Promise<boolean>
+  /** Every key that this host had before its last rotation is on the root's list from now on, given to a data center that is up. */
+  readonly revokeFormer: (host: string) => Promise<boolean>
 }

@@ -7,6 +7,7 @@ import { toHex } from '../../../protocol/bytes.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { CURRENCIES } from '../../../protocol/amount.ts'
 import { randomBelow } from '../../runtime/random.ts'
+import type { StoreWatch } from '../../runtime/memory-store.ts'
 import { seededRandom } from '../../runtime/sim-network.ts'
 import { createModel, ModelBroken, type Approval, type End } from '../model.ts'
 import { buildNetwork, ids, type Network } from './network.ts'
@@ -16,6 +17,8 @@ export type LifeOptions = {
   readonly intermediaries: 'one' | 'two'
   readonly realms: readonly string[]
   readonly steps: number
+  /** Sees every row of every ledger. */
+  readonly watch?: (host: string) => StoreWatch
 }
 export type Life = {
   /** What was done, in order: enough to see how a finding came to be. */
@@ -53,7 +56,7 @@ const inRealms = <T>(realms: readonly string[], names: Readonly<Record<string, T
     realms.flatMap((realm) => Object.entries(names).map(([name, value]) => [`${realm}-${name}`, value] as const)),
   )
 
-const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story: string[]): Promise<Life> => {
+const lived = async ({ seed, intermediaries, realms, steps, watch }: LifeOptions, story: string[]): Promise<Life> => {
   const net = await buildNetwork({
     seed,
     intermediaries,
@@ -62,6 +65,7 @@ const lived = async ({ seed, intermediaries, realms, steps }: LifeOptions, story
     payees: Object.fromEntries(Object.entries(PAYEES).map(([name, rule]) => [name, { rule }])),
     processorMinor: PROCESSOR_MINOR,
     reserveMinor: 50_000_000n,
+    ...(watch === undefined ? {} : { watch }),
   })
   const model = createModel({
     macroFromMinor: EUR.macroFromMinor,

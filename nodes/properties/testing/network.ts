@@ -21,6 +21,7 @@ import {
   type PaymentsPage,
   type Report,
 } from '../../runtime/reports.ts'
+import { memoryStore, type StoreWatch } from '../../runtime/memory-store.ts'
 import { createSimNetwork, SIM_START_MS } from '../../runtime/sim-network.ts'
 import { checkNetwork, READING_ORDER, type Check } from '../../verify/check-network.ts'
 
@@ -41,6 +42,8 @@ export type Options = {
   readonly reserveMinor?: bigint
   readonly cpp?: object
   readonly mpp?: object
+  /** Told of every row that a host's ledger commits, loses and brings to disk. */
+  readonly watch?: (host: string) => StoreWatch
 }
 
 /** Ids of what stands in each realm. */
@@ -65,8 +68,12 @@ export const buildNetwork = async ({
   reserveMinor = 10_000_000n,
   cpp = {},
   mpp = {},
+  watch,
 }: Options = {}) => {
-  const sim = createSimNetwork({ seed })
+  const sim = createSimNetwork({
+    seed,
+    ...(watch === undefined ? {} : { store: (host: string) => memoryStore(undefined, watch(host)) }),
+  })
   const several = realms.length > 1
   const operatorOf = (realm: string, role: 'cpp' | 'mpp'): string =>
     intermediaries === 'one' ? `${realm}-one` : ids(realm)[role]

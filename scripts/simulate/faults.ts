@@ -1,0 +1,257 @@
+/**
+ * What goes wrong, by the seed: on the wire, on the disks, in the machines and their clocks. Invariant: nothing here breaks a promise
+ * that a network, a disk or a machine really makes (what was flushed is there after a crash; what arrives unaltered was sent), and
+ * after `stop` everything is whole again.
+ */
+import { LOST, type Fate, type OnSend, type Published } from '../../bus/simulated-bus.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
+import type { Chance } from './chance.ts'
+import type { Hosts } from './hosts.ts'
+import type { Kernel } from './kernel.ts'
+import type { Finding, Wire } from './observed.ts'
+import type { Topology } from './world.ts'
+
+export const FAULTS = {
+  delay: 'messages take long',
+  duplicate: 'messages come twice',
+  reorder: 'messages overtake each other',
+  drop: 'messages are lost',
+  corrupt: 'bytes of messages change',
+  replay: 'old messages come again',
+  partition: 'groups of hosts do not reach each other',
+  crash: 'hosts die, losing what was not flushed, and start again',
+  'clock-skew': 'hosts run on wrong clocks, and start again with them',
+  disk: 'commits fail, disks are slow',
+  pause: 'hosts stand still',
+  disconnect: 'hosts lose their connection to the bus',
+} as const
+export type FaultName = keyof typeof FAULTS
+export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[]
+
+export type Faults = {
+  readonly start: () => void
+  /** Heals everything, and nothing happens any more. */
+  readonly stop: () => void
+  readonly areOver: () => boolean
+  readonly onSend: OnSend
+  /** Told of everything that the broker takes. */
+  readonly onPublish: (message: Published, origin: Wire['origin']) => void
+  /** Of what is being published at this moment. */
+  readonly origin: () => Wire['origin']
+  readonly onFatal: (host: string, error: unknown) => void
+  readonly diskSlowness: (host: string) => number
+}
+
+/** An injected failure: the only thing that may stop a host. */
+class DiskFailure extends Error {
+  constructor() {
+    super('the disk does not write')
+    this.name = 'DiskFailure'
+  }
+}
+
+/** Of a message on its way, without any fault. */
+const HOP_MS = [0.1, 3] as const
+const DOWN_MS = [50, 20_000] as const
+const KEPT_MESSAGES = 256
+/** Within what the protocol allows between two hosts, however wrong both are. */
+const MOST_SKEW_MS = LIMITS.maxFutureSkewMs / 2 - 2_000
+
+/** Each fault's rate this time: none at all for some, so that what each does alone is seen as well. */
+type Rates = Readonly<Record<FaultName, number>>
+
+const drawRates = (chance: Chance, allowed: readonly FaultName[]): Rates => {
+  // Drawn for all, so that leaving one out does not change the others.
+  const drawn = FAULT_NAMES.map((name) => [name, chance.chance(0.7) ? chance.fraction() ** 2 : 0] as const)
+  return Object.fromEntries(drawn.map(([name, rate]) => [name, allowed.includes(name) ? rate : 0])) as Rates
+}
+
+export const createFaults = (deps: {
+  readonly kernel: Kernel
+  readonly hosts: Hosts
+  readonly network: () => SimNetwork
+  readonly topology: Topology
+  readonly chance: Chance
+  readonly allowed: readonly FaultName[] | undefined
+  readonly found: (finding: Finding) => void
+}): Faults => {
+  const { kernel, hosts, network, chance } = deps
+  const rates = drawRates(chance, deps.allowed ?? FAULT_NAMES)
+  const ids = deps.topology.hosts.map(({ id }) => id)
+  let active = false
+  let stopped = false
+  let origin: Wire['origin'] = 'node'
+  /** Messages to come again. */
+  const kept: Published[] = []
+  /** Hosts on the one side of the partition. */
+  let island: ReadonlySet<string> = new Set()
+  const slow = new Map<string, number>()
+
+  const inject = (as: Wire['origin'], { from, subject, data }: Published): void => {
+    const before = origin
+    origin = as
+    try {
+      network().network.inject(from, subject, data)
+    } finally {
+      origin = before
+    }
+  }
+  const altered = (data: Uint8Array): Uint8Array => {
+    const bytes = chance.chance(0.2) ? data.slice(0, chance.below(data.length)) : data.slice()
+    for (let changes = 1 + chance.below(3); changes > 0 && bytes.length > 0; changes--) {
+      const at = chance.below(bytes.length)
+      bytes[at] = (bytes[at] as number) ^ (1 << chance.below(8))
+    }
+    return bytes
+  }
+
+  const onSend: OnSend = (message) => {
+    const usual = chance.between(...HOP_MS)
+    if (!active) return { delaysMs: [usual] }
+    if (island.size > 0 && island.has(message.fromHost) !== island.has(message.toHost)) return LOST
+    if (chance.chance(rates.drop * 0.2)) return LOST
+    // Death comes most often while something is under way.
+    if (chance.chance(rates.crash * 0.004)) {
+      const victim = chance.chance(0.5) ? message.fromHost : message.toHost
+      kernel.after(chance.between(0, 3), () => {
+        if (active && ids.includes(victim)) dieFor(victim, chance.between(...DOWN_MS))
+      })
+    }
+    const delaysMs = [usual]
+    if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.1) ? 20_000 : 1_000)
+    if (chance.chance(rates.duplicate * 0.2)) delaysMs.push(usual + chance.between(0, 2_000))
+    const overtake = chance.chance(rates.reorder * 0.3)
+    if (origin === 'node' && chance.chance(rates.corrupt * 0.05)) {
+      const { from, subject, data } = message
+      kernel.after(usual, () => inject('corrupted', { from, subject, data: altered(data) }))
+      if (chance.chance(0.7)) return LOST
+    }
+    const fate: Fate = overtake ? { delaysMs, overtake: true } : { delaysMs }
+    return fate
+  }
+
+  const dieFor = (id: string, downMs: number): void => {
+    const unflushed = network().host(id).store().unflushed()
+    hosts.crash(id, chance.chance(0.5) ? 0 : chance.below(unflushed + 1))
+    kernel.after(downMs, () => {
+      // Nothing tells a host that starts that its clock is ahead: whoever starts it has looked.
+      if (network().host(id).wrongByMs() > MOST_SKEW_MS) setClock(id, 0)
+      hosts.restart(id)
+    })
+  }
+
+  const setClock = (id: string, wrongByMs: number): void => {
+    const host = network().host(id)
+    host.jumpClock(wrongByMs - host.wrongByMs())
+  }
+  /** The clock is set right, and the operator says so. */
+  const mendClock = (id: string): void => {
+    setClock(id, 0)
+    const host = hosts.running(id)
+    if (host?.gate() === 'paused') host.acceptClock()
+  }
+  const spoilClock = (): void => {
+    const id = chance.pick(ids)
+    if (chance.chance(0.6)) {
+      setClock(id, chance.between(-MOST_SKEW_MS, MOST_SKEW_MS))
+      return
+    }
+    const far = chance.between(LIMITS.maxClockJumpMs + 60_000, 6 * LIMITS.maxClockJumpMs)
+    const downMs = chance.between(...DOWN_MS)
+    // A running host sees a jump either way; one that starts can only see that its clock went back.
+    if (chance.chance(0.5)) {
+      dieFor(id, downMs)
+      setClock(id, -far)
+    } else setClock(id, chance.chance(0.5) ? far : -far)
+    kernel.after(downMs + chance.between(1_000, 20_000), () => mendClock(id))
+  }
+
+  const heal = (): void => {
+    island = new Set()
+    slow.clear()
+    network().network.reconnect()
+    for (const id of ids) {
+      mendClock(id)
+      hosts.thaw(id)
+      hosts.restart(id)
+    }
+  }
+
+  /** Happens again and again, on average after so long at the full rate. */
+  const recurring = (name: FaultName, everyMs: number, act: () => void): void => {
+    const rate = rates[name]
+    if (rate === 0) return
+    const next = (): void => {
+      const waitMs = (everyMs / rate) * -Math.log(1 - chance.fraction())
+      kernel.after(waitMs, () => {
+        if (!active) return
+        act()
+        next()
+      })
+    }
+    next()
+  }
+
+  return {
+    start: () => {
+      active = true
+      recurring('crash', 5_000, () => dieFor(chance.pick(ids), chance.between(...DOWN_MS)))
+      recurring('pause', 8_000, () => hosts.freeze(chance.pick(ids), chance.between(100, 40_000)))
+      recurring('disconnect', 8_000, () => {
+        const id = chance.pick(ids)
+        network().network.disconnect(id)
+        kernel.after(chance.between(10, 15_000), () => network().network.reconnect(id))
+      })
+      recurring('partition', 20_000, () => {
+        if (island.size > 0) return
+        island = new Set(ids.filter(() => chance.chance(0.5)))
+        kernel.after(chance.between(100, 30_000), () => {
+          island = new Set()
+        })
+      })
+      recurring('disk', 10_000, () => {
+        const id = chance.pick(ids)
+        if (!hosts.isUp(id)) return
+        if (chance.chance(0.5)) network().host(id).store().failNextCommit(new DiskFailure())
+        else {
+          slow.set(id, chance.between(5, 200))
+          kernel.after(chance.between(1_000, 20_000), () => slow.delete(id))
+        }
+      })
+      recurring('clock-skew', 10_000, spoilClock)
+      recurring('replay', 500, () => {
+        if (kept.length > 0) inject('replay', chance.pick(kept))
+      })
+    },
+    stop: () => {
+      active = false
+      stopped = true
+      heal()
+    },
+    areOver: () => stopped,
+    onSend,
+    onPublish: (message, as) => {
+      if (as !== 'node' || rates.replay === 0) return
+      const copy = { ...message, data: message.data.slice() }
+      if (kept.length < KEPT_MESSAGES) kept.push(copy)
+      else if (chance.chance(0.2)) kept[chance.below(KEPT_MESSAGES)] = copy
+    },
+    origin: () => origin,
+    onFatal: (id, error) => {
+      if (!(error instanceof DiskFailure)) {
+        const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        deps.found({ rule: 'no host stops itself', detail: `${id}: ${detail}` })
+        return
+      }
+      // Not from within the host's own step.
+      kernel.after(0, () => {
+        if (stopped) {
+          hosts.crash(id)
+          hosts.restart(id)
+        } else dieFor(id, chance.between(...DOWN_MS))
+      })
+    },
+    diskSlowness: (host) => slow.get(host) ?? 1,
+  }
+}
