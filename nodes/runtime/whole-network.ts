@@ -8,7 +8,9 @@ import { defineWallet } from '../customer/define.ts'
 import { dataCenter } from '../data-center/definition.ts'
 import { defineMerchant } from '../merchant/define.ts'
 import { mpp as defineMpp } from '../mpp/definition.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import { checkChain } from './journal.ts'
+import { heardIn, isListed } from './ledger-age.ts'
 import { isFinalState, type BankReport, type CppReport, type MppReport, type PaymentsPage } from './reports.ts'
 import { headTable } from './runtime-tables.ts'
 import { createSimNetwork } from './sim-network.ts'
@@ -152,13 +154,14 @@ export type WholeNetwork = Awaited<ReturnType<typeof buildWholeNetwork>>
 export const unrest = ({ sim, report }: WholeNetwork): readonly unknown[] => {
   const found: unknown[] = []
   const expect = (what: readonly unknown[], expected: readonly unknown[]): void => {
-    if (what.some((one, at) => one !== expected[at])) found.push({ what, expected })
+    if (what.length !== expected.length || what.some((one, at) => one !== expected[at])) found.push({ what, expected })
   }
   for (const { id, host, fatal } of sim.hosts()) {
     expect([id, fatal(), host().inFlight()], [id, undefined, 0])
     const head = host().read.get(headTable, 'head')
     if (head !== undefined) expect([id, checkChain(host().read, head).brokenAtSeq], [id, undefined])
   }
+  expect(unlisted(sim), [])
   for (const bank of ['hu-bank', 'ro-bank', 'ro-reserve'])
     for (const total of report.bank(bank).totals)
       expect([bank, total.sumMinor, total.negativeHolderAccounts, total.unbalancedEntries], [bank, 0n, 0, 0])
@@ -172,6 +175,17 @@ export const unrest = ({ sim, report }: WholeNetwork): readonly unknown[] => {
   }
   return found
 }
+
+/** Statements that a host holds of another, whose journal does not list them: there are none unless a ledger is old. */
+const unlisted = (sim: WholeNetwork['sim']): readonly string[] =>
+  sim.hosts().flatMap(({ id, host }) =>
+    heardIn(host().read, id).flatMap(({ host: of, sentAtMs, frame }) => {
+      const maker = sim.host(of).host()
+      const parsed = parseFrame(frame)
+      const { digest, header } = parsed.ok ? parsed.value : { digest: new Uint8Array(), header: undefined }
+      return isListed(maker.read, maker.lastSeq(), sentAtMs, digest) ? [] : [`${id} holds ${header?.kind} of ${of}`]
+    }),
+  )
 
 /** payee and txId → state of every payment that has come to its end. @throws Error where two hosts differ, or one waits */
 export const oneTruth = ({ sim }: WholeNetwork): ReadonlyMap<string, string> => {
