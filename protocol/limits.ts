@@ -125,6 +125,7 @@ const HOST = {
   maxTracedHops: [10_000, 'entries that one `trace` finds'],
   maxTracedIds: [256, 'ids that one `trace` looks for'],
   maxPageRows: [1_000, 'rows of one page of a report'],
+  maxHoldMs: [1 * MINUTE, 'how long a host stands still while ledgers are copied'],
   maxDrainMs: [10 * MINUTE, 'how long `drain` waits'],
   stopDrainMs: [5 * SECOND, 'how long a host that is stopped goes on deciding what has come'],
   maxControlConnections: [256, 'connections to a control socket'],

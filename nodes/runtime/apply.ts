@@ -12,6 +12,7 @@ import type { Verified } from '../../protocol/verified.ts'
 import { assertDecision, InvariantBroken } from './decision-check.ts'
 import { appendEntry, type Chain } from './journal.ts'
 import { toJson } from './json.ts'
+import { createHeardBook } from './ledger-age.ts'
 import type { Metrics } from './metrics.ts'
 import { put, remove, type Decision, type Job, type Message, type RequestRef } from './node.ts'
 import { compose, composeRelay, type Composer } from './outgoing.ts'
@@ -69,6 +70,8 @@ export type ApplyDeps = {
   readonly recent: Lru<{ readonly digest: Uint8Array; readonly answer: StoredSend }>
   readonly onPassing: (entry: Passing) => void
   readonly onRecord: (entry: Passing, decision: Decision) => void
+  /** An entry of this step is staged: where a test may let the host die. */
+  readonly onStep: (trigger: string, name: string) => void
   /** A guest login is gone, or the like: the message can not be made. */
   readonly onUnsendable: (kind: KindName, to: string) => void
 }
@@ -213,12 +216,16 @@ export const createApplier = (deps: ApplyDeps) => {
     batch.announcements.push(...decision.announce)
   }
 
+  const heard = createHeardBook(staged)
   const journal = (entry: Passing, message?: Verified): void => {
     const { row, bytes, chain } = appendEntry(deps.chain.current, entry)
     deps.chain.current = chain
     staged.writeEncoded(put(journalTable, keyOf(row.seq), row), bytes)
-    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind))
+    deps.onStep(entry.trigger, entry.name)
+    if (message !== undefined && deps.keepFrames && KINDS[message.kind].id !== null && !bearsPinKey(message.kind)) {
       staged.write(put(frameTable, keyOf(row.seq), { frame: message.frame }))
+      heard.note(message, row.seq)
+    }
     metrics.count('journalled')
   }
 

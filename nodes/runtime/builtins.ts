@@ -5,10 +5,12 @@ import { isKindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Passing } from './apply.ts'
 import type { ControlRequest } from './control.ts'
-import { isDeath } from './faults.ts'
+import { DEATHS, readDeath, type Death } from './faults.ts'
 import type { Answer, Host } from './host-types.ts'
 import { traceJournal } from './journal.ts'
 import type { Self } from './node.ts'
+import { journalTable } from './runtime-tables.ts'
+import { stepName, type StepName } from './steps.ts'
 
 const DRAIN_POLL_MS = 20
 const HEX = /^(?:[0-9a-f]{2})+$/i
@@ -78,29 +80,34 @@ const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promi
 }
 
 const fault = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
-  const {
-    'drop-next': drop,
-    'die-at': die,
-    disarm,
-  } = args as Readonly<
-    Record<string, { readonly kind?: unknown; readonly point?: unknown; readonly count?: unknown } | undefined>
-  >
+  const { 'drop-next': drop, 'die-at': die, disarm } = args
+  const deaths = die === undefined ? [] : (Array.isArray(die) ? die : [die]).map((one) => readDeath(host.steps, one))
+  const wrong = deaths.find((death) => typeof death === 'string')
+  if (wrong !== undefined) return bad(`die-at: { point, count?, step? }, or a list of them; ${wrong}`)
+  const { kind, count = 1 } = (drop ?? {}) as { readonly kind?: unknown; readonly count?: unknown }
+  const dropped = typeof kind === 'string' && isKindName(kind) && Number.isSafeInteger(count) ? kind : undefined
+  if (drop !== undefined && dropped === undefined) return bad('drop-next: { kind, count }')
   if (disarm !== undefined) host.faults.disarm()
-  const countOf = (of: { readonly count?: unknown }): number | undefined =>
-    of.count === undefined ? 1 : Number.isSafeInteger(of.count) ? (of.count as number) : undefined
-  if (drop !== undefined) {
-    const count = countOf(drop)
-    if (typeof drop.kind !== 'string' || !isKindName(drop.kind) || count === undefined)
-      return bad('drop-next: { kind, count }')
-    host.faults.dropNext(drop.kind, count)
-  }
-  if (die !== undefined) {
-    const count = countOf(die)
-    if (typeof die.point !== 'string' || !isDeath(die.point) || count === undefined)
-      return bad('die-at: { point, count }')
-    host.faults.dieAt(die.point, count)
-  }
+  if (dropped !== undefined) host.faults.dropNext(dropped, count as number)
+  for (const death of deaths) if (typeof death !== 'string') host.faults.dieAt(death)
   return ok(null)
+}
+
+export type FaultPoints = {
+  readonly points: readonly Death[]
+  /** What this host may journal, and how often it did in its entries from `fromSeq` to `seq`. */
+  readonly steps: readonly StepName[]
+  readonly taken: Readonly<Record<StepName, number>>
+  readonly seq: number
+}
+
+const faultPoints = (host: Host, fromSeq: number): FaultPoints => {
+  const taken: Record<StepName, number> = {}
+  for (const [, { trigger, name }] of host.read.scan(journalTable, [], { from: [fromSeq] })) {
+    const step = stepName(trigger, name)
+    taken[step] = (taken[step] ?? 0) + 1
+  }
+  return { points: DEATHS, steps: host.steps, taken, seq: host.lastSeq() }
 }
 
 export type Builtins = (request: ControlRequest) => Promise<Answer>
@@ -113,6 +120,8 @@ export const createBuiltins = (
     readonly metrics: () => Readonly<Record<string, unknown>>
     /** Takes what the credentials file says now. */
     readonly reload?: () => Promise<Answer>
+    /** Of the ledger as a whole: `ledger-desk.ts`. */
+    readonly ledger?: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>>
   },
 ): Builtins => {
   const builtins: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>> = {
@@ -158,11 +167,14 @@ export const createBuiltins = (
     drain: (args) => drain(host, args),
     quiesce: (args) => drain(host, args),
     fault: (args) => fault(host, args),
+    'fault-points': ({ fromSeq = 1 }) =>
+      typeof fromSeq === 'number' ? ok(faultPoints(host, fromSeq)) : bad('fromSeq: a number of a journal entry'),
     revocations: ({ list }) => {
       if (list === undefined) return host.revocations()
       return typeof list === 'string' && HEX.test(list) ? host.revocations(fromHex(list)) : bad('list: bytes in hex')
     },
     ...(extra.reload === undefined ? {} : { reload: extra.reload }),
+    ...extra.ledger,
   }
   return async ({ form, name, args }) => {
     if (form === 'command') return host.command(name, args)

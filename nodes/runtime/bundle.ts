@@ -83,10 +83,14 @@ export const HostConfigFile = Type.Object(
     version: Type.Literal(1),
     ledgerDir: Type.String({ minLength: 1 }),
     runDir: Type.String({ minLength: 1 }),
+    /** Where the host leaves its mark, and finds what others hold of it: elsewhere than the ledger. Default: the ledger's folder. */
+    marksDir: Type.Optional(Type.String({ minLength: 1 })),
     durability: Word('flushed', 'committed'),
     logLevel: Word(...LOG_LEVELS),
     /** Of the node's own schema, in JSON form. */
     policy: Type.Record(Type.String(), Type.Unknown()),
+    /** Tests of crashes only: where the host dies, armed before its first event (faults.ts). */
+    dieAt: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 1_024 })),
   },
   strict,
 )

@@ -5,6 +5,7 @@
  */
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Faults } from './faults.ts'
+import type { Chain } from './journal.ts'
 import type { Metrics } from './metrics.ts'
 import type { Staged } from './staged.ts'
 import type { Store } from './store.ts'
@@ -16,8 +17,10 @@ export type CommitsDeps = {
   readonly monotonicMs: () => number
   readonly metrics: Metrics
   readonly faults: Faults
-  /** Stages the head row of what is about to be committed. */
-  readonly stageHead: () => void
+  /** Stages the head row of what is about to be committed; → the journal's end in it. */
+  readonly stageHead: () => Chain
+  /** The journal is durable up to here. */
+  readonly onDurable: (head: Chain) => void
   readonly failed: () => boolean
   readonly fail: (error: unknown) => void
   readonly onWork: () => void
@@ -59,17 +62,19 @@ export const createCommits = (deps: CommitsDeps): Commits => {
         else follow(conclude)
         return
       }
-      deps.stageHead()
+      const head = deps.stageHead()
       const { mutations, settle } = staged.take()
       inFlight += 1
       metrics.count('commits')
       metrics.count('mutations', mutations.length)
-      faults.pass('before-commit')
+      const steps = faults.take()
+      // Only a twin of the process dies here and goes on: the process itself is gone before the next line.
+      void faults.pass('before-commit', steps)
       const beganMs = monotonicMs()
       const committing = store.commit(mutations).then(() => {
         metrics.commitMs.record(monotonicMs() - beganMs)
         settle()
-        faults.pass('after-commit')
+        return faults.pass('after-commit', steps)
       })
       committing.catch(fail)
       follow(async () => {
@@ -77,9 +82,12 @@ export const createCommits = (deps: CommitsDeps): Commits => {
         if (deps.durability === 'flushed') await store.flushed()
         metrics.flushMs.record(monotonicMs() - beganMs)
         inFlight -= 1
-        faults.pass('after-flush')
+        deps.onDurable(head)
+        const gone = faults.pass('after-flush', steps)
+        if (gone !== undefined) await gone
         conclude()
-        faults.pass('after-publish')
+        const published = faults.pass('after-publish', steps)
+        if (published !== undefined) await published
         deps.onWork()
       })
     },

@@ -6,6 +6,10 @@ export type Driver = {
   readonly wake: () => void
   /** Takes over a started host. */
   readonly run: (host: Pick<Host, 'step' | 'nextDueAtMs' | 'nowMs'>) => void
+  /** No step until `release`, at most this long: nothing is decided, committed or sent again; what comes waits in its queues. */
+  readonly hold: (ms: number) => void
+  /** False when the time was over before. */
+  readonly release: () => boolean
   readonly stop: () => void
 }
 
@@ -17,9 +21,10 @@ export const createDriver = (): Driver => {
   let host: Parameters<Driver['run']>[0] | undefined
   let scheduled = false
   let timer: NodeJS.Timeout | undefined
+  let holding: NodeJS.Timeout | undefined
   const turn = (): void => {
     scheduled = false
-    if (host === undefined) return
+    if (host === undefined || holding !== undefined) return
     clearTimeout(timer)
     // One batch a turn of the event loop, so that what has arrived meanwhile makes the next one larger.
     if (host.step()) wake()
@@ -31,8 +36,20 @@ export const createDriver = (): Driver => {
     scheduled = true
     setImmediate(turn)
   }
+  const release = (): boolean => {
+    const held = holding !== undefined
+    clearTimeout(holding)
+    holding = undefined
+    wake()
+    return held
+  }
   return {
     wake,
+    hold: (ms) => {
+      clearTimeout(holding)
+      holding = setTimeout(release, ms)
+    },
+    release,
     run: (next) => {
       host = next
       wake()
@@ -40,6 +57,7 @@ export const createDriver = (): Driver => {
     stop: () => {
       host = undefined
       clearTimeout(timer)
+      clearTimeout(holding)
     },
   }
 }

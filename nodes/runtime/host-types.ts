@@ -7,15 +7,17 @@ import type { Trust } from '../../protocol/credentials.ts'
 import type { Gate } from './admission.ts'
 import type { Passing } from './apply.ts'
 import type { Clock } from './clock.ts'
-import type { Faults } from './faults.ts'
+import type { Die, Faults } from './faults.ts'
 import type { GuestLogins } from './guests.ts'
 import type { CredentialChain, FormerKeys, Identity, IdentityStatus } from './identity.ts'
+import type { Chain } from './journal.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import type { AnyNodeDefinition, Delivery, Message, Reader, Self } from './node.ts'
+import type { AnyNodeDefinition, Decision, Delivery, Message, Reader, Self } from './node.ts'
 import type { Random } from './random.ts'
 import type { RevocationStatus } from './revocation.ts'
 import type { Offender } from './senders.ts'
+import type { StepName } from './steps.ts'
 import type { Store } from './store.ts'
 
 /** What a node's definition may be built from, beside its policy. */
@@ -68,7 +70,10 @@ export type HostDeps = {
   readonly onWork: () => void
   /** The host has stopped itself; nothing was published that the ledger does not hold. */
   readonly onFatal: (error: unknown) => void
-  readonly die?: () => void
+  /** Default: nothing dies. */
+  readonly die?: Die
+  /** The journal is durable up to here: told before anything that depends on it is published. */
+  readonly onDurable?: (head: Chain) => void
   /** Admissions that wait at most. Default: maxAdmissionQueue. */
   readonly maxAdmissions?: number
 }
@@ -87,8 +92,12 @@ export type Answer =
 
 export type Host = {
   readonly self: Self
-  /** Opens the ledger's state, subscribes, and queues the `started` event. @throws LedgerMismatch, or Error for a bad policy */
-  readonly start: () => Promise<void>
+  /**
+   * Opens the ledger's state, subscribes, and queues the `started` event. Nothing is decided, sent or committed before.
+   * @param accepted what an operator says of the ledger: decided and journalled first
+   * @throws LedgerMismatch, or Error for a bad policy
+   */
+  readonly start: (accepted?: Decision) => Promise<void>
   /** One batch. False when there was nothing to do or too much is being committed. */
   readonly step: () => boolean
   /** When a step is due though nothing has come: the next resend, and a sweep. Milliseconds of the host's clock. */
@@ -126,6 +135,8 @@ export type Host = {
   readonly stopped: () => boolean
   readonly metrics: Metrics
   readonly faults: Faults
+  /** Names of the durable steps that this host may take (steps.ts). */
+  readonly steps: readonly StepName[]
   /** Committed state only. */
   readonly read: Reader
   readonly lastSeq: () => number

@@ -27,6 +27,7 @@ import type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
+import { LedgerError } from './ledger-error.ts'
 import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
 import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
@@ -45,6 +46,7 @@ import { framesOf, sealedNow } from './sent-frames.ts'
 import { createSentStore } from './sent-store.ts'
 import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
+import { stepName, stepsOf } from './steps.ts'
 import { createSweeper } from './sweeper.ts'
 import { keyOf } from './table.ts'
 
@@ -58,7 +60,7 @@ export const createHost = (deps: HostDeps): Host => {
   const metrics = createMetrics()
   const staged = createStaged(store)
   const committed = createStaged(store)
-  const faults = createFaults(deps.die ?? (() => {}))
+  const faults = createFaults(deps.die ?? (() => undefined), stepName)
   const fraction = (): number => randomBelow(random, 0x1000_0000) / 0x1000_0000
   const head = openHead(committed, self.id, deps.trust.networkId)
   const clock = ledgerClock(deps.clock, head.highestNowMs)
@@ -188,6 +190,7 @@ export const createHost = (deps: HostDeps): Host => {
     sent: createSentStore(trust.engine, deps.localKey, random.bytes),
     recent,
     onPassing: passing.add,
+    onStep: faults.note,
     onRecord: (entry, { record }) => {
       const level = record?.level ?? (entry.refused === undefined ? 'info' : 'warn')
       const fields = {
@@ -354,9 +357,9 @@ export const createHost = (deps: HostDeps): Host => {
     if (failed) return
     failed = true
     stopped = true
-    log.write('error', 'the host stops', {
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    })
+    // Where in the code a disk was found full says nothing to whoever has to make room.
+    const reason = error instanceof LedgerError ? error.message : error instanceof Error ? error.stack : String(error)
+    log.write('error', 'the host stops', { error: reason })
     deps.onFatal(error)
   }
 
@@ -378,7 +381,9 @@ export const createHost = (deps: HostDeps): Host => {
           highestNowMs: persistedMs,
         }),
       )
+      return chain.current
     },
+    onDurable: deps.onDurable ?? (() => {}),
     failed: () => failed,
     fail,
     onWork: deps.onWork,
@@ -433,14 +438,19 @@ export const createHost = (deps: HostDeps): Host => {
     self,
     metrics,
     faults,
+    steps: stepsOf(definition),
     read: committed,
     nowMs: clock.now,
-    start: async () => {
+    start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
         outbox.add(keyText(key), toHex(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
+      if (accepted !== undefined)
+        queueAct((batch, at) =>
+          applier.apply(batch, accepted, { trigger: 'control', name: 'accept-ledger', ids: [] }, at),
+        )
       if (policy.changed) incoming.own({ type: 'policy', policy, answer: () => {} })
       incoming.own({ type: 'started' })
       started = true

@@ -5,10 +5,11 @@
 import { randomBytes } from 'node:crypto'
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { LedgerError } from './ledger-error.ts'
 
-export class LedgerLocked extends Error {
+export class LedgerLocked extends LedgerError {
   constructor(directory: string, pid: number) {
-    super(`${directory} is in use by process ${pid}: stop that one first`)
+    super('LEDGER_LOCKED', `${directory} is in use by process ${pid}: stop that one first`)
     this.name = 'LedgerLocked'
   }
 }

@@ -2,14 +2,15 @@
 import { equalBytes } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { fromJson, toJson } from './json.ts'
+import { LedgerError } from './ledger-error.ts'
 import { NO_HASH } from './journal.ts'
 import type { AnyNodeDefinition, Reader } from './node.ts'
 import { headTable, journalTable, policyTable, type HeadRow } from './runtime-tables.ts'
 
 /** The ledger is another host's or another network's, or its end does not fit its journal. */
-export class LedgerMismatch extends Error {
+export class LedgerMismatch extends LedgerError {
   constructor(what: string) {
-    super(what)
+    super('LEDGER_MISMATCH', what)
     this.name = 'LedgerMismatch'
   }
 }
@@ -26,7 +27,8 @@ export const openHead = (read: Reader, host: string, networkId: Uint8Array): Hea
     throw new LedgerMismatch(
       `the journal does not end as the ledger says (entry ${head.seq}): restore the ledger from a copy`,
     )
-  return head
+  // A clock that is not believed leaves no trace in the head; the journal's times go on from where they were all the same.
+  return { ...head, highestNowMs: Math.max(head.highestNowMs, last.atMs) }
 }
 
 export type PolicyState = {

@@ -4,27 +4,57 @@
  *
  * Traps of lmdb 3.5, measured, that shape this file: a put outside a transaction is not seen by a get until it is committed;
  * a throw inside an asynchronous transaction leaves the partial write committed, and with `separateFlushed` such a transaction
- * may never resolve at all. Hence `batch`, whose body only puts and can not throw: everything is checked before it begins.
+ * may never resolve at all. Hence `batch`, whose body only puts and can not throw: everything is checked before it begins. After a
+ * commit that failed, for want of room, the library goes on with the next, which would stand on what is not there: so one is asked
+ * for when the one before it has succeeded, and none after one that failed.
  */
 import { Buffer } from 'node:buffer'
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { open } from 'lmdb'
+import { LedgerError } from './ledger-error.ts'
+import { problemOfLedgerFile } from './ledger-file.ts'
 import { cut } from './slab.ts'
-import { checkMutations, MAX_KEY_BYTES, type Store } from './store.ts'
+import { checkMutations, MAX_KEY_BYTES, type Mutation, type Store } from './store.ts'
 
-/** The file is damaged or not one of LMDB. */
-export class LedgerDamaged extends Error {
-  constructor(path: string, cause: unknown) {
-    super(`${path} can not be opened as a ledger: restore it from a copy`, { cause })
+/** The file is damaged or not one of LMDB. Nothing in it was changed. */
+export class LedgerDamaged extends LedgerError {
+  /** @param what is wrong with it */
+  constructor(path: string, what: string, cause?: unknown) {
+    const help = 'Nothing was started and nothing changed: put a whole copy of it in its place'
+    super('LEDGER_DAMAGED', `the ledger ${path} is damaged: ${what}. ${help}`, cause)
     this.name = 'LedgerDamaged'
   }
+}
+
+/** A commit did not reach the file: the disk is full, or does not work. Everything before it stands. */
+export class LedgerNotWritten extends LedgerError {
+  constructor(path: string, cause: unknown) {
+    const why = `${(cause as Error).message}, with ${freeMegabytes(path)} MB free on its disk`
+    const help =
+      'What was being decided is not kept, what was said before stands: make room, then start this host again'
+    super('LEDGER_NOT_WRITTEN', `the ledger ${path} could not be written (${why}). ${help}`, cause)
+    this.name = 'LedgerNotWritten'
+  }
+}
+
+const freeMegabytes = (path: string): number => {
+  const { bavail, bsize } = statfsSync(dirname(path))
+  return Math.floor((bavail * bsize) / 1_048_576)
 }
 
 /** A table's name and a zero byte stand before its keys. */
 const MAX_PREFIX_BYTES = 64
 
+/** A store whose file can be copied while it is used: what is committed when the copy begins, and nothing later. */
+export type LmdbStore = Store & {
+  /** @param to of the new file, where none may be. @throws Error when it can not be written */
+  readonly copyTo: (to: string) => Promise<void>
+}
+
 /** @throws LedgerDamaged */
-export const lmdbStore = (path: string): Store => {
+export const lmdbStore = (path: string): LmdbStore => {
   const env = openFile(path)
   const prefixes = new Map<string, Buffer>()
   const prefixOf = (table: string): Buffer => {
@@ -36,7 +66,28 @@ export const lmdbStore = (path: string): Store => {
   const endOf = (table: string): Buffer => Buffer.from(`${table}\u0001`)
   const keyOf = (table: string, key: Uint8Array): Buffer => Buffer.concat([prefixOf(table), key])
   const writeKey = keyWriter(prefixOf)
+  let lastCommit: Promise<void> = Promise.resolve()
   let lastFlush: Promise<unknown> = Promise.resolve()
+  let failure: LedgerNotWritten | undefined
+
+  const write = async (mutations: readonly Mutation[]): Promise<void> => {
+    const committed = env.batch(() => {
+      for (const { table, key, value } of mutations) {
+        // The key is copied before the call returns; the value is read later, where it stands.
+        if (value === undefined) void env.remove(writeKey(table, key))
+        else void env.put(writeKey(table, key), value as Buffer)
+      }
+    }) as Promise<boolean> & { readonly flushed: Promise<unknown> }
+    const { flushed } = committed
+    // It never ends when the commit fails, or fails with it.
+    flushed.catch(() => undefined)
+    try {
+      await committed
+    } catch (error) {
+      throw (failure = new LedgerNotWritten(path, await reasonOf(error)))
+    }
+    lastFlush = flushed
+  }
 
   return {
     get: (table, key) => {
@@ -61,25 +112,29 @@ export const lmdbStore = (path: string): Store => {
     commit: async (mutations) => {
       checkMutations(mutations)
       if (mutations.length === 0) return
-      const committed = env.batch(() => {
-        for (const { table, key, value } of mutations) {
-          // The key is copied before the call returns; the value is read later, where it stands.
-          if (value === undefined) void env.remove(writeKey(table, key))
-          else void env.put(writeKey(table, key), value as Buffer)
-        }
-      }) as Promise<boolean> & { readonly flushed: Promise<unknown> }
-      const { flushed } = committed
-      await committed
-      lastFlush = flushed
+      lastCommit = lastCommit.then(() => write(mutations))
+      await lastCommit
     },
     flushed: async () => {
+      if (failure !== undefined) throw failure
       await lastFlush
     },
+    // Compacted: no page of what was deleted goes along.
+    copyTo: (to) => env.backup(to, true),
     close: async () => {
+      // The library waits for what it could not write, for ever.
+      if (failure !== undefined) return
       await lastFlush
       await env.close()
     },
   }
+}
+
+/** The library rejects with a promise of the reason, which by then is rejected too. */
+const reasonOf = async (failed: unknown): Promise<unknown> => {
+  const { commitError: why } = failed as { readonly commitError?: Promise<unknown> }
+  const [settled] = await Promise.race([Promise.allSettled([why]), turn([])])
+  return settled?.status === 'rejected' ? settled.reason : failed
 }
 
 /** Puts whole keys together, each valid until the next. One place for all of them: none is made anew for each row. */
@@ -100,35 +155,10 @@ const keyWriter = (prefixOf: (table: string) => Buffer): ((table: string, key: U
   }
 }
 
-/** First page of an LMDB file: the magic number 0xBEEFC0DE in the machine's order after a 24-byte page header. */
-const MAGIC = Buffer.from('dec0efbe', 'hex')
-const MAGIC_AT = 24
-const PAGE_SIZE_AT = 48
-const MAX_PAGE_BYTES = 65_536
-
-/** The library ends the process on a file that is not its own, so that is found out before. @throws LedgerDamaged */
-const checkFile = (path: string): void => {
-  if (!existsSync(path)) return
-  const file = openSync(path, 'r')
-  try {
-    const head = Buffer.alloc(2 * MAX_PAGE_BYTES)
-    const length = readSync(file, head, 0, head.length, 0)
-    const isMeta = (page: number): boolean =>
-      head
-        .subarray(page + MAGIC_AT)
-        .subarray(0, MAGIC.length)
-        .equals(MAGIC)
-    const pageBytes = head.readUInt32LE(PAGE_SIZE_AT)
-    if (isMeta(0) && pageBytes >= 512 && pageBytes <= MAX_PAGE_BYTES && length >= 2 * pageBytes && isMeta(pageBytes))
-      return
-    throw new LedgerDamaged(path, new Error('no LMDB meta pages'))
-  } finally {
-    closeSync(file)
-  }
-}
-
 const openFile = (path: string) => {
-  checkFile(path)
+  // The library itself ends the process on much of what may be wrong, so that is found out before.
+  const problem = problemOfLedgerFile(path)
+  if (problem !== undefined) throw new LedgerDamaged(path, problem)
   try {
     return open<Buffer, Buffer>({
       path,
@@ -137,10 +167,12 @@ const openFile = (path: string) => {
       keyEncoding: 'binary',
       separateFlushed: true,
       cache: false,
+      // The library's batch of all that is asked for in one turn has a promise that nobody sees and that fails with it.
+      eventTurnBatching: false,
       maxReaders: 16,
     })
   } catch (cause) {
-    throw new LedgerDamaged(path, cause)
+    throw new LedgerDamaged(path, (cause as Error).message, cause)
   }
 }
 

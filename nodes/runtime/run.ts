@@ -2,7 +2,7 @@
  * One host as one process, from its two files to its end: ledger, lock, bus, discovery, control socket; then steps until it is
  * told to stop. Everything it opens it closes, in reverse.
  */
-import { mkdirSync, chmodSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
@@ -27,8 +27,13 @@ import { systemClock } from './clock.ts'
 import { serveControl } from './control.ts'
 import { openDiscovery } from './discovery.ts'
 import { createDriver } from './drive.ts'
-import type { Host, NodeServices } from './host-types.ts'
+import { DEATH_MESSAGE, readDeath, type Death } from './faults.ts'
+import { heardFile, markFile, openMark, readMark } from './head-mark.ts'
+import { readHeard } from './heard.ts'
+import type { Answer, Host, NodeServices } from './host-types.ts'
 import { createHost } from './host.ts'
+import { createLedgerDesk, isAnsweredWhileHeld } from './ledger-desk.ts'
+import { LedgerError } from './ledger-error.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
@@ -43,6 +48,8 @@ export const HOST_VERSION = '0.1.0'
 export type RunningHost = {
   readonly host: Host
   readonly socket: string
+  /** Why it does nothing until an operator accepts its ledger; undefined when it serves. */
+  readonly held: () => string | undefined
   /** Stops admissions, drains, flushes, closes. The reason is `undefined` when it was asked for. */
   readonly stop: () => Promise<void>
   /** Resolves when the host is down; rejects with what stopped it when it was not asked to. */
@@ -72,6 +79,10 @@ export const startHost = async (
     closers.push(lock.release)
     const store = lmdbStore(join(config.ledgerDir, 'ledger.mdb'))
     closers.push(store.close)
+    const marks = join(config.marksDir ?? config.ledgerDir, id)
+    const found = { mark: readMark(markFile(marks)), heard: readHeard(heardFile(marks)) }
+    const mark = openMark(markFile(marks))
+    closers.push(mark.close)
     const broker = createRotatingBroker(natsBroker(login))
     const bus: Bus = await broker.openHost({ onEvent: createWaitingLog(log) })
     closers.push(() => bus.close())
@@ -86,15 +97,17 @@ export const startHost = async (
     const failed = new Promise<unknown>((resolve) => {
       end = resolve
     })
+    let definition: AnyNodeDefinition | undefined
+    const trust = createTrust(engine, fromHex(credentials.rootKey))
     const host = createHost({
       self: { id, role, realm: credentials.realm, operatorId: credentials.operatorId },
-      define,
+      define: (services) => (definition = define(services)),
       store,
       broker,
       bus,
       clock: systemClock,
       random: systemRandom(),
-      trust: createTrust(engine, fromHex(credentials.rootKey)),
+      trust,
       identity: identityOf(engine, credentials),
       former: formerKeysOf(engine, credentials),
       localKey: fromHex(credentials.localKey),
@@ -106,8 +119,30 @@ export const startHost = async (
       log,
       onWork: driver.wake,
       onFatal: end,
-      die: () => process.kill(process.pid, 'SIGKILL'),
+      die: (point, steps) => {
+        const dieNow = (): Promise<void> => dieAsTold(point, steps)
+        return point === 'after-publish' ? bus.flush().then(dieNow, dieNow) : dieNow()
+      },
+      onDurable: mark.write,
     })
+    const desk = createLedgerDesk({
+      host,
+      trust,
+      definition: definition ?? {},
+      hold: driver.hold,
+      release: driver.release,
+      flushed: store.flushed,
+      copyTo: store.copyTo,
+      begin: async (accepted) => {
+        await host.start(accepted)
+        driver.run(host)
+      },
+    })
+    for (const death of config.dieAt ?? []) {
+      const armed = readDeath(host.steps, death)
+      if (typeof armed === 'string') throw new Error(`dieAt: ${armed}`)
+      host.faults.dieAt(armed)
+    }
     const startedAtMs = Date.now()
     const delays = monitorEventLoopDelay({ resolution: 20 })
     delays.enable()
@@ -120,6 +155,7 @@ export const startHost = async (
         version: HOST_VERSION,
         network: credentials.networkName,
         durability: config.durability,
+        ...(desk.behind() === undefined ? {} : { state: 'held', held: desk.behind()?.text }),
       }),
       metrics: () => ({
         bus: bus.stats(),
@@ -135,7 +171,12 @@ export const startHost = async (
         role,
         version: HOST_VERSION,
         description: `SEMOPS ${role} ${id}`,
-        metadata: () => ({ role, realm, operatorId, state: host.ready() ? 'ready' : 'starting' }),
+        metadata: () => ({
+          role,
+          realm,
+          operatorId,
+          state: desk.behind() !== undefined ? 'held' : host.ready() ? 'ready' : 'starting',
+        }),
         stats: () => ({ counters: host.metrics.snapshot(), depths: host.depths(), ...facts.metrics() }),
         startedAtMs,
       },
@@ -144,13 +185,23 @@ export const startHost = async (
     closers.push(discovery.close)
     const reload =
       reread === undefined ? undefined : createReload({ host, engine, broker, discovery, credentials, reread })
-    await host.start()
-    driver.run(host)
+    const behind = await desk.begin(found.mark, found.heard)
+    if (behind !== undefined)
+      log.write('error', 'held: it does nothing until an operator accepts its ledger', {
+        reason: behind.text,
+        forgotten: behind.forgotten,
+      })
     closers.push(() => host.stop())
-    const control = await serveControl(
-      join(config.runDir, `${id}.sock`),
-      createBuiltins(host, { ...facts, ...(reload === undefined ? {} : { reload }) }),
-    )
+    const builtins = createBuiltins(host, {
+      ...facts,
+      ledger: desk.builtins,
+      ...(reload === undefined ? {} : { reload }),
+    })
+    const control = await serveControl(join(config.runDir, `${id}.sock`), (request): Promise<Answer> | Answer => {
+      const why = desk.behind()
+      if (why === undefined || isAnsweredWhileHeld(request.form, request.name)) return builtins(request)
+      return { ok: false, error: { code: 'HELD', detail: why.text } }
+    })
     closers.push(control.close)
 
     let stopping: Promise<void> | undefined
@@ -175,11 +226,18 @@ export const startHost = async (
       await close()
       throw error instanceof Error ? error : new Error('the host stopped itself', { cause: error })
     })
-    return { host, socket: control.path, stop, ended }
+    return { host, socket: control.path, held: () => desk.behind()?.text, stop, ended }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** Says where in one line, since nothing does afterwards. The process is gone before the next line; the promise is for the types. */
+const dieAsTold = (point: Death, steps: readonly string[]): Promise<void> => {
+  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, msg: DEATH_MESSAGE, point, steps })}\n`)
+  process.kill(process.pid, 'SIGKILL')
+  return new Promise(() => {})
 }
 
 /** Why the broker is not entered yet, once for each reason: the bus goes on trying. What comes later the host itself logs. */
@@ -234,6 +292,7 @@ export const runNode = async (
       role: credentials.role,
       pid: process.pid,
       socket: running.socket,
+      ...(running.held() === undefined ? {} : { held: running.held() }),
       readyMs: Math.round(performance.now() - startedAt),
     }
     process.stdout.write(`${JSON.stringify(ready)}\n`)
@@ -246,9 +305,9 @@ export const runNode = async (
     }
   } catch (error) {
     process.exitCode = 1
-    process.stderr.write(
-      `${JSON.stringify({ level: 50, msg: error instanceof Error ? error.message : String(error) })}\n`,
-    )
+    const code = error instanceof LedgerError ? { code: error.code } : {}
+    const msg = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${JSON.stringify({ level: 50, ...code, msg })}\n`)
     if (process.connected) process.disconnect()
   }
 }

@@ -136,6 +136,17 @@ export const frameTable = defineTable<{ readonly frame: Uint8Array }>({
   fields: ['frame'],
 })
 
+/** The newest statement that each other host has made here, by the time it bears, and the entry that keeps its frame. Key: host. */
+export type HeardRow = { readonly host: string; readonly sentAtMs: number; readonly seq: number }
+export const heardTable = defineTable<HeardRow>({ name: '~heard', version: 1, fields: ['host', 'sentAtMs', 'seq'] })
+
+/**
+ * An operator let this host go on with a ledger older than what it has said: nothing that it said until then is held against the
+ * ledger. `seq`: the last entry before. Key: `last`.
+ */
+export type AcceptedRow = { readonly seq: number; readonly untilMs: number }
+export const acceptedTable = defineTable<AcceptedRow>({ name: '~accepted', version: 1, fields: ['seq', 'untilMs'] })
+
 /** `head`: the ledger's owner, the last journal entry, and the highest time it has seen. */
 export type HeadRow = {
   readonly host: string

@@ -44,7 +44,6 @@ export const sortedMap = <V>(): SortedMap<V> => mapOf<V>(new Map(), [])
 
 /** @param chunks each sorted and not empty, every key of a chunk below every key of the next; together the keys of `values` */
 const mapOf = <V>(values: Map<string, V>, chunks: string[][]): SortedMap<V> => {
-
   /** Index of the chunk that holds or would hold `key`. */
   const chunkOf = (key: string): number => {
     let low = 0

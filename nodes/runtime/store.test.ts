@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { utf8 } from '../../protocol/bytes.ts'
 import { LedgerLocked, lockLedger } from './ledger-lock.ts'
-import { LedgerDamaged, lmdbStore } from './lmdb-store.ts'
+import { LedgerDamaged, LedgerNotWritten, lmdbStore } from './lmdb-store.ts'
 import { memoryStore } from './memory-store.ts'
 import { storeCompliance } from './store-compliance.ts'
 
@@ -73,6 +73,49 @@ describe('a ledger on disk', () => {
     writeFileSync(path, Buffer.alloc(16_384, 0x5a))
     expect(() => lmdbStore(path)).toThrow(LedgerDamaged)
   })
+
+  // A bound on the size of files is what a full disk is to the library: its write is cut short.
+  const bound = (bytes: string): boolean =>
+    spawnSync('prlimit', ['--pid', `${process.pid}`, `--fsize=${bytes}:`]).status === 0
+  it.runIf(bound('unlimited'))(
+    'that is full keeps every commit before the one that failed, and none after it',
+    async () => {
+      const path = join(directory, 'ledger.mdb')
+      const row = (name: string, bytes: number) => ({ table: 't', key: utf8(name), value: new Uint8Array(bytes) })
+      const store = lmdbStore(path)
+      await store.commit([row('a', 400), row('b', 400)])
+      await store.commit([{ ...row('b', 0), value: undefined }])
+      await store.flushed()
+      const errors = vi.spyOn(console, 'error').mockReturnValue(undefined)
+      bound('100000000')
+      try {
+        let ended = false
+        const large = store.commit([row('large', 120_000_000)])
+        large.catch(() => (ended = true))
+        // Asked for while the large one is being written: there is room for each of them.
+        const later: Promise<void>[] = []
+        for (;;) {
+          await new Promise((resolve) => void setTimeout(resolve, 2))
+          if (ended) break
+          later.push(store.commit([row(`later${later.length}`, 10)]))
+          later.at(-1)?.catch(() => undefined)
+        }
+        expect(later.length).toBeGreaterThan(0)
+        const full = { code: 'LEDGER_NOT_WRITTEN', message: expect.stringMatching('make room') as unknown }
+        await expect(large).rejects.toMatchObject(full)
+        for (const { status } of await Promise.allSettled(later)) expect(status).toBe('rejected')
+        await expect(store.flushed()).rejects.toThrow(LedgerNotWritten)
+        await store.close()
+      } finally {
+        bound('unlimited')
+        errors.mockRestore()
+      }
+      const again = lmdbStore(path)
+      expect([...again.range('t')].map(([key]) => String.fromCodePoint(...key))).toEqual(['a'])
+      await again.commit([row('c', 10)])
+      await again.close()
+    },
+  )
 
   it('has one owner, also within one process', () => {
     const lock = lockLedger(directory)

@@ -1,11 +1,22 @@
 /** The real nodes of every role over the simulated bus: two realms, from enrolment to settlement. */
 import { describe, expect, it } from 'vitest'
 import { randomBelow } from './random.ts'
+import { journalTable } from './runtime-tables.ts'
 import { seededRandom } from './sim-network.ts'
+import { stepName } from './steps.ts'
 import { buildWholeNetwork, oneTruth, REALMS, unrest } from './whole-network.ts'
 
 /** `SEEDS=a,b` runs the storms of those seeds instead. */
 const SEEDS = (process.env['SEEDS'] ?? 'first').split(',')
+
+/** What stands in a journal as a step that its host does not know: nobody could let it die there. */
+const unknownSteps = ({ sim }: Awaited<ReturnType<typeof buildWholeNetwork>>): readonly string[] =>
+  sim.hosts().flatMap((one) => {
+    const { read, steps, self } = one.host()
+    const known = new Set(steps)
+    const found = new Set([...read.scan(journalTable, [])].map(([, { trigger, name }]) => stepName(trigger, name)))
+    return [...found].filter((step) => !known.has(step)).map((step) => `${self.role}: ${step}`)
+  })
 
 describe('the whole network in one process', { timeout: 120_000 }, () => {
   it('pays, at home and abroad, small and large, and settles', async () => {
@@ -62,6 +73,7 @@ describe('the whole network in one process', { timeout: 120_000 }, () => {
     await Promise.all(settledBy)
     expect(unrest(network)).toEqual([])
     expect(oneTruth(network).size).toBeGreaterThan(10)
+    expect(unknownSteps(network)).toEqual([])
     // And it still pays.
     expect(await pay('hu', 'ro-bakery', '100')).toMatchObject({ ok: true, value: { outcome: 'confirmed' } })
   })

@@ -8,7 +8,9 @@ import { defineWallet } from '../customer/define.ts'
 import { dataCenter } from '../data-center/definition.ts'
 import { defineMerchant } from '../merchant/define.ts'
 import { mpp as defineMpp } from '../mpp/definition.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import { checkChain } from './journal.ts'
+import { heardIn, isListed } from './ledger-age.ts'
 import { isFinalState, type BankReport, type CppReport, type MppReport, type PaymentsPage } from './reports.ts'
 import { headTable } from './runtime-tables.ts'
 import { createSimNetwork } from './sim-network.ts'
@@ -19,9 +21,12 @@ const other = (realm: string) => (realm === 'hu' ? 'ro' : 'hu')
 
 export const buildWholeNetwork = async (
   seed = 'whole',
-  { approval = { rule: 'approve' } }: { readonly approval?: object } = {},
+  {
+    approval = { rule: 'approve' },
+    sim: more = {},
+  }: { readonly approval?: object; readonly sim?: Parameters<typeof createSimNetwork>[0] } = {},
 ) => {
-  const sim = createSimNetwork({ seed })
+  const sim = createSimNetwork({ seed, ...more })
   const { command: ok, open, enrolPayee, enrolCustomer } = createSimPeople(sim)
   const peers = REALMS.map((realm) => `${realm}-bank`)
   for (const realm of REALMS)
@@ -149,13 +154,14 @@ export type WholeNetwork = Awaited<ReturnType<typeof buildWholeNetwork>>
 export const unrest = ({ sim, report }: WholeNetwork): readonly unknown[] => {
   const found: unknown[] = []
   const expect = (what: readonly unknown[], expected: readonly unknown[]): void => {
-    if (what.some((one, at) => one !== expected[at])) found.push({ what, expected })
+    if (what.length !== expected.length || what.some((one, at) => one !== expected[at])) found.push({ what, expected })
   }
   for (const { id, host, fatal } of sim.hosts()) {
     expect([id, fatal(), host().inFlight()], [id, undefined, 0])
     const head = host().read.get(headTable, 'head')
     if (head !== undefined) expect([id, checkChain(host().read, head).brokenAtSeq], [id, undefined])
   }
+  expect(unlisted(sim), [])
   for (const bank of ['hu-bank', 'ro-bank', 'ro-reserve'])
     for (const total of report.bank(bank).totals)
       expect([bank, total.sumMinor, total.negativeHolderAccounts, total.unbalancedEntries], [bank, 0n, 0, 0])
@@ -169,6 +175,17 @@ export const unrest = ({ sim, report }: WholeNetwork): readonly unknown[] => {
   }
   return found
 }
+
+/** Statements that a host holds of another, whose journal does not list them: there are none unless a ledger is old. */
+const unlisted = (sim: WholeNetwork['sim']): readonly string[] =>
+  sim.hosts().flatMap(({ id, host }) =>
+    heardIn(host().read, id).flatMap(({ host: of, frame }) => {
+      const maker = sim.host(of).host()
+      const parsed = parseFrame(frame)
+      const listed = parsed.ok && isListed(maker.read, maker.lastSeq(), parsed.value)
+      return listed ? [] : [`${id} holds ${parsed.ok ? parsed.value.header.kind : 'no frame'} of ${of}`]
+    }),
+  )
 
 /** payee and txId → state of every payment that has come to its end. @throws Error where two hosts differ, or one waits */
 export const oneTruth = ({ sim }: WholeNetwork): ReadonlyMap<string, string> => {

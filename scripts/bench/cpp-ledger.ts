@@ -19,6 +19,7 @@ import { put, type Context } from '../../nodes/runtime/node.ts'
 import { createOutbox } from '../../nodes/runtime/outbox.ts'
 import { headTable } from '../../nodes/runtime/runtime-tables.ts'
 import { createStaged, type Staged } from '../../nodes/runtime/staged.ts'
+import { stepName } from '../../nodes/runtime/steps.ts'
 import type { Store } from '../../nodes/runtime/store.ts'
 import { keyOf } from '../../nodes/runtime/table.ts'
 import { createLru } from '../../protocol/lru.ts'
@@ -65,6 +66,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     wake?.()
     wake = undefined
   }
+  const faults = createFaults(() => undefined, stepName)
   const applier = createApplier({
     staged,
     outbox: createOutbox(() => 0),
@@ -81,6 +83,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     sent: { keep: () => [] },
     recent: createLru(1),
     onPassing: () => {},
+    onStep: faults.note,
     onRecord: () => {},
     onUnsendable: () => {},
   })
@@ -90,8 +93,8 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     durability: 'flushed',
     monotonicMs,
     metrics,
-    faults: createFaults(() => {}),
-    stageHead: () =>
+    faults,
+    stageHead: () => {
       staged.write(
         put(headTable, keyOf('head'), {
           host: CPP,
@@ -100,7 +103,10 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
           hash: chain.current.hash,
           highestNowMs: lastMs,
         }),
-      ),
+      )
+      return chain.current
+    },
+    onDurable: () => {},
     failed: () => failure !== undefined,
     fail: (error) => {
       failure ??= error instanceof Error ? error : new Error(String(error))

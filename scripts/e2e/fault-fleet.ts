@@ -2,13 +2,15 @@
  * A fleet that faults are done to: its directory outlives its supervisor, so that it can go down and come up again, and every
  * question opens a connection of its own, since the host that was asked last may have died meanwhile.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Death } from '../../nodes/runtime/faults.ts'
+import type { FaultPoints } from '../../nodes/runtime/builtins.ts'
+import { DEATH_MESSAGE, type Death, type DieAt } from '../../nodes/runtime/faults.ts'
+import type { StepName } from '../../nodes/runtime/steps.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
-import { fleetDirectory } from '../fleet/directory.ts'
+import { fleetDirectory, readJson, writeJson, type FleetDirectory } from '../fleet/directory.ts'
 import { connectHost, type HostClient } from '../fleet/host-client.ts'
 import { launch, prepareNetwork, type Launched } from '../fleet/launch.ts'
 import type { Plan } from '../fleet/plan.ts'
@@ -17,8 +19,13 @@ import { stopFleet } from '../fleet/stop.ts'
 import type { Verification } from '../fleet/verify.ts'
 import { verifyAtRest } from '../testing/test-fleet.ts'
 
+/** A host's own last word: where it died. `undefined` when it did not die as it was told. */
+export type DiedAt = { readonly point: Death; readonly steps: readonly StepName[] } | undefined
+
 export type FaultFleet = AsyncDisposable & {
+  readonly dir: string
   readonly plan: Plan
+  readonly directory: FleetDirectory
   /** A connection for as long as `act` runs. @throws whatever is thrown when the host does not run, or dies meanwhile */
   readonly withHost: <T>(id: string, act: (host: HostClient) => Promise<T>) => Promise<T>
   readonly statusOf: (id: string) => Promise<HostStatus>
@@ -26,6 +33,16 @@ export type FaultFleet = AsyncDisposable & {
   readonly kill: (id: string) => Promise<void>
   /** Lets it die, as by SIGKILL, the `count`th time that it comes to this point of a commit. */
   readonly dieAt: (id: string, point: Death, count: number) => Promise<void>
+  /** Lets it die at the first of these that it comes to; none disarms it. */
+  readonly arm: (id: string, deaths: readonly DieAt[]) => Promise<void>
+  /** What a host that is down is to die at from its next start on; none: at nothing. */
+  readonly armStart: (id: string, deaths: readonly DieAt[]) => Promise<void>
+  readonly faultPoints: (id: string, fromSeq?: number) => Promise<FaultPoints>
+  /** Of a host that is down. */
+  readonly diedAt: (id: string) => Promise<DiedAt>
+  readonly statuses: () => Promise<readonly HostStatus[]>
+  /** Whose PIN the fleet knows: a customer's, or a merchant host's for its refunds. */
+  readonly pin: (owner: string) => Promise<string>
   /** Resolves when the supervisor has seen its process end. */
   readonly untilDead: (id: string) => Promise<void>
   /** Resolves when it serves, its payees are enrolled and its wallets unlocked again. */
@@ -83,9 +100,9 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
     if (fleet === undefined) throw new Error('the network is down')
     return fleet
   }
+  const statuses = async (): Promise<readonly HostStatus[]> => (await running().supervisor('status')).hosts
   const statusOf = async (id: string): Promise<HostStatus> => {
-    const { hosts } = await running().supervisor('status')
-    const found = hosts.find((host) => host.id === id)
+    const found = (await statuses()).find((host) => host.id === id)
     if (found === undefined) throw new Error(`no host ${id}`)
     return found
   }
@@ -106,17 +123,33 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
       host.close()
     }
   }
+  const fault = (id: string, args: Readonly<Record<string, unknown>>): Promise<void> =>
+    withHost(id, async (host) => void (await host.builtin('fault', args)))
   return {
+    dir,
     plan: running().plan,
+    directory,
     withHost,
+    statuses,
     statusOf,
     kill: async (id) => {
       const { pid } = await statusOf(id)
       if (pid === undefined) throw new Error(`${id} is not running`)
       process.kill(pid, 'SIGKILL')
     },
-    dieAt: (id, point, count) =>
-      withHost(id, async (host) => void (await host.builtin('fault', { 'die-at': { point, count } }))),
+    dieAt: (id, point, count) => fault(id, { 'die-at': { point, count } }),
+    arm: (id, deaths) => fault(id, { disarm: true, ...(deaths.length === 0 ? {} : { 'die-at': deaths }) }),
+    armStart: async (id, deaths) => {
+      const { dieAt: _, ...config } = (await readJson<Record<string, unknown>>(directory.config(id))) ?? {}
+      await writeJson(directory.config(id), deaths.length === 0 ? config : { ...config, dieAt: deaths })
+    },
+    faultPoints: (id, fromSeq = 1) => withHost(id, (host) => host.builtin<FaultPoints>('fault-points', { fromSeq })),
+    diedAt: async (id) => lastWord(await readFile(directory.log(id), 'utf8')),
+    pin: async (owner) => {
+      const pin = await running().pin(owner)
+      if (pin === undefined) throw new Error(`no PIN of ${owner}`)
+      return pin
+    },
     untilDead: (id) => eventually(`the end of ${id}`, DEATH_MS, async () => (await statusOf(id)).pid === undefined),
     start: async (id) => void (await running().supervisor('start-host', { id })),
     killBroker: async () => {
@@ -128,5 +161,20 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
     down,
     verify: () => verifyAtRest(running()),
     [Symbol.asyncDispose]: end,
+  }
+}
+
+const lastWord = (log: string): DiedAt => {
+  const line = log.trimEnd().split('\n').at(-1) ?? ''
+  try {
+    const said = JSON.parse(line) as {
+      readonly msg?: string
+      readonly point: Death
+      readonly steps: readonly StepName[]
+    }
+    return said.msg === DEATH_MESSAGE ? { point: said.point, steps: said.steps } : undefined
+  } catch {
+    // Something else was written last.
+    return undefined
   }
 }

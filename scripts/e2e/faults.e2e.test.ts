@@ -4,16 +4,13 @@
  * takes back what a customer was told, and every ledger agrees with the others.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { isFinalState, type PaymentLine } from '../../nodes/runtime/reports.ts'
-import { paymentsFromJson } from '../../nodes/verify/from-json.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { hostOf } from '../fleet/client.ts'
-import { allPages } from '../fleet/node-source.ts'
 import { newPaymentId, pay, type PayOrder } from '../fleet/pay.ts'
-import type { HostRole } from '../fleet/plan.ts'
 import type { HostStatus } from '../fleet/state.ts'
 import { eventually, startFaultFleet, type FaultFleet } from './fault-fleet.ts'
-import { startStream, type Ordered, type PaymentStream } from './payment-stream.ts'
+import { judgePayments, type CppPayment, type PaymentJudge } from './payment-judge.ts'
+import { startStream, type PaymentStream } from './payment-stream.ts'
 
 const NETWORK = `network: faults
 currency: EUR
@@ -60,100 +57,25 @@ const orderOf = (i: number): PayOrder => ({
 })
 
 let net: FaultFleet
+let judge: PaymentJudge
 beforeAll(async () => {
   net = await startFaultFleet(NETWORK)
+  judge = judgePayments(net)
 }, 180_000)
 afterAll(() => net[Symbol.asyncDispose](), 60_000)
-
-const hostsOf = (...roles: readonly HostRole[]): readonly string[] =>
-  net.plan.hosts.filter(({ role }) => roles.includes(role)).map(({ id }) => id)
-
-/** Every payment of the hosts of a role. */
-const linesOf = async (role: HostRole): Promise<readonly PaymentLine[]> =>
-  (
-    await Promise.all(
-      hostsOf(role).map((id) =>
-        net.withHost(id, (host) =>
-          allPages(role, async (after) => paymentsFromJson(await host.builtin('payments', { after }))),
-        ),
-      ),
-    )
-  ).flat()
 
 const more = (stream: PaymentStream): Promise<void> => {
   const from = stream.ended()
   return eventually(`${AROUND} more payments`, RECOVERY_MS, () => stream.ended() >= from + AROUND)
 }
 
-type Undecided = Readonly<Record<string, number>>
-/** Payments without an end, by host and state. */
-const undecided = async (): Promise<readonly string[]> =>
-  (
-    await Promise.all(
-      hostsOf('customer', 'merchant', 'cpp', 'mpp').map(async (id) => {
-        const { undecided: states } = await net.withHost(id, (host) =>
-          host.builtin<{ readonly undecided: Undecided }>('report'),
-        )
-        return Object.entries(states).map(([state, count]) => `${id}: ${count} ${state}`)
-      }),
-    )
-  ).flat()
-
-const untilDecidedEverywhere = async (): Promise<void> => {
-  let left: readonly string[] = []
-  await eventually(
-    'every payment decided at every node',
-    RECOVERY_MS,
-    async () => (left = await undecided()).length === 0,
-    () => left.join(', '),
-  )
-}
-
-/** What callers saw confirmed and CPP, MPP or merchant holds otherwise, or the other way round. */
-const toldWrongly = async (made: ReadonlyMap<string, Ordered>): Promise<readonly string[]> => {
-  const [cpps, mpps, merchants] = [await linesOf('cpp'), await linesOf('mpp'), await linesOf('merchant')]
-  const byPnId = (lines: readonly PaymentLine[]) => new Map(lines.map((line) => [line.pnId, line]))
-  const [atCpp, atMpp, atMerchant] = [new Map(cpps.map((line) => [line.prId, line])), byPnId(mpps), byPnId(merchants)]
-  return [...made].flatMap(([paymentId, { order, result }]) => {
-    const line = atCpp.get(paymentId)
-    const held = [line, atMpp.get(line?.pnId), atMerchant.get(line?.pnId)]
-    const isHeld = (one: PaymentLine | undefined): boolean =>
-      one?.state === 'confirmed' && one.amountMinor === order.amountMinor
-    const agrees = result.outcome === 'confirmed' ? held.every(isHeld) : held.every((one) => one?.state !== 'confirmed')
-    return agrees ? [] : [`${paymentId} told ${result.outcome}, held ${held.map((one) => one?.state).join(', ')}`]
-  })
-}
-
-type CppPayment = {
-  readonly state: string
-  readonly expiresAtMs: number
-  readonly postingAtMs?: number
-  readonly decidedAtMs?: number
-}
-const cppPayment = ({ cpp, paymentId }: { readonly cpp: string; readonly paymentId: string }): Promise<CppPayment> =>
-  net.withHost(
-    cpp,
-    async (host) => (await host.read<{ readonly payment: CppPayment }>('payment', { paymentId })).payment,
-  )
-
-/**
- * By the CPPs' own rows, payments decided after the later of their expiry and their CPP's return, plus one sweep. What was being
- * posted waits for the bank instead: then only that it was decided.
- */
-const decidedLate = async (
-  made: Pick<ReadonlySet<string>, 'has'>,
-  returnedAtMs: ReadonlyMap<string, number>,
-): Promise<readonly string[]> => {
-  const late: string[] = []
-  for (const { prId, cpp } of await linesOf('cpp')) {
-    if (cpp === undefined || prId === undefined || !made.has(prId)) continue
-    const { state, expiresAtMs, postingAtMs, decidedAtMs } = await cppPayment({ cpp, paymentId: prId })
-    const latest = Math.max(expiresAtMs, returnedAtMs.get(cpp) ?? 0) + LIMITS.sweepEveryMs + STALL_MS
-    const inTime = decidedAtMs !== undefined && (postingAtMs !== undefined || decidedAtMs <= latest)
-    if (!isFinalState(state) || !inTime) late.push(`${prId} ${state} at ${decidedAtMs}, expiry ${expiresAtMs}`)
-  }
-  return late
-}
+/** The later of a payment's expiry and its CPP's return, plus one sweep. What was being posted waits for the bank instead. */
+const latestAfter =
+  (returnedAtMs: ReadonlyMap<string, number>) =>
+  (cpp: string, { expiresAtMs, postingAtMs }: CppPayment): number | undefined =>
+    postingAtMs === undefined
+      ? Math.max(expiresAtMs, returnedAtMs.get(cpp) ?? 0) + LIMITS.sweepEveryMs + STALL_MS
+      : undefined
 
 /** Pays a payee that never answers: resolves when the CPP has sent the notice, with what will end at its expiry. */
 const payNobody = async (customer: string, cpp: string) => {
@@ -165,7 +87,7 @@ const payNobody = async (customer: string, cpp: string) => {
   const payment = { cpp, paymentId }
   let row: CppPayment | undefined
   await eventually('the notice', RECOVERY_MS, async () => {
-    row = await cppPayment(payment).catch(() => undefined)
+    row = await judge.cppPayment(payment).catch(() => undefined)
     return row?.state === 'notified'
   })
   return { ...payment, expiresAtMs: (row as CppPayment).expiresAtMs, ended }
@@ -191,10 +113,10 @@ const payThrough = async (fault: () => Promise<ReadonlyMap<string, number>>): Pr
     throw error
   }
   const made = await stream.stop()
-  await untilDecidedEverywhere()
+  await judge.untilDecidedEverywhere(RECOVERY_MS)
   const confirmed = [...made.values()].filter(({ result }) => result.outcome === 'confirmed').length
-  const told = await toldWrongly(made)
-  const late = await decidedLate(made, returnedAtMs)
+  const told = await judge.toldWrongly(made)
+  const late = await judge.decidedLate(made, latestAfter(returnedAtMs))
   const { quiet, checks } = await net.verify()
   return {
     confirmed: confirmed > made.size / 2 ? 'most' : `${confirmed} of ${made.size}`,
@@ -245,12 +167,12 @@ describe('while people pay', () => {
       for (const one of [down, lasting])
         expect(await one.ended).toMatchObject({ outcome: 'expired', code: 'NOTICE_EXPIRED' })
       const ids = new Set([down.paymentId, lasting.paymentId])
-      expect(await decidedLate(ids, returnedAtMs)).toEqual([])
-      expect((await cppPayment(down)).decidedAtMs).toBeGreaterThanOrEqual(backAtMs)
+      expect(await judge.decidedLate(ids, latestAfter(returnedAtMs))).toEqual([])
+      expect((await judge.cppPayment(down)).decidedAtMs).toBeGreaterThanOrEqual(backAtMs)
       return returnedAtMs
     })
     expect(examined).toEqual(SOUND)
-    const atHotel = (await Promise.all([linesOf('mpp'), linesOf('merchant')])).flat()
+    const atHotel = (await Promise.all([judge.linesOf('mpp'), judge.linesOf('merchant')])).flat()
     expect(atHotel.filter(({ payee }) => payee === 'hu-hotel').map(({ state }) => state)).toEqual(
       Array.from({ length: 4 }, () => 'expired'),
     )
@@ -283,7 +205,7 @@ describe('while people pay', () => {
     const examined = await payThrough(async () => {
       await net.down()
       await net.up()
-      return new Map(hostsOf('cpp').map((id) => [id, Date.now()]))
+      return new Map(judge.hostsOf('cpp').map((id) => [id, Date.now()]))
     })
     expect(examined).toEqual(SOUND)
   })

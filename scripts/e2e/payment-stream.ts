@@ -11,6 +11,8 @@ export type Ordered = { readonly order: PayOrder; readonly result: PayResult }
 export type PaymentStream = {
   /** Payments that have ended since the start. */
   readonly ended: () => number
+  /** All that have ended, by paymentId. */
+  readonly made: ReadonlyMap<string, Ordered>
   /** Starts no more, and resolves with all, by paymentId, when each has ended. @throws Error for one that does not end in time */
   readonly stop: () => Promise<ReadonlyMap<string, Ordered>>
 }
@@ -19,7 +21,13 @@ const AGAIN_MS = 50
 /** For the network to come up again, and then for a payment to expire: far more than both take. */
 const PATIENCE_MS = 90_000
 
-export const startStream = (net: FaultFleet, inFlight: number, orderOf: (i: number) => PayOrder): PaymentStream => {
+/** @param patienceMs for one payment to end, its host's deaths among it */
+export const startStream = (
+  net: FaultFleet,
+  inFlight: number,
+  orderOf: (i: number) => PayOrder,
+  patienceMs = PATIENCE_MS,
+): PaymentStream => {
   const made = new Map<string, Ordered>()
   let next = 0
   let stopping = false
@@ -27,7 +35,10 @@ export const startStream = (net: FaultFleet, inFlight: number, orderOf: (i: numb
     while (!stopping) {
       const order = orderOf(next++)
       const paymentId = newPaymentId()
-      made.set(paymentId, { order, result: await untilEnded(net, order, paymentId, () => (stopping = true)) })
+      made.set(paymentId, {
+        order,
+        result: await untilEnded(net, order, paymentId, patienceMs, () => (stopping = true)),
+      })
     }
   }
   const lanes = Promise.all(Array.from({ length: inFlight }, lane))
@@ -35,6 +46,7 @@ export const startStream = (net: FaultFleet, inFlight: number, orderOf: (i: numb
   lanes.catch(() => undefined)
   return {
     ended: () => made.size,
+    made,
     stop: async () => {
       stopping = true
       await lanes
@@ -47,14 +59,15 @@ const untilEnded = async (
   net: FaultFleet,
   order: PayOrder,
   paymentId: string,
+  patienceMs: number,
   giveUp: () => void,
 ): Promise<PayResult> => {
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + patienceMs
   const host = hostOf(net.plan, order.customer)
   let last = 'undecided'
   while (performance.now() < deadline) {
     try {
-      const result = await net.withHost(host, (wallet) => pay(wallet, order, PATIENCE_MS, paymentId))
+      const result = await net.withHost(host, (wallet) => pay(wallet, order, patienceMs, paymentId))
       if (result.outcome !== 'undecided') return result
       last = 'undecided'
     } catch (error) {

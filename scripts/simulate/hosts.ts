@@ -32,14 +32,17 @@ export type Hosts = {
     args?: Readonly<Record<string, unknown>>,
     withinMs?: number,
   ) => Promise<Answer | undefined>
+  /** What a running host is asked for; undefined when it is down or dies first. */
+  readonly whileUp: <T>(id: string, work: () => Promise<T>) => Promise<T | undefined>
   readonly ask: (id: string, read: string, args?: Readonly<Record<string, unknown>>) => Answer | undefined
   /** While it is up. */
   readonly running: (id: string) => Host | undefined
   readonly runJob: (id: string, work: Promise<unknown>) => Promise<unknown>
 }
 
-/** A clock that stands still, or commits that are under way: asked again after this. */
+/** Commits that are under way: asked again after this. */
 const SHORTEST_WAIT_MS = 5
+const LONGEST_STANDSTILL_MS = 250
 const COMMAND_WITHIN_MS = 120_000
 
 type State = {
@@ -49,7 +52,7 @@ type State = {
   stepAtMs: number
   cancelStep: () => void
   /** Who waits for an answer. */
-  readonly waiting: Set<(answer: Answer | undefined) => void>
+  readonly waiting: Set<() => void>
 }
 
 export const createHosts = (deps: {
@@ -94,17 +97,40 @@ export const createHosts = (deps: {
   const step = (id: string, state: State): void => {
     const host = hostOf(id)
     if (host.step()) wake(id)
-    else if (!host.stopped()) stepAfter(id, state, Math.max(SHORTEST_WAIT_MS, host.nextDueAtMs() - host.nowMs()))
+    else if (!host.stopped()) {
+      const nowMs = host.nowMs()
+      // Its clock stands still while it is ahead of the wall.
+      const aheadMs = Math.max(0, nowMs - kernel.now() - network().host(id).wrongByMs())
+      const waitMs = host.nextDueAtMs() - nowMs + Math.min(aheadMs, LONGEST_STANDSTILL_MS)
+      stepAfter(id, state, Math.max(SHORTEST_WAIT_MS, waitMs))
+    }
   }
   const wake = (id: string): void => {
     const state = stateOf(id)
     if (state.up) stepAfter(id, state, chance.between(...pace.stepMs))
   }
 
+  const whileUp: Hosts['whileUp'] = (id, work) =>
+    new Promise((resolve, reject) => {
+      const state = stateOf(id)
+      if (!state.up) {
+        resolve(undefined)
+        return
+      }
+      const died = (): void => resolve(undefined)
+      state.waiting.add(died)
+      work()
+        .then(resolve, reject)
+        .finally(() => void state.waiting.delete(died))
+    })
+
   return {
     wake,
     isUp: (id) => stateOf(id).up,
-    all: () => network().hosts().map(({ id }) => id),
+    all: () =>
+      network()
+        .hosts()
+        .map(({ id }) => id),
     crash: (id, keptBatches) => {
       const state = stateOf(id)
       if (!state.up) return
@@ -114,7 +140,7 @@ export const createHosts = (deps: {
       state.frozenUntilMs = 0
       kernel.wait(network().host(id).crash(keptBatches))
       deps.onCrashed(id)
-      for (const end of state.waiting) end(undefined)
+      for (const died of state.waiting) died()
     },
     restart: (id) => {
       const state = stateOf(id)
@@ -142,21 +168,20 @@ export const createHosts = (deps: {
       wake(id)
     },
     command: (id, name, args = {}, withinMs = COMMAND_WITHIN_MS) =>
-      new Promise((resolve) => {
-        const state = stateOf(id)
-        if (!state.up) {
-          resolve(undefined)
-          return
-        }
-        const end = (answer: Answer | undefined): void => {
-          if (!state.waiting.delete(end)) return
-          cancel()
-          resolve(answer)
-        }
-        const cancel = kernel.after(withinMs, () => end(undefined))
-        state.waiting.add(end)
-        void hostOf(id).command(name, args).then(end)
-      }),
+      whileUp(
+        id,
+        () =>
+          new Promise<Answer | undefined>((resolve) => {
+            const cancel = kernel.after(withinMs, () => resolve(undefined))
+            void hostOf(id)
+              .command(name, args)
+              .then((answer) => {
+                cancel()
+                resolve(answer)
+              })
+          }),
+      ),
+    whileUp,
     ask: (id, read, args = {}) => (stateOf(id).up ? hostOf(id).ask(read, args) : undefined),
     running: (id) => (stateOf(id).up ? hostOf(id) : undefined),
     runJob: (_id, work) => {

@@ -22,14 +22,13 @@ export const createJudges = (
   const violations: Violation[] = []
   let seen = false
   const found = (finding: Finding): void => void violations.push({ ...finding, ...now() })
-  const telling =
-    <A extends readonly unknown[]>(pick: (observer: Observer) => ((...args: A) => void) | undefined) => {
-      const listeners = observers.flatMap((observer) => pick(observer) ?? [])
-      return (...args: A): void => {
-        seen = true
-        for (const listener of listeners) listener(...args)
-      }
+  const telling = <A extends readonly unknown[]>(pick: (observer: Observer) => ((...args: A) => void) | undefined) => {
+    const listeners = observers.flatMap((observer) => pick(observer) ?? [])
+    return (...args: A): void => {
+      seen = true
+      for (const listener of listeners) listener(...args)
     }
+  }
   return {
     committed: telling((observer) => observer.committed),
     flushed: telling((observer) => observer.flushed),

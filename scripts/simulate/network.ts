@@ -59,7 +59,7 @@ const idsOf = (realm: string) => ({
 const dataCentersOf = (shape: ShapeName, realm: string): readonly string[] =>
   Array.from({ length: SHAPES[shape].dataCenters }, (_, at) => `${realm}-dc-${at + 1}`)
 const operatorOf = (shape: ShapeName, realm: string, role: 'cpp' | 'mpp'): string =>
-  SHAPES[shape].intermediaries === 'one' ? `${realm}-one` : idsOf(realm)[role]
+  operatorIdOf(SHAPES[shape], idsOf(realm)[role])
 const accountOf = (shape: ShapeName, realm: string, role: 'cpp' | 'mpp'): string =>
   `${idsOf(realm).bank}:${operatorOf(shape, realm, role)}`
 
@@ -99,7 +99,12 @@ const payeesOf = (realm: string): Topology['payees'] => {
 
 export const topologyOf = (shape: ShapeName): Topology => {
   const { intermediaries, realms } = SHAPES[shape]
-  const hosts = specsOf(shape, PLAIN, (define) => define, async () => new Uint8Array(0)).map(({ id, role }) => ({
+  const hosts = specsOf(
+    shape,
+    PLAIN,
+    (define) => define,
+    async () => new Uint8Array(0),
+  ).map(({ id, role }) => ({
     id,
     role: role satisfies HostRole,
     realm: id.slice(0, id.indexOf('-')),
@@ -113,6 +118,10 @@ export const topologyOf = (shape: ShapeName): Topology => {
     settlementBank: realms.length > 1 ? RESERVE : undefined,
   }
 }
+
+/** Whose accounts and mandates a CPP or an MPP uses. */
+export const operatorIdOf = ({ intermediaries }: Pick<Topology, 'intermediaries'>, host: string): string =>
+  intermediaries === 'one' ? `${host.slice(0, host.indexOf('-'))}-one` : host
 
 type Define = (services: NodeServices) => AnyNodeDefinition
 type Derive = (pin: string, customer: string, cpp: string) => Promise<Uint8Array>
@@ -242,10 +251,11 @@ const deriverOf = (engine: Engine): Derive => {
     return key
   }
 }
-const derivers = new Map<Engine, Derive>()
+/** By name: each simulation has an engine of its own, which tells its judges what it encrypts. */
+const derivers = new Map<string, Derive>()
 const deriveWith = (engine: Engine): Derive => {
-  const known = derivers.get(engine) ?? deriverOf(engine)
-  derivers.set(engine, known)
+  const known = derivers.get(engine.name) ?? deriverOf(engine)
+  derivers.set(engine.name, known)
   return known
 }
 

@@ -1,0 +1,251 @@
+/**
+ * The crash matrix on real processes: a network in which everything happens, whose hosts are told to die at every durable step they
+ * take, before and after each stage of its commit. A host that died is started again and the network goes on; every so often it comes to rest
+ * and is judged: no payment with two ends, no money made or lost, everything decided in time.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Death } from '../../nodes/runtime/faults.ts'
+import { eventually, startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
+import { judgePayments } from '../e2e/payment-judge.ts'
+import { startStream } from '../e2e/payment-stream.ts'
+import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
+import { createActor, type Act, type ActCount } from './acts.ts'
+import { createCells, type CellFilter, type Coverage } from './cells.ts'
+import { MATRIX_NETWORK } from './network.ts'
+import { operatorsActs } from './operators.ts'
+import { createOutages } from './outages.ts'
+import { orderOf, peoplesActs } from './people.ts'
+import { judgeRound, type RoundJudgement } from './round-judge.ts'
+
+export type MatrixOptions = CellFilter & {
+  /** Ends after this long, whatever is open: the round under way is judged. */
+  readonly maxMs: number
+  /** Deaths after which the network comes to rest and is judged. */
+  readonly deathsPerRound: number
+  /** A round without a death for this long is judged; two such rounds end the matrix. */
+  readonly idleMs: number
+  /** How late a sweep may come on a machine that is busy with other things. */
+  readonly stallMs: number
+  /** Payments alone, or all that people and operators do. */
+  readonly acts: boolean
+  readonly onProgress: (line: string) => void
+}
+
+export type MatrixResult = {
+  readonly ok: boolean
+  readonly deaths: number
+  readonly rounds: number
+  readonly payments: number
+  readonly confirmed: number
+  readonly seconds: number
+  /** How long hosts were down, together. */
+  readonly downSeconds: number
+  readonly coverage: readonly Coverage[]
+  readonly acts: readonly ActCount[]
+  /** The latest that a decision came after it might be expected, by what it waited for, in milliseconds. */
+  readonly latestMs: RoundJudgement['latestMs']
+  /** What broke a rule, and in which round. */
+  readonly violations: readonly string[]
+}
+
+const IN_FLIGHT = 5
+const PATIENCE_MS = 180_000
+const REST_MS = 120_000
+const LOOK_MS = 60
+/** Hosts that may die at a time, to begin with; and how long one may take to come to its death. */
+const AT_ONCE = 3
+const SLOT_MS = 6_000
+
+export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> => {
+  const startedAt = performance.now()
+  const endsAt = startedAt + options.maxMs
+  const { onProgress: say } = options
+  say('starting the network')
+  await using net = await startFaultFleet(MATRIX_NETWORK)
+  const cells = createCells(options)
+  const outages = createOutages()
+  const judge = judgePayments(net)
+  const actor = createActor()
+  const violations: string[] = []
+  const finals = new Map<string, string>()
+  const sums = { deaths: 0, rounds: 0, payments: 0, confirmed: 0 }
+  let latestMs: RoundJudgement['latestMs'] = { expiry: 0, bank: 0 }
+  const mortals = mortalHosts(net, options.roles)
+  const seen = new Map<string, number>()
+  const takeSteps = async (): Promise<void> => {
+    for (const { id, role } of mortals) {
+      const { points, steps, taken, seq } = await net.faultPoints(id, seen.get(id) ?? 1)
+      cells.declare(role, steps, points)
+      cells.take(role, Object.keys(taken))
+      seen.set(id, seq + 1)
+    }
+  }
+  await takeSteps()
+
+  /** One round: payments and acts go on while hosts die. Answers how many cells were hit. */
+  const round = async (): Promise<number> => {
+    const before = cells.hits()
+    const stream = startStream(net, IN_FLIGHT, (i) => orderOf(sums.payments + i), PATIENCE_MS)
+    const acts: readonly Act[] = options.acts ? [...peoplesActs(net, () => stream.made), ...operatorsActs(net)] : []
+    const acting = actor.start(acts)
+    try {
+      await die()
+    } finally {
+      await acting.stop()
+    }
+    const made = await stream.stop()
+    sums.rounds += 1
+    sums.payments += made.size
+    sums.confirmed += [...made.values()].filter(({ result }) => result.outcome === 'confirmed').length
+    await takeSteps()
+    const judged = await judgeRound({ net, judge, outages, made, finals, stallMs: options.stallMs, restMs: REST_MS })
+    violations.push(...judged.violations.map((text) => `round ${sums.rounds}: ${text}`))
+    latestMs = {
+      expiry: Math.max(latestMs.expiry, judged.latestMs.expiry),
+      bank: Math.max(latestMs.bank, judged.latestMs.bank),
+    }
+    const hit = cells.hits() - before
+    const open = mortals.reduce((set, { role }) => set.add(role), new Set<HostRole>())
+    const left = [...open].reduce((sum, role) => sum + cells.open(role).length, 0)
+    say(
+      `round ${sums.rounds}: ${hit} cells hit, ${left} not; ${made.size} payments, ${judged.violations.length} violations; ` +
+        `${Math.round((performance.now() - startedAt) / 1_000)} s`,
+    )
+    return hit
+  }
+
+  /** Lets hosts die until enough did, or none does any more; leaves them all up. */
+  const die = async (): Promise<void> => {
+    const armed = new Map<string, number>()
+    const waiting = mortals.filter(({ role }) => cells.open(role).length > 0)
+    let atOnce = AT_ONCE
+    let deaths = 0
+    let lastDeathAt = performance.now()
+    const goOn = (): boolean =>
+      deaths < options.deathsPerRound && performance.now() < endsAt && performance.now() - lastDeathAt < options.idleMs
+    while (goOn()) {
+      for (const [id, at] of armed)
+        if (performance.now() - at > SLOT_MS && atOnce < mortals.length) {
+          // It does not come to where it is to die: others may.
+          atOnce += 1
+          armed.set(id, performance.now())
+        }
+      for (let tries = waiting.length; tries > 0 && armed.size < atOnce; tries--) {
+        const one = waiting.shift() as HostPlan
+        const open = cells.open(one.role).map(({ step, point }) => ({ step, point, count: 1 }))
+        if (open.length === 0) continue
+        try {
+          await net.arm(one.id, open)
+          armed.set(one.id, performance.now())
+        } catch {
+          // It is just dying, or starting.
+          waiting.push(one)
+        }
+      }
+      const buried = await buryAll()
+      for (const id of buried.deaths.keys()) {
+        lastDeathAt = performance.now()
+        atOnce = Math.max(AT_ONCE, atOnce - 1)
+        deaths += buried.deaths.get(id) ?? 0
+      }
+      for (const id of buried.disarmed) {
+        armed.delete(id)
+        const one = mortals.find((host) => host.id === id)
+        if (one !== undefined && !waiting.includes(one)) waiting.push(one)
+      }
+      if (armed.size === 0 && waiting.length === 0) break
+      await delay(LOOK_MS)
+    }
+    await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
+    await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
+  }
+
+  /**
+   * Starts all that are down. A host serves once those that know it serve, so whoever is started before it in a fleet is up, and is
+   * disarmed meanwhile.
+   */
+  const buryAll = async (): Promise<{
+    readonly deaths: ReadonlyMap<string, number>
+    readonly disarmed: ReadonlySet<string>
+  }> => {
+    const deaths = new Map<string, number>()
+    const disarmed = new Set<string>()
+    for (;;) {
+      const statuses = await net.statuses()
+      const down = net.plan.hosts
+        .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
+        .toSorted((a, b) => waveOf(a) - waveOf(b))
+      for (const { id } of down) outages.down(id, Date.now())
+      const first = down[0]
+      if (first === undefined) return { deaths, disarmed }
+      const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
+      await Promise.all(needed.map(({ id }) => net.arm(id, []).catch(() => undefined)))
+      for (const { id } of [...needed, first]) disarmed.add(id)
+      // One of them may have died before it was disarmed.
+      if (
+        needed.length > 0 &&
+        (await net.statuses()).some(({ id, pid }) => pid === undefined && needed.some((one) => one.id === id))
+      )
+        continue
+      deaths.set(first.id, (deaths.get(first.id) ?? 0) + (await bury(first)))
+    }
+  }
+
+  /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
+  const bury = async (host: HostPlan): Promise<number> => {
+    const { id, role } = host
+    outages.down(id, Date.now())
+    let deaths = count(host, await net.diedAt(id))
+    const starting = cells.open(role).filter(({ step }) => step === 'started')[0]
+    if (starting !== undefined) {
+      await net.armStart(id, [{ step: starting.step, point: starting.point, count: 1 }])
+      await net.start(id).catch(() => undefined)
+      const { pid } = await net.statusOf(id)
+      await net.armStart(id, [])
+      // What it starts with may change nothing: then there is nothing to die at.
+      if (pid === undefined) deaths += count(host, await net.diedAt(id))
+    }
+    if ((await net.statusOf(id)).pid === undefined) await net.start(id)
+    outages.up(id, Date.now())
+    return deaths
+  }
+  const count = (
+    { id, role }: HostPlan,
+    at: { readonly point: Death; readonly steps: readonly string[] } | undefined,
+  ): number => {
+    if (at === undefined) {
+      violations.push(`${id} died, and nobody had told it to`)
+      return 1
+    }
+    for (const step of at.steps) cells.hit({ role, step, point: at.point })
+    sums.deaths += 1
+    return 1
+  }
+
+  let idle = 0
+  while (idle < 2 && performance.now() < endsAt && mortals.some(({ role }) => cells.open(role).length > 0)) {
+    try {
+      idle = (await round()) === 0 ? idle + 1 : 0
+    } catch (error) {
+      violations.push(`round ${sums.rounds + 1} did not end: ${(error as Error).message}`)
+      break
+    }
+  }
+  const coverage = cells.coverage()
+  return {
+    ...sums,
+    ok: violations.length === 0 && coverage.every(({ missed }) => missed.length === 0),
+    seconds: Math.round((performance.now() - startedAt) / 1_000),
+    downSeconds: Math.round(outages.totalMs() / 1_000),
+    coverage,
+    acts: actor.counts(),
+    latestMs,
+    violations,
+  }
+}
+
+/** In which order a fleet starts. */
+const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
+
+const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
+  plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))

@@ -1,0 +1,202 @@
+/**
+ * What the words between processors and banks promise each other, from the words alone:
+ *
+ * - a hold is posted once, for no more than it holds, and for a payment only when the payee's side has approved it;
+ * - no hold is both posted and voided, no interbank credit both booked and returned, no order answered that nobody gave;
+ * - the entries of a pair bear each number once; batches follow each other without gap or overlap, and each totals its entries;
+ * - a payee is advised of no more payouts than was promised for them.
+ */
+import { toHex } from '../../../protocol/bytes.ts'
+import type { Body } from '../../../protocol/kinds.ts'
+import { keyText } from '../../../nodes/runtime/sorted-map.ts'
+import type { Complain } from './complaints.ts'
+import type { PaymentWords } from './payments.ts'
+import type { Utterance } from './words.ts'
+
+type Hold = { readonly amountMinor: bigint; readonly currency: string; posted: boolean; end: string | undefined }
+type Pair = {
+  readonly entries: Map<number, bigint>
+  lastSeq: number
+  lastTo: number
+  /** Batches of which not every entry was said yet: one that waits in an outbox comes later. */
+  waiting: Body<'settlement-batch'>[]
+}
+
+export type OrderWords = {
+  readonly heard: (utterance: Utterance) => void
+  readonly atRest: () => void
+}
+
+export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, complain: Complain): OrderWords => {
+  const holds = new Map<string, Hold>()
+  /** orderId of a void → its hold. */
+  const voids = new Map<string, Uint8Array>()
+  /** creditId → what was asked, and its answer. */
+  const credits = new Map<string, string | undefined>()
+  const transfers = new Set<string>()
+  const pairs = new Map<string, Pair>()
+  const promised = new Map<string, bigint>()
+  const paidOut = new Map<string, bigint>()
+
+  const pairOf = (cpp: string, mpp: string, currency: string): Pair => {
+    const name = `${cpp} ${mpp} ${currency}`
+    let pair = pairs.get(name)
+    if (pair === undefined) pairs.set(name, (pair = { entries: new Map(), lastSeq: 0, lastTo: 0, waiting: [] }))
+    return pair
+  }
+
+  const needsApproval = (host: string, reference: Body<'post-order'>['reference'], what: string): void => {
+    if (reference.purpose === 'payment' && !payments.isApproved(host, reference.id))
+      complain('money moved without an approval', `${host}: ${what}`, toHex(reference.id))
+  }
+
+  const onPost = (host: string, { holdId, amountMinor, currency, reference }: Body<'post-order'>): void => {
+    needsApproval(host, reference, 'post-order')
+    const hold = holds.get(keyText(holdId))
+    if (hold === undefined) {
+      complain('posted a hold that is none', host)
+      return
+    }
+    if (hold.posted) complain('a hold was posted twice', host, toHex(reference.id))
+    hold.posted = true
+    if (amountMinor > hold.amountMinor || currency !== hold.currency)
+      complain('posted more than was held', `${host}: ${amountMinor} of ${hold.amountMinor}`, toHex(reference.id))
+  }
+
+  const voidedHold = ({ orderId, result }: Body<'void-answer'>) => ({ holdId: voids.get(keyText(orderId)), result })
+
+  const onHoldEnd = (host: string, holdId: Uint8Array, end: string): void => {
+    const hold = holds.get(keyText(holdId))
+    if (hold === undefined) return
+    if (hold.end !== undefined && hold.end !== end) complain('a hold was posted and voided', host)
+    hold.end = end
+  }
+
+  const addEntry = (cpp: string, mpp: string, currency: string, seq: number, amountMinor: bigint): void => {
+    const pair = pairOf(cpp, mpp, currency)
+    if (pair.entries.has(seq)) complain('two entries of a pair under one number', `${cpp}, ${mpp}: ${seq}`)
+    pair.entries.set(seq, amountMinor)
+    if (pair.waiting.length > 0) settle(cpp, pair)
+  }
+
+  const settle = (cpp: string, pair: Pair): void => {
+    pair.waiting = pair.waiting.filter(({ fromSeq, toSeq, totalMinor, mpp, seq }) => {
+      let sum = 0n
+      for (let at = fromSeq; at <= toSeq; at++) {
+        const amountMinor = pair.entries.get(at)
+        if (amountMinor === undefined) return true
+        sum += amountMinor
+      }
+      if (sum !== totalMinor)
+        complain('a batch does not total its entries', `${cpp}, ${mpp}: batch ${seq}, ${totalMinor} of ${sum}`)
+      return false
+    })
+  }
+
+  const onBatch = (cpp: string, batch: Body<'settlement-batch'>): void => {
+    const { mpp, currency, seq, fromSeq, toSeq } = batch
+    const pair = pairOf(cpp, mpp, currency)
+    // A network may begin with batches settled before anybody looked.
+    if (pair.lastSeq > 0 && (seq !== pair.lastSeq + 1 || fromSeq !== pair.lastTo + 1))
+      complain(
+        'a gap or an overlap of settlements',
+        `${cpp}, ${mpp}: ${seq} from ${fromSeq}, after ${pair.lastSeq} to ${pair.lastTo}`,
+      )
+    if (toSeq < fromSeq) complain('an empty settlement', `${cpp}, ${mpp}: ${seq}`)
+    pair.lastSeq = seq
+    pair.lastTo = toSeq
+    pair.waiting.push(batch)
+    settle(cpp, pair)
+  }
+
+  const add = (sums: Map<string, bigint>, name: string, amountMinor: bigint): bigint => {
+    const sum = (sums.get(name) ?? 0n) + amountMinor
+    sums.set(name, sum)
+    return sum
+  }
+
+  const onAdvice = (host: string, { payee, currency, amountMinor }: Body<'payout-advice'>): void => {
+    const name = `${payee} ${currency}`
+    const sum = add(paidOut, name, amountMinor)
+    if (sum > (promised.get(name) ?? 0n))
+      complain('paid out more than was earned', `${host}: ${payee} ${sum} of ${promised.get(name) ?? 0n} ${currency}`)
+  }
+
+  return {
+    heard: ({ kind, body, host }) => {
+      switch (kind) {
+        case 'hold-order': {
+          const { holdId, amountMinor, currency } = body as Body<'hold-order'>
+          holds.set(keyText(holdId), { amountMinor, currency, posted: false, end: undefined })
+          return
+        }
+        case 'post-order':
+          return onPost(host, body as Body<'post-order'>)
+        case 'post-answer': {
+          const { holdId, result } = body as Body<'post-answer'>
+          if (result === 'booked') onHoldEnd(host, holdId, 'posted')
+          return
+        }
+        case 'void-answer': {
+          const { holdId, result } = voidedHold(body as Body<'void-answer'>)
+          if (holdId !== undefined && result === 'voided') onHoldEnd(host, holdId, 'voided')
+          return
+        }
+        case 'void-order': {
+          const { orderId, holdId } = body as Body<'void-order'>
+          voids.set(keyText(orderId), holdId)
+          return
+        }
+        case 'transfer-order': {
+          const { reference, orderId } = body as Body<'transfer-order'>
+          transfers.add(keyText(orderId))
+          return needsApproval(host, reference, 'transfer-order')
+        }
+        case 'transfer-answer':
+          if (!transfers.has(keyText((body as Body<'transfer-answer'>).orderId)))
+            complain('answered what nobody ordered', host)
+          return
+        case 'interbank-credit':
+          credits.set(keyText((body as Body<'interbank-credit'>).creditId), undefined)
+          return
+        case 'interbank-booking':
+        case 'interbank-return': {
+          const name = keyText((body as Body<'interbank-booking'>).creditId)
+          if (!credits.has(name)) complain('answered what nobody ordered', `${host}: ${kind}`)
+          const before = credits.get(name)
+          if (before !== undefined && before !== kind) complain('a credit was booked and returned', host)
+          credits.set(name, kind)
+          return
+        }
+        case 'delayed-transfer-confirmation': {
+          const { mpp, currency, pairSeq, amountMinor, payee } = body as Body<'delayed-transfer-confirmation'>
+          add(promised, `${payee} ${currency}`, amountMinor)
+          return addEntry(host, mpp, currency, pairSeq, amountMinor)
+        }
+        case 'refund-confirmation': {
+          const { mpp, currency, pairSeq, amountMinor } = body as Body<'refund-confirmation'>
+          if (pairSeq !== undefined) addEntry(host, mpp, currency, pairSeq, -amountMinor)
+          return
+        }
+        case 'pair-adjustment': {
+          const { mpp, currency, pairSeq, amountMinor, payee } = body as Body<'pair-adjustment'>
+          if (payee !== undefined) add(promised, `${payee} ${currency}`, amountMinor)
+          return addEntry(host, mpp, currency, pairSeq, amountMinor)
+        }
+        case 'settlement-batch':
+          return onBatch(host, body as Body<'settlement-batch'>)
+        case 'payout-advice':
+          return onAdvice(host, body as Body<'payout-advice'>)
+        default:
+      }
+    },
+    atRest: () => {
+      for (const [name, { entries, waiting }] of pairs) {
+        for (const { seq } of waiting) complain('a settlement of entries that were never said', `${name}: batch ${seq}`)
+        const seqs = [...entries.keys()].toSorted((a, b) => a - b)
+        const gap = seqs.find((seq, at) => at > 0 && seq !== (seqs[at - 1] as number) + 1)
+        if (gap !== undefined) complain('a gap in the entries of a pair', `${name}: before ${gap}`)
+      }
+    },
+  }
+}
