@@ -28,7 +28,8 @@ const GROUPS = [
     names: ['add', 'scale', 'restart', 'kill', 'pause', 'resume', 'customer', 'policy'],
   },
   { title: 'Pay and prove:', names: ['pay', 'refund', 'trace', 'statement', 'verify', 'evidence', 'audit'] },
-  { title: 'Load and faults:', names: ['flood', 'simulate', 'bench'] },
+  { title: 'Keep:', names: ['snapshot', 'restore'] },
+  { title: 'Load and faults:', names: ['flood', 'simulate', 'chaos', 'bench'] },
   { title: 'Attach processors:', names: ['credential', 'node', 'conform', 'doctor'] },
 ] as const
 

@@ -86,10 +86,10 @@ describe('statements', () => {
       for (const [, { frame }] of host().read.scan(frameTable, [])) {
         const parsed = parseFrame(frame)
         if (!parsed.ok) throw new Error(parsed.failure.code)
-        const { kind, from, sentAtMs } = parsed.value.header
+        const { kind, from } = parsed.value.header
         if (kind === undefined || typeof from !== 'string' || !isStatement(kind)) continue
         const maker = network.sim.host(from.endsWith('alice') ? `${from.slice(0, 2)}-wallet-1` : from).host()
-        if (!isListed(maker.read, maker.lastSeq(), sentAtMs, parsed.value.digest)) throw new Error(`${kind} of ${from}`)
+        if (!isListed(maker.read, maker.lastSeq(), parsed.value)) throw new Error(`${kind} of ${from}`)
         counted.set(kind, (counted.get(kind) ?? 0) + 1)
       }
     expect([...counted.keys()].length).toBeGreaterThan(15)

@@ -5,14 +5,16 @@
  * that it does not find there proves that the ledger is older than what it has said. Nobody else can make such a proof.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import type { Trust } from '../../protocol/credentials.ts'
 import { hash } from '../../protocol/hash.ts'
 import { bearsPinKey, KIND_NAMES, KINDS, kindRow, type KindName } from '../../protocol/kinds.ts'
-import { parseFrame, verifySeal, type VerificationKey } from '../../protocol/seals.ts'
+import { parseFrame, verifySeal, type ParsedFrame, type VerificationKey } from '../../protocol/seals.ts'
 import type { Verified } from '../../protocol/verified.ts'
 import type { Heard } from './heard.ts'
-import { entriesAt, type Chain } from './journal.ts'
+import { entriesAt, traceJournal, type Chain } from './journal.ts'
 import { decision, put, type Decision, type Reader } from './node.ts'
+import { businessId } from './request-ref.ts'
 import { acceptedTable, frameTable, heardTable, journalTable } from './runtime-tables.ts'
 import type { Staged } from './staged.ts'
 import { keyOf } from './table.ts'
@@ -26,6 +28,12 @@ const STATEMENTS: ReadonlySet<KindName> = new Set(
     const { durable, id, audience } = kindRow(name)
     return durable && id !== null && audience !== 'guest' && !bearsPinKey(name) && !ANSWERS_A_QUESTION.has(name)
   }),
+)
+/** Kinds whose frame an answer to a question may hold: sealed anew, with a time of its own, when the key before was revoked. */
+const MADE_ANEW: ReadonlySet<string> = new Set(
+  KIND_NAMES.filter((name) => ANSWERS_A_QUESTION.has(name)).flatMap((name) =>
+    Object.values(kindRow(name).nests).flat(),
+  ),
 )
 /** Is every message of this kind listed by the journal of the host that made it before anybody sees it? */
 export const isStatement = (kind: KindName): boolean => STATEMENTS.has(kind) && KINDS[kind].id !== null
@@ -79,16 +87,27 @@ export const forgottenOf = (
     const { kind, from, sentAtMs } = header
     if (kind === undefined || typeof from !== 'string' || !isStatement(kind)) return []
     if (sentAtMs <= untilMs || !equalBytes(header.networkId, trust.networkId)) return []
-    if (isListed(read, lastSeq, sentAtMs, digest)) return []
+    if (isListed(read, lastSeq, parsed.value)) return []
     const key = ownKeyOf(seal.keyId, from)
     if (key === undefined || !verifySeal(parsed.value, key, trust).ok) return []
     return [{ by, kind, sentAtMs, digest: toHex(digest) }]
   })
 }
 
-/** Does the journal say that this host has sent the message, at the time that it bears? */
-export const isListed = (read: Reader, lastSeq: number, sentAtMs: number, digest: Uint8Array): boolean =>
-  entriesAt(read, lastSeq, sentAtMs).some(({ sends }) => sends.some(([, , sent]) => equalBytes(sent, digest)))
+/** Does the journal say that this host has made the statement, at the time that it bears, or before when it was made anew? */
+export const isListed = (read: Reader, lastSeq: number, { header, digest, bodyBytes }: ParsedFrame): boolean => {
+  const { kind, sentAtMs } = header
+  const listed = entriesAt(read, lastSeq, sentAtMs).some(({ sends }) =>
+    sends.some(([, , sent]) => equalBytes(sent, digest)),
+  )
+  if (listed || kind === undefined || !MADE_ANEW.has(kind)) return listed
+  const body = decodeBody(kind, header.bodyVersion, bodyBytes)
+  if (!body.ok) return false
+  const ids = [toHex(businessId(kind, { ...header, kind }, body.value))]
+  return traceJournal(read, lastSeq, { ids, fromMs: 0, toMs: sentAtMs }).some(({ sends }) =>
+    sends.some(([sent]) => sent === kind),
+  )
+}
 
 /** Why a ledger is known to be old. `atMs`: of its last entry. */
 export type Behind = {

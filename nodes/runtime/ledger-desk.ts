@@ -28,7 +28,7 @@ const ANSWERED_WHILE_HELD: ReadonlySet<string> = new Set([
   'trace',
   'policy',
   'heard',
-  'forgotten',
+  'age',
   'hold',
   'release',
   'copy-ledger',
@@ -83,25 +83,28 @@ export type LedgerDeskDeps = {
   readonly release: () => boolean
   readonly flushed: () => Promise<void>
   readonly copyTo: (path: string) => Promise<void>
-  /** Lets a held host begin, with what the operator said. */
-  readonly begin: (accepted: Decision) => Promise<void>
+  /** Lets the host begin; one that was held, with what the operator said. */
+  readonly begin: (accepted: Decision | undefined) => Promise<void>
 }
 
 export type LedgerDesk = {
-  readonly judge: (mark: Chain | undefined, heard: readonly Heard[]) => Behind | undefined
+  /** By what the mark and others said before the host began. Held, when it answers something. */
+  readonly begin: (mark: Chain | undefined, heard: readonly Heard[]) => Promise<Behind | undefined>
   /** Why this host is held; undefined when it is not. */
   readonly behind: () => Behind | undefined
-  readonly holdBack: (behind: Behind) => void
   readonly builtins: Readonly<Record<string, (args: Args) => Promise<Answer> | Answer>>
 }
 
 export const createLedgerDesk = (deps: LedgerDeskDeps): LedgerDesk => {
   const { host, trust } = deps
   let behind: Behind | undefined
+  let mark: Chain | undefined
   const forgotten = (heard: readonly Pick<Heard, 'by' | 'frame'>[]) => {
     const ownKeyOf = ownKeys(host.self, trust, host.read, host.identity(), deps.definition)
     return forgottenOf({ read: host.read, trust, lastSeq: headOf(host.read).seq, ownKeyOf }, heard)
   }
+  const judge = (heard: readonly Pick<Heard, 'by' | 'frame'>[]) =>
+    judgeAge(host.read, headOf(host.read), mark, forgotten(heard))
   const copyLedger = async ({ path }: Args): Promise<Answer> => {
     if (typeof path !== 'string' || !isAbsolute(path)) return refused('BAD_ARGUMENTS', 'path: an absolute path')
     try {
@@ -113,20 +116,23 @@ export const createLedgerDesk = (deps: LedgerDeskDeps): LedgerDesk => {
     return ok(null)
   }
   return {
-    judge: (mark, heard) => judgeAge(host.read, headOf(host.read), mark, forgotten(heard)),
     behind: () => behind,
-    holdBack: (why) => {
-      behind = why
+    begin: async (found, heard) => {
+      mark = found
+      behind = judge(heard)
+      if (behind === undefined) await deps.begin(undefined)
+      return behind
     },
     builtins: {
       heard: ({ of }) =>
         of !== undefined && typeof of !== 'string'
           ? refused('BAD_ARGUMENTS', 'of: a host')
           : ok({ heard: heardIn(host.read, host.self.id, of).map(heardToJson) }),
-      forgotten: ({ heard }) =>
-        Array.isArray(heard) && heard.every(isHeardJson)
-          ? ok({ forgotten: forgotten(heard.map(heardFromJson)) })
-          : refused('BAD_ARGUMENTS', 'heard: a list of { by, frame }'),
+      age: ({ heard }) => {
+        if (!Array.isArray(heard) || !heard.every(isHeardJson))
+          return refused('BAD_ARGUMENTS', 'heard: a list of { by, host, sentAtMs, frame }')
+        return ok({ behind: judge(heard.map(heardFromJson)) ?? behind ?? null })
+      },
       hold: async ({ ms }) => {
         if (typeof ms !== 'number' || !(ms > 0 && ms <= LIMITS.maxHoldMs))
           return refused('BAD_ARGUMENTS', `ms: 1 to ${LIMITS.maxHoldMs}`)
@@ -142,6 +148,7 @@ export const createLedgerDesk = (deps: LedgerDeskDeps): LedgerDesk => {
         if (behind === undefined) return refused('NOT_HELD', 'nobody has shown this ledger to be old')
         const accepted = acceptance(behind, host.nowMs())
         behind = undefined
+        mark = undefined
         await deps.begin(accepted)
         return ok(null)
       },

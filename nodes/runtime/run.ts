@@ -37,7 +37,7 @@ import { LedgerError } from './ledger-error.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
-import type { AnyNodeDefinition, Decision } from './node.ts'
+import type { AnyNodeDefinition } from './node.ts'
 import { systemRandom } from './random.ts'
 import { createReload } from './reload.ts'
 
@@ -125,10 +125,6 @@ export const startHost = async (
       },
       onDurable: mark.write,
     })
-    const begin = async (accepted?: Decision): Promise<void> => {
-      await host.start(accepted)
-      driver.run(host)
-    }
     const desk = createLedgerDesk({
       host,
       trust,
@@ -137,7 +133,10 @@ export const startHost = async (
       release: driver.release,
       flushed: store.flushed,
       copyTo: store.copyTo,
-      begin,
+      begin: async (accepted) => {
+        await host.start(accepted)
+        driver.run(host)
+      },
     })
     for (const death of config.dieAt ?? []) {
       const armed = readDeath(host.steps, death)
@@ -186,15 +185,12 @@ export const startHost = async (
     closers.push(discovery.close)
     const reload =
       reread === undefined ? undefined : createReload({ host, engine, broker, discovery, credentials, reread })
-    const behind = desk.judge(found.mark, found.heard)
-    if (behind === undefined) await begin()
-    else {
-      desk.holdBack(behind)
+    const behind = await desk.begin(found.mark, found.heard)
+    if (behind !== undefined)
       log.write('error', 'held: it does nothing until an operator accepts its ledger', {
         reason: behind.text,
         forgotten: behind.forgotten,
       })
-    }
     closers.push(() => host.stop())
     const builtins = createBuiltins(host, {
       ...facts,

@@ -179,11 +179,11 @@ export const unrest = ({ sim, report }: WholeNetwork): readonly unknown[] => {
 /** Statements that a host holds of another, whose journal does not list them: there are none unless a ledger is old. */
 const unlisted = (sim: WholeNetwork['sim']): readonly string[] =>
   sim.hosts().flatMap(({ id, host }) =>
-    heardIn(host().read, id).flatMap(({ host: of, sentAtMs, frame }) => {
+    heardIn(host().read, id).flatMap(({ host: of, frame }) => {
       const maker = sim.host(of).host()
       const parsed = parseFrame(frame)
-      const { digest, header } = parsed.ok ? parsed.value : { digest: new Uint8Array(), header: undefined }
-      return isListed(maker.read, maker.lastSeq(), sentAtMs, digest) ? [] : [`${id} holds ${header?.kind} of ${of}`]
+      const listed = parsed.ok && isListed(maker.read, maker.lastSeq(), parsed.value)
+      return listed ? [] : [`${id} holds ${parsed.ok ? parsed.value.header.kind : 'no frame'} of ${of}`]
     }),
   )
 

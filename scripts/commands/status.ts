@@ -14,7 +14,7 @@ export const register = (program: Command): void => {
       const { dir, output, exit } = contextOf(self)
       const status = await withFleet(dir, (fleet) => fleet.supervisor('status'))
       output.fact(status, () => shown(status, output))
-      if (status.nodes.some(({ state }) => state === 'failed')) exit('checkFailed')
+      if (status.nodes.some(({ state }) => state === 'failed' || state === 'held')) exit('checkFailed')
     })
   addExamples(command, [
     ['status', 'a table of hosts, and how many customers and merchants each carries'],
@@ -41,6 +41,7 @@ const COLUMNS = ({ style }: Output): readonly Column<HostRow>[] => [
 const COLOURS: Partial<Record<NodeStatus['state'], 'green' | 'red' | 'yellow'>> = {
   ready: 'green',
   failed: 'red',
+  held: 'red',
   revoked: 'red',
 }
 

@@ -8,7 +8,7 @@ import type { Death } from '../../nodes/runtime/faults.ts'
 import { eventually, startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
-import type { HostPlan, HostRole } from '../fleet/plan.ts'
+import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
 import { MATRIX_NETWORK } from './network.ts'
@@ -26,8 +26,7 @@ export type MatrixOptions = CellFilter & {
   readonly idleMs: number
   /** How late a sweep may come on a machine that is busy with other things. */
   readonly stallMs: number
-  /** Only payments, no acts: for a small part of the matrix. */
-  readonly only: readonly string[]
+  /** Payments alone, or all that people and operators do. */
   readonly acts: boolean
   readonly onProgress: (line: string) => void
 }
@@ -131,41 +130,65 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
           atOnce += 1
           armed.set(id, performance.now())
         }
-      while (armed.size < atOnce && waiting.length > 0) {
+      for (let tries = waiting.length; tries > 0 && armed.size < atOnce; tries--) {
         const one = waiting.shift() as HostPlan
-        const open = cells.open(one.role)
+        const open = cells.open(one.role).map(({ step, point }) => ({ step, point, count: 1 }))
         if (open.length === 0) continue
-        await net
-          .arm(
-            one.id,
-            open.map(({ step, point }) => ({ step, point, count: 1 })),
-          )
-          .catch(() => undefined)
-        armed.set(one.id, performance.now())
+        try {
+          await net.arm(one.id, open)
+          armed.set(one.id, performance.now())
+        } catch {
+          // It is just dying, or starting.
+          waiting.push(one)
+        }
       }
-      const dead = (await net.statuses()).filter(
-        ({ id, pid }) => pid === undefined && mortals.some((one) => one.id === id),
-      )
-      for (const { id } of dead) {
-        const one = mortals.find((host) => host.id === id) as HostPlan
-        deaths += await bury(one)
-        armed.delete(id)
-        waiting.push(one)
+      const buried = await buryAll()
+      for (const id of buried.deaths.keys()) {
         lastDeathAt = performance.now()
         atOnce = Math.max(AT_ONCE, atOnce - 1)
+        deaths += buried.deaths.get(id) ?? 0
+      }
+      for (const id of buried.disarmed) {
+        armed.delete(id)
+        const one = mortals.find((host) => host.id === id)
+        if (one !== undefined && !waiting.includes(one)) waiting.push(one)
       }
       if (armed.size === 0 && waiting.length === 0) break
       await delay(LOOK_MS)
     }
-    for (const id of armed.keys()) await net.arm(id, []).catch(() => undefined)
-    await eventually('every host up again', REST_MS, async () => {
-      const down = (await net.statuses()).filter(({ pid }) => pid === undefined)
-      for (const { id } of down) {
-        const one = mortals.find((host) => host.id === id)
-        if (one !== undefined) await bury(one)
-      }
-      return down.length === 0
-    })
+    await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
+    await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
+  }
+
+  /**
+   * Starts all that are down. A host serves once those that know it serve, so whoever is started before it in a fleet is up, and is
+   * disarmed meanwhile.
+   */
+  const buryAll = async (): Promise<{
+    readonly deaths: ReadonlyMap<string, number>
+    readonly disarmed: ReadonlySet<string>
+  }> => {
+    const deaths = new Map<string, number>()
+    const disarmed = new Set<string>()
+    for (;;) {
+      const statuses = await net.statuses()
+      const down = net.plan.hosts
+        .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
+        .toSorted((a, b) => waveOf(a) - waveOf(b))
+      for (const { id } of down) outages.down(id, Date.now())
+      const first = down[0]
+      if (first === undefined) return { deaths, disarmed }
+      const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
+      await Promise.all(needed.map(({ id }) => net.arm(id, []).catch(() => undefined)))
+      for (const { id } of [...needed, first]) disarmed.add(id)
+      // One of them may have died before it was disarmed.
+      if (
+        needed.length > 0 &&
+        (await net.statuses()).some(({ id, pid }) => pid === undefined && needed.some((one) => one.id === id))
+      )
+        continue
+      deaths.set(first.id, (deaths.get(first.id) ?? 0) + (await bury(first)))
+    }
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
@@ -179,8 +202,8 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       await net.start(id).catch(() => undefined)
       const { pid } = await net.statusOf(id)
       await net.armStart(id, [])
+      // What it starts with may change nothing: then there is nothing to die at.
       if (pid === undefined) deaths += count(host, await net.diedAt(id))
-      else if (cells.hit(starting)) violations.push(`${id} is told to die at its start and lives`)
     }
     if ((await net.statusOf(id)).pid === undefined) await net.start(id)
     outages.up(id, Date.now())
@@ -220,6 +243,9 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     violations,
   }
 }
+
+/** In which order a fleet starts. */
+const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
 
 const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
   plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))

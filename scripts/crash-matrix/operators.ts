@@ -130,8 +130,8 @@ const policies = (net: FaultFleet): Act => {
         })
       }
       await change('hu-otp', (policy) => ({ ...policy, aggregation }))
-      for (const { id } of net.plan.hosts.filter(({ role, realm }) => role !== 'cpp' && realm === 'hu'))
-        await change(id, (policy) => policy)
+      const other = pick(net.plan.hosts.filter(({ id }) => id !== 'hu-otp'))
+      await change(other.id, (policy) => policy)
     },
   }
 }

@@ -13,7 +13,7 @@ import type { FleetStatus } from './state.ts'
 const CHANGE_TIMEOUT_MS = 180_000
 
 export type SupervisorCommand =
-  'status' | 'start-host' | 'stop-host' | 'kill-host' | 'restart-host' | 'restart-nats' | 'down'
+  'status' | 'start-host' | 'stop-host' | 'kill-host' | 'restart-host' | 'accept-ledger' | 'restart-nats' | 'down'
 
 export type Fleet = {
   readonly directory: FleetDirectory

@@ -33,6 +33,8 @@ export type FleetDirectory = {
   readonly credentials: (host: string) => string
   readonly config: (host: string) => string
   readonly ledger: (host: string) => string
+  /** Where hosts leave their marks: not beside the ledgers, so that a ledger that is put back does not bring its own. */
+  readonly marks: string
   readonly log: (host: string) => string
   readonly socket: (host: string) => string
 }
@@ -64,13 +66,14 @@ export const fleetDirectory = (root: string): FleetDirectory => {
     credentials: (host) => join(root, 'hosts', `${host}.creds`),
     config: (host) => join(root, 'hosts', `${host}.json`),
     ledger: (host) => join(root, 'ledgers', host),
+    marks: join(root, 'marks'),
     log: (host) => join(root, 'logs', `${host}.log`),
     socket: (host) => join(sockets, `${host}.sock`),
   }
 }
 
 export const makeFleetDirectory = async (directory: FleetDirectory): Promise<void> => {
-  for (const path of ['', 'keys', 'hosts', 'ledgers', 'logs', 'nats', 'tls'])
+  for (const path of ['', 'keys', 'hosts', 'ledgers', 'marks', 'logs', 'nats', 'tls'])
     await mkdir(join(directory.root, path), { recursive: true, mode: 0o700 })
   await mkdir(directory.sockets, { recursive: true, mode: 0o700 })
 }

@@ -35,6 +35,8 @@ export type HostProcess = {
    * @throws Error with the end of its log when it ends instead
    */
   readonly start: (waitsFor?: string) => Promise<void>
+  /** An operator lets it go on with an old ledger; resolves when it serves. @throws HostRefusal when it is not held */
+  readonly accept: () => Promise<void>
   /** Asks it to drain; resolves when the process is gone. */
   readonly stop: () => Promise<void>
   /** SIGKILL: what a power cut does. Resolves when the process is gone. */
@@ -100,14 +102,17 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
       if (state === 'stopping') become('stopped')
       else become('failed', `ended by itself: ${how}`)
     })
+    let held: string | undefined
     const ready = new Promise<void>((resolve) => {
-      started.on('message', (message: { readonly type?: string }) => {
-        if (message.type === 'ready') resolve()
+      started.on('message', (message: { readonly type?: string; readonly held?: string }) => {
+        if (message.type !== 'ready') return
+        held = message.held
+        resolve()
       })
     })
     // A host that ends meanwhile also breaks the connection: how it ended says more.
     const serving = ready
-      .then(() => (waitsFor === undefined ? untilServing(directory, plan.id) : undefined))
+      .then(() => (waitsFor === undefined && held === undefined ? untilServing(directory, plan.id) : undefined))
       .catch(() => exit)
     const said = Promise.race([serving, exit])
     const how = await within(START_TIMEOUT_MS, 'not ready in time', said).catch(async (error: unknown) => {
@@ -118,7 +123,19 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
     })
     if (how !== undefined)
       throw new Error(`${plan.id} did not start (${how}); the end of its log:\n${await lastLines(log, 5)}`)
-    become('ready', waitsFor === undefined ? undefined : `it waits for ${waitsFor}, which is revoked`)
+    if (held !== undefined) return become('held', held)
+    become('ready', waitsFor === undefined ? undefined : `it waits for ${waitsFor}`)
+  }
+
+  const accept = async (): Promise<void> => {
+    const client = await connectHost(directory, plan.id)
+    try {
+      await client.builtin('accept-ledger')
+    } finally {
+      client.close()
+    }
+    await untilServing(directory, plan.id)
+    become('ready')
   }
 
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -144,6 +161,7 @@ export const createHostProcess = (plan: HostPlan, directory: FleetDirectory, cha
       problem,
     }),
     start,
+    accept,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   }

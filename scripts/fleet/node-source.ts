@@ -1,5 +1,7 @@
 /** One host as `verify`, `trace` and `statement` read it, running or not. */
 import type { Hop } from '../../nodes/runtime/builtins.ts'
+import type { HeardJson } from '../../nodes/runtime/heard.ts'
+import type { Behind } from '../../nodes/runtime/ledger-age.ts'
 import type { PaymentLine, PaymentsPage, Report } from '../../nodes/runtime/reports.ts'
 import type { HostPlan } from './plan.ts'
 
@@ -18,6 +20,10 @@ export type NodeSource = {
   readonly ask: (read: string, args: Readonly<Record<string, unknown>>) => Promise<unknown>
   readonly trace: (query: TraceQuery) => Promise<readonly Hop[]>
   readonly standing: () => Promise<Standing>
+  /** The newest statement that it holds of each other host; of one alone when it is given. */
+  readonly heard: (of?: string) => Promise<readonly HeardJson[]>
+  /** Why its ledger is older than what it has said, by its mark and by what others hold; undefined when nothing says so. */
+  readonly age: (heard: readonly HeardJson[]) => Promise<Behind | undefined>
   /** Takes nothing new on, without waiting for what is under way. Nothing for a ledger. */
   readonly drain: () => Promise<void>
   /** Undoes `drain`; a host that an operator had stopped before stays as it was. */

@@ -9,8 +9,12 @@ import { fromHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
 import { hopOf } from '../../nodes/runtime/builtins.ts'
 import { identityOf, readHostConfig, readHostCredentials, type HostCredentials } from '../../nodes/runtime/bundle.ts'
+import { markFile, readMark } from '../../nodes/runtime/head-mark.ts'
+import { heardFromJson, heardToJson } from '../../nodes/runtime/heard.ts'
 import type { NodeServices } from '../../nodes/runtime/host-types.ts'
 import { traceJournal } from '../../nodes/runtime/journal.ts'
+import { forgottenOf, heardIn, judgeAge } from '../../nodes/runtime/ledger-age.ts'
+import { ownKeys } from '../../nodes/runtime/ledger-desk.ts'
 import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
 import { openHead, readPolicy } from '../../nodes/runtime/ledger-state.ts'
 import { lmdbStore } from '../../nodes/runtime/lmdb-store.ts'
@@ -44,8 +48,11 @@ export const openLedger = async (directory: FleetDirectory, { id, role }: HostPl
   }
   try {
     const read = createStaged(store)
-    const definition = DEFINITIONS[role](servicesOf(credentials))
-    const head = openHead(read, id, createTrust(loadEngine(), fromHex(credentials.rootKey)).networkId)
+    const services = servicesOf(credentials)
+    const definition = DEFINITIONS[role](services)
+    const trust = createTrust(loadEngine(), fromHex(credentials.rootKey))
+    const head = openHead(read, id, trust.networkId)
+    const ownKeyOf = ownKeys({ id }, trust, read, services.identity(), definition)
     const context: Context = {
       self: selfOf(credentials),
       nowMs: head.highestNowMs,
@@ -64,6 +71,14 @@ export const openLedger = async (directory: FleetDirectory, { id, role }: HostPl
       ask: async (name, args) => ask(name, args),
       trace: async (query) => traceJournal(read, head.seq, query).map((row) => hopOf({ id, role }, row)),
       standing: async () => ({ seq: head.seq, inFlight: [...read.scan(outboxTable, [])].length }),
+      heard: async (of) => heardIn(read, id, of).map(heardToJson),
+      age: async (heard) =>
+        judgeAge(
+          read,
+          head,
+          readMark(markFile(join(directory.marks, id))),
+          forgottenOf({ read, trust, lastSeq: head.seq, ownKeyOf }, heard.map(heardFromJson)),
+        ),
       drain: async () => undefined,
       resume: async () => undefined,
       close,

@@ -119,6 +119,7 @@ export const provision = async (
       version: 1,
       ledgerDir: directory.ledger(id),
       runDir: directory.sockets,
+      marksDir: directory.marks,
       durability: 'flushed',
       logLevel: 'info',
       policy: policyOf(plan, host),

@@ -3,6 +3,8 @@
  * ledgers, which then nobody else may open meanwhile.
  */
 import type { Hop } from '../../nodes/runtime/builtins.ts'
+import type { HeardJson } from '../../nodes/runtime/heard.ts'
+import type { Behind } from '../../nodes/runtime/ledger-age.ts'
 import { paymentsFromJson, reportFromJson } from '../../nodes/verify/from-json.ts'
 import { mapBounded } from './concurrency.ts'
 import type { FleetDirectory } from './directory.ts'
@@ -46,7 +48,8 @@ export const closeSources = async (sources: readonly NodeSource[]): Promise<void
   for (const source of sources) await source.close()
 }
 
-const openSource = async (directory: FleetDirectory, host: HostPlan): Promise<NodeSource> => {
+/** One host, running or not. @throws CliError as {@link openSources} */
+export const openSource = async (directory: FleetDirectory, host: HostPlan): Promise<NodeSource> => {
   try {
     return liveSource(host, await connectHost(directory, host.id))
   } catch (error) {
@@ -70,6 +73,10 @@ const liveSource = ({ id, role }: HostPlan, client: HostClient): NodeSource => {
       const { seq, inFlight } = await client.builtin<Standing>('status')
       return { seq, inFlight }
     },
+    heard: async (of) =>
+      (await client.builtin<{ readonly heard: readonly HeardJson[] }>('heard', of === undefined ? {} : { of })).heard,
+    age: async (heard) =>
+      (await client.builtin<{ readonly behind: Behind | null }>('age', { heard })).behind ?? undefined,
     drain: async () => {
       const { state } = await client.builtin<{ readonly state: string }>('status')
       if (state === 'paused' || state === 'draining') return

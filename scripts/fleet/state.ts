@@ -1,8 +1,11 @@
 /** What a fleet's supervisor says of it: kept in `fleet.json`, answered on its socket, shown by `semops status`. */
 import type { HostRole } from './plan.ts'
 
-/** `revoked`: the broker does not let it in, and nobody believes its key; it is not started until it has new ones. */
-export const HOST_STATES = ['starting', 'ready', 'stopping', 'stopped', 'failed', 'revoked'] as const
+/**
+ * `held`: its ledger is older than what it has said, and it does nothing until an operator accepts that.
+ * `revoked`: the broker does not let it in, and nobody believes its key; it is not started until it has new ones.
+ */
+export const HOST_STATES = ['starting', 'ready', 'held', 'stopping', 'stopped', 'failed', 'revoked'] as const
 export type HostState = (typeof HOST_STATES)[number]
 
 export type HostStatus = {

@@ -99,6 +99,8 @@ const answer = async (supervisor: Supervisor, end: () => void, { name, args }: C
         return await done(supervisor.killHost(id))
       case 'restart-host':
         return await done(supervisor.restartHost(id))
+      case 'accept-ledger':
+        return await done(supervisor.acceptLedger(id))
       case 'restart-nats':
         return await done(supervisor.restartNats(args['kill'] === true))
       case 'down':

@@ -16,9 +16,10 @@ import { eachBounded, serial } from './concurrency.ts'
 import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
 import { createHostProcess, type HostProcess } from './host-process.ts'
 import { isRevokedId, readRegisterNow, withKeyRoom } from './key-room.ts'
+import { leaveHeard } from './heard-files.ts'
 import { endLeftovers } from './leftovers.ts'
 import { natsUrl, WAVES, type HostRole, type Plan } from './plan.ts'
-import { fleetAuthority, provision } from './provision.ts'
+import { fleetAuthority, provision, type Provisioned } from './provision.ts'
 import type { FleetState, FleetStatus, HostStatus, Steps } from './state.ts'
 import { statusOf } from './status.ts'
 
@@ -34,6 +35,8 @@ export type Supervisor = {
   readonly stopHost: (id: string) => Promise<void>
   readonly killHost: (id: string) => Promise<void>
   readonly restartHost: (id: string) => Promise<void>
+  /** Lets a host go on with an old ledger. */
+  readonly acceptLedger: (id: string) => Promise<void>
   /** `kill`: without letting it end in order. Its port and accounts stay. */
   readonly restartNats: (kill: boolean) => Promise<void>
   /** Ends hosts, then the broker. Safe to call at any time and twice. */
@@ -48,6 +51,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
   const served = new Set<string>()
   let phase: FleetState['state'] = 'starting'
   let nats: NatsServer | undefined
+  let provisioned: Provisioned | undefined
   let enrolment: Bootstrap | undefined
   let ending: Promise<void> | undefined
 
@@ -70,6 +74,8 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     const register = readRegisterNow(directory)
     return new Set([...hosts.keys()].filter((id) => isRevokedId(register, id)))
   }
+  const held = (): ReadonlySet<string> =>
+    new Set([...hosts.values()].filter((one) => one.status().state === 'held').map(({ plan: { id } }) => id))
   const statuses = (): readonly HostStatus[] => {
     const out = revoked()
     return [...hosts.values()].map((host) => {
@@ -110,29 +116,52 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     return { server, address: tls === undefined ? { servers } : { servers, ca: tls.ca } }
   }
 
+  /** Whom this host can not serve without, with why that one does not serve; undefined when nobody is missing. */
+  const waitsFor = (
+    { plan: { certifiedBy, realm, role } }: HostProcess,
+    out: ReadonlySet<string>,
+  ): string | undefined => {
+    const waiting = held()
+    const certifier = certifiedBy.find((one) => out.has(one) || waiting.has(one))
+    const directories = role === 'dc' ? [] : ofRoles(['dc']).filter((one) => one.plan.realm === realm)
+    const id = certifier ?? (directories.every((one) => waiting.has(one.plan.id)) ? directories[0]?.plan.id : undefined)
+    return id === undefined ? undefined : `${id}, which is ${out.has(id) ? 'revoked' : 'held'}`
+  }
+  /** Everybody who can be enrolled now; who is held is left for when the operator has spoken. */
+  const enrol = async (steps: Steps): Promise<void> => {
+    if (provisioned === undefined) throw new Error('the hosts have no credentials yet')
+    const out = revoked()
+    const waiting = held()
+    const without = (ids: ReadonlySet<string>) =>
+      bootstrap(planWithout(plan, ids), directory, provisioned as Provisioned, served)
+    enrolment = without(new Set([...out, ...waiting]))
+    await enrolment.all(steps)
+    if (waiting.size > 0) enrolment = without(out)
+  }
+
   const start = async (steps: Steps): Promise<void> => {
     await endLeftovers(directory)
     steps.step('broker', 1)
     const broker = await startBroker()
     nats = broker.server
     checkNotEnding()
-    const provisioned = await withKeyRoom(directory, async () =>
+    provisioned = await withKeyRoom(directory, async () =>
       provision(plan, directory, broker.address, await fleetAuthority(directory, plan.network), startedAtMs),
     )
     steps.advance(broker.address.servers.join(', '))
     steps.done()
     const out = revoked()
-    enrolment = bootstrap(planWithout(plan, out), directory, provisioned, served)
+    await leaveHeard(directory, plan)
     steps.step('hosts', hosts.size - out.size)
     for (const wave of WAVES)
       await eachBounded(ofRoles(wave), STARTS_AT_ONCE, async (one) => {
         if (out.has(one.plan.id)) return
         checkNotEnding()
-        await one.start(one.plan.certifiedBy.find((id) => out.has(id)))
+        await one.start(waitsFor(one, out))
         steps.advance(one.plan.id)
       })
     steps.done()
-    await enrolment.all(steps)
+    await enrol(steps)
     checkNotEnding()
     phase = 'ready'
     await save.now()
@@ -145,8 +174,9 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     // The broker would refuse it, and it would dial for ever.
     const out = revoked()
     if (out.has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
-    await host(id).start(host(id).plan.certifiedBy.find((one) => out.has(one)))
-    await enrolment?.host(id)
+    await leaveHeard(directory, plan, id)
+    await host(id).start(waitsFor(host(id), out))
+    if (!held().has(id)) await enrolment?.host(id)
   }
   const restartBroker = async (kill: boolean): Promise<void> => {
     checkNotEnding()
@@ -180,10 +210,19 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
         await host(id).stop()
         await startHost(id)
       }),
+    acceptLedger: (id) =>
+      inTurn(async () => {
+        checkNotEnding()
+        await host(id).accept()
+        // What could not be enrolled while it was held, too.
+        await enrol(SILENT)
+      }),
     restartNats: (kill) => inTurn(() => restartBroker(kill)),
     down: () => (ending ??= end()),
   }
 }
+
+const SILENT: Steps = { step: () => undefined, advance: () => undefined, done: () => undefined }
 
 const renewal = (id: string): string => `give it new keys with \`semops credential rotate ${id}\``
 

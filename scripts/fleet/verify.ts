@@ -7,7 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { PaymentLine, Report } from '../../nodes/runtime/reports.ts'
 import { checkNetwork, READING_ORDER, type Check } from '../../nodes/verify/check-network.ts'
 import { mapBounded } from './concurrency.ts'
+import { heardByHost } from './heard-files.ts'
 import type { NodeSource } from './node-source.ts'
+import { remedy } from './restore.ts'
 
 export type Verification = { readonly ok: boolean; readonly quiet: boolean; readonly checks: readonly Check[] }
 
@@ -116,8 +118,28 @@ const look = async (sources: readonly NodeSource[]) => {
         if (role !== 'bank' && role !== 'dc') payments.set(source.id, lines)
       },
     )
+  const ages = await checkAges(sources)
   const after = await standingOf(sources)
   const quiet = before.inFlight === 0 && after.inFlight === 0 && before.seqs === after.seqs
-  const checks = checkNetwork(reports, payments, { quiet })
+  const checks = [...checkNetwork(reports, payments, { quiet }), ...ages]
   return { verification: { ok: checks.every(({ ok }) => ok), quiet, checks }, inFlight: after.inFlight }
+}
+
+/**
+ * Is every ledger the newest that its host has had? What others hold is read first, so that whoever said it knows it when asked,
+ * also while things move.
+ */
+const checkAges = async (sources: readonly NodeSource[]): Promise<readonly Check[]> => {
+  const heard = await heardByHost(sources)
+  return mapBounded(sources, HOSTS_AT_ONCE, async (source): Promise<Check> => {
+    const behind = await source.age(heard.get(source.id) ?? [])
+    return {
+      name: `nobody knows more of a host than its own ledger: ${source.id}`,
+      rule: '§8.9',
+      ok: behind === undefined,
+      left: BigInt(behind?.forgotten.length ?? 0),
+      right: 0n,
+      ...(behind === undefined ? {} : { detail: `${behind.text}; ${remedy(source.id)}` }),
+    }
+  })
 }

@@ -1,0 +1,147 @@
+/** Snapshots of a network of real processes while people pay, and what becomes of a ledger that comes back alone. */
+import { rmSync } from 'node:fs'
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { markFile } from '../../nodes/runtime/head-mark.ts'
+import type { PayOrder } from '../fleet/pay.ts'
+import { fleetDirectory } from '../fleet/directory.ts'
+import { restoreSnapshot } from '../fleet/restore.ts'
+import { takeSnapshot } from '../fleet/snapshot.ts'
+import { openFleet } from '../fleet/client.ts'
+import { eventually, startFaultFleet, type FaultFleet } from './fault-fleet.ts'
+import { startStream } from './payment-stream.ts'
+
+const NETWORK = `network: kept
+currency: EUR
+policies:
+  cpp: { noticeLifetimeMs: 6000, settlement: { thresholdMinor: { EUR: '1000' }, maxAgeMs: 1000, retryMs: 500 } }
+banks:
+  - { id: hu-kh }
+realms:
+  hu:
+    cpps: [{ id: hu-otp, bank: hu-kh }]
+    mpps: [{ id: hu-cosmo, bank: hu-kh }]
+    merchants: [{ payee: bakery@hu, bank: hu-kh }]
+    customers: [{ pattern: 'hu-c{n}', count: 3, bank: hu-kh, balance: '900.00' }]
+`
+const CPP = 'hu-otp'
+const PAID_MS = 60_000
+const orderOf = (i: number): PayOrder => ({
+  customer: `hu-c${1 + (i % 3)}`,
+  payee: 'bakery@hu',
+  amountMinor: i % 4 === 0 ? 1_100n : BigInt(90 + (i % 200)),
+  currency: 'EUR',
+})
+
+let net: FaultFleet
+let folders: string
+beforeAll(async () => {
+  folders = await mkdtemp(join(tmpdir(), 'semops-kept-'))
+  net = await startFaultFleet(NETWORK)
+}, 180_000)
+afterAll(async () => {
+  await net[Symbol.asyncDispose]()
+  rmSync(folders, { recursive: true, force: true })
+}, 60_000)
+
+const payMore = async (during: () => Promise<unknown> = async () => undefined): Promise<void> => {
+  const stream = startStream(net, 3, orderOf)
+  const more = (count: number) => {
+    const from = stream.ended()
+    return eventually(`${count} payments`, PAID_MS, () => stream.ended() >= from + count)
+  }
+  await more(4)
+  await during()
+  await more(4)
+  await stream.stop()
+}
+const stateOf = async (id: string): Promise<string> => (await net.statusOf(id)).state
+const brokenNames = async (): Promise<readonly string[]> =>
+  (await net.verify()).checks.filter(({ ok }) => !ok).map(({ name }) => name)
+const AGE = `nobody knows more of a host than its own ledger: ${CPP}`
+
+test('an old ledger is found out, by its mark and by its peers; a whole snapshot is one moment', async () => {
+  const folder = join(folders, 'while-paying')
+  await payMore(async () => {
+    const { ledgers, without } = await takeSnapshot(net.dir, folder)
+    expect(ledgers.map(({ id }) => id).toSorted()).toEqual(net.plan.hosts.map(({ id }) => id).toSorted())
+    expect(without).toEqual([])
+  })
+  expect(await brokenNames()).toEqual([])
+
+  // One ledger comes back alone: the mark tells.
+  await net.kill(CPP)
+  await net.untilDead(CPP)
+  const { keptIn, whole } = await restoreSnapshot(net.dir, folder, { only: [CPP], force: true })
+  expect(whole).toBe(false)
+  await net.start(CPP)
+  expect(await net.statusOf(CPP)).toMatchObject({
+    state: 'held',
+    problem: expect.stringContaining('up to entry') as string,
+  })
+  expect(await brokenNames()).toContain(AGE)
+  await net.withHost(CPP, async (cpp) => {
+    expect(await cpp.builtin('status')).toMatchObject({ state: 'held', ready: false })
+    await expect(cpp.command('set-policy')).rejects.toMatchObject({ code: 'HELD' })
+  })
+
+  // Without the mark, as on another machine, its peers tell.
+  await net.kill(CPP)
+  await net.untilDead(CPP)
+  await rm(markFile(join(fleetDirectory(net.dir).marks, CPP)))
+  await net.start(CPP)
+  expect(await net.statusOf(CPP)).toMatchObject({
+    state: 'held',
+    problem: expect.stringContaining('holds its') as string,
+  })
+
+  // Its own ledger again: nothing is held against it.
+  await net.kill(CPP)
+  await net.untilDead(CPP)
+  const ledger = fleetDirectory(net.dir).ledger(CPP)
+  await rename(join(keptIn[CPP] ?? '', 'ledger.mdb'), join(ledger, 'ledger.mdb'))
+  await rm(join(ledger, 'ledger.mdb-lock'), { force: true })
+  await net.start(CPP)
+  expect(await stateOf(CPP)).toBe('ready')
+  await payMore()
+  expect(await brokenNames()).toEqual([])
+
+  // All of one moment, in which payments were under way.
+  await net.down()
+  expect(await restoreSnapshot(net.dir, folder, { force: true })).toMatchObject({ whole: true })
+  await net.up()
+  for (const { id } of net.plan.hosts) expect([id, await stateOf(id)]).toEqual([id, 'ready'])
+  await payMore()
+  expect(await brokenNames()).toEqual([])
+}, 240_000)
+
+test('an operator may let a host go on with an old ledger, and is asked once', async () => {
+  const folder = join(folders, 'accepted')
+  await takeSnapshot(net.dir, folder)
+  await payMore()
+  await net.kill(CPP)
+  await net.untilDead(CPP)
+  await restoreSnapshot(net.dir, folder, { only: [CPP], force: true })
+  await net.start(CPP)
+  expect(await stateOf(CPP)).toBe('held')
+  const fleet = await openFleet(net.dir)
+  try {
+    await fleet.supervisor('accept-ledger', { id: CPP })
+    await expect(fleet.supervisor('accept-ledger', { id: CPP })).rejects.toThrow(
+      'nobody has shown this ledger to be old',
+    )
+  } finally {
+    fleet.close()
+  }
+  expect(await stateOf(CPP)).toBe('ready')
+  await net.kill(CPP)
+  await net.untilDead(CPP)
+  await net.start(CPP)
+  expect(await stateOf(CPP)).toBe('ready')
+  // What it has forgotten differs all the same, and is shown.
+  const broken = await brokenNames()
+  expect(broken).not.toContain(AGE)
+  expect(broken).not.toEqual([])
+}, 120_000)
