@@ -21,7 +21,7 @@ import { createSchedule, isBefore, type Scheduled } from './delivery-schedule.ts
 import { createIntake, createListeners, type Intake } from './intake.ts'
 import { loadKey, seedOf } from './nkeys.ts'
 import { grantedTo, isLoginName, mayPublish, maySubscribe } from './permissions.ts'
-import { checkLiteralSubject, checkPattern, matches } from './subject-match.ts'
+import { addressPart, checkLiteralSubject, checkPattern, matches } from './subject-match.ts'
 
 /** One copy of a message on its way to one subscription. */
 export type Transit = {
@@ -124,6 +124,9 @@ type Copy = Scheduled & { readonly transit: Transit; readonly endpoint: Endpoint
 
 type Member = { readonly name: string; readonly host: string; cut(): void; restore(): void }
 
+const NOBODY: ReadonlySet<Endpoint> = new Set()
+const MAX_REMEMBERED_SUBJECTS = 4_096
+
 export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): SimulatedNetwork => {
   const now = options.now ?? (() => 0)
   const onSend = options.onSend ?? (() => DELIVERED_AT_ONCE)
@@ -131,6 +134,8 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   const pick = options.pick ?? ((count) => turn++ % count)
   const guestName = options.guestName ?? ((seed) => loadKey(seedOf('U', seed)).publicKey)
   const endpoints = new Set<Endpoint>()
+  /** The same by the address that their pattern begins with; undefined for those with a wildcard there. */
+  const byAddress = new Map<string | undefined, Set<Endpoint>>()
   const members = new Set<Member>()
   const copies = new Map<number, Copy>()
   const schedule = createSchedule<Copy>()
@@ -152,15 +157,17 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   const receivers = (subject: string): readonly Endpoint[] => {
     const plain: Endpoint[] = []
     const groups = new Map<string, Endpoint[]>()
-    for (const endpoint of endpoints) {
-      if (!endpoint.listening || !endpoint.isConnected() || !matches(endpoint.pattern, subject)) continue
-      if (endpoint.queue === undefined) plain.push(endpoint)
-      else {
-        const group = groups.get(endpoint.queue)
-        if (group === undefined) groups.set(endpoint.queue, [endpoint])
-        else group.push(endpoint)
+    const address = addressPart(subject)
+    for (const candidates of address === undefined ? [endpoints] : [byAddress.get(address), byAddress.get(undefined)])
+      for (const endpoint of candidates ?? NOBODY) {
+        if (!endpoint.listening || !endpoint.isConnected() || !matches(endpoint.pattern, subject)) continue
+        if (endpoint.queue === undefined) plain.push(endpoint)
+        else {
+          const group = groups.get(endpoint.queue)
+          if (group === undefined) groups.set(endpoint.queue, [endpoint])
+          else group.push(endpoint)
+        }
       }
-    }
     for (const group of groups.values()) plain.push(group[pick(group.length)] as Endpoint)
     return plain
   }
@@ -230,6 +237,16 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
 
   const openBus = (role: Role, name: string, host: string, { onEvent }: OpenOptions): Bus => {
     const granted = grantedTo(role, name)
+    const allowed = new Map<string, boolean>()
+    const isAllowed = (subject: string): boolean => {
+      let may = allowed.get(subject)
+      if (may === undefined) {
+        may = mayPublish(granted, subject)
+        if (allowed.size >= MAX_REMEMBERED_SUBJECTS) allowed.clear()
+        allowed.set(subject, may)
+      }
+      return may
+    }
     const listeners = createListeners(onEvent)
     const open = new Map<Subscription, Endpoint>()
     let connected = true
@@ -261,7 +278,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       outMessages++
       outBytes += data.length
       // True even so: the broker's refusal comes later, as an event.
-      if (mayPublish(granted, subject)) send(name, host, subject, data)
+      if (isAllowed(subject)) send(name, host, subject, data)
       else refuse('publish', subject)
       return true
     }
@@ -296,6 +313,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
           inBytes += message.data.length
         },
       }
+      const address = addressPart(subject)
       const subscription: Subscription = {
         subject,
         queue: subscribeOptions.queue,
@@ -306,6 +324,9 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
           intake.end()
           droppedByEnded += intake.stats().dropped
           endpoints.delete(endpoint)
+          const others = byAddress.get(address)
+          others?.delete(endpoint)
+          if (others?.size === 0) byAddress.delete(address)
           lastDue.delete(endpoint)
           endpoint.onIdle?.()
         },
@@ -320,6 +341,9 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       }
       open.set(subscription, endpoint)
       endpoints.add(endpoint)
+      const listening = byAddress.get(address)
+      if (listening === undefined) byAddress.set(address, new Set([endpoint]))
+      else listening.add(endpoint)
       return subscription
     }
 

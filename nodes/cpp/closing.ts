@@ -38,7 +38,7 @@ export const closed = (customer: CustomerRow, { closure, alias }: Closing, conte
         put<CustomerRow>(customers, keyOf(id), { ...customer, state: 'closed' }),
         put(closures, keyOf(id), { ...closure, closedAtMs: context.nowMs }),
       ],
-      sends: [receipt(id, toWallet(walletHost), closure.digest, closure.ref)],
+      sends: [receipt(walletHost, toWallet(walletHost), closure.digest, closure.ref)],
       record: { event: 'account-closed', ids: [closure.closureId] },
     },
     customer.alias === undefined || alias === undefined || alias.state === 'refused'

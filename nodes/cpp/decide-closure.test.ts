@@ -28,7 +28,8 @@ describe('the closure of an account', () => {
   it('with nothing owed closes it at once: receipt, nothing paid any more', () => {
     const one = world()
     const decided = one.close(ALICE)
-    expect(sent(decided, 'receipt')).toMatchObject({ to: ALICE, nextHop: { host: WALLET_HOST } })
+    // A receipt travels in clear: it is to the host, and names no customer.
+    expect(sent(decided, 'receipt')).toMatchObject({ to: WALLET_HOST, nextHop: { host: WALLET_HOST } })
     expect(stateOf(one)).toBe('closed')
     expect(one.ledger.get(closures, ALICE)).toMatchObject({ closedAtMs: one.nowMs })
     expect(codeOf(one.pay({ tx: 'late' }))).toBe('CUSTOMER_CLOSED')

@@ -43,7 +43,10 @@ const changePin = (
 describe('pin-change', () => {
   it('replaces the key: the old PIN is wrong from then on, the new one pays', () => {
     const one = world()
-    expect(kindsOf(changePin(one))).toEqual(['receipt'])
+    const changed = changePin(one)
+    expect(kindsOf(changed)).toEqual(['receipt'])
+    // A receipt travels in clear: it is to the host, and names no customer.
+    expect(changed.sends[0]).toMatchObject({ to: WALLET_HOST })
     expect(one.pay({ tx: 'old' }).sends[0]).toMatchObject({ body: { outcome: 'refused', code: 6010 } })
     expect(kindsOf(one.pay({ tx: 'new', pinKey: NEW_PIN }))).toEqual(['payment-notice'])
   })

@@ -70,7 +70,7 @@ export const pinChange = (vault: PinVault) =>
           sealedPinKey: vault.seal(id, pinKey, context.freshBytes(PIN_NONCE_BYTES)),
         }),
         {
-          sends: [receipt(id, toWallet(walletHost), message.digest, ref)],
+          sends: [receipt(walletHost, toWallet(walletHost), message.digest, ref)],
           record: { event: 'pin-changed', ids: [changeId] },
         },
       ])

@@ -176,6 +176,40 @@ describe('a lost device', () => {
     expect(requested(host).signer).toEqual({ device: ALICE })
   })
 
+  test('had asked for a payment: the new device asks for it, since nothing of the old one leaves any more', async () => {
+    const host = await withAlice()
+    const { prId } = requested(host).body
+    host.fireNext('payment-query')
+    host.control('forget-device', { customer: ALICE })
+    replaceDevice(host)
+    const { changeId, deviceKey } = oneSent(await derived(host), 'device-replacement').body
+    const query = oneSent(recorded(host, changeId, deviceKey), 'payment-query')
+    expect([query.to, query.body.prId, query.signer]).toEqual([CPP, prId, { device: ALICE }])
+  })
+
+  test('has a payment whose invoice can still be paid: it is asked for when that is over, as ever', async () => {
+    const host = await withAlice()
+    const { prId } = requested(host).body
+    host.control('forget-device', { customer: ALICE })
+    replaceDevice(host)
+    const { changeId, deviceKey } = oneSent(await derived(host), 'device-replacement').body
+    expect(recorded(host, changeId, deviceKey).sends).toEqual([])
+    expect(oneSent(host.fireNext('payment-query'), 'payment-query').body.prId).toEqual(prId)
+  })
+
+  test('ends a change of the PIN that it can not ask for any more, so that it can be replaced', async () => {
+    const host = await withAlice()
+    changePin(host)
+    const { body } = oneSent(await derived(host), 'pin-change')
+    const lost = host.control('forget-device', { customer: ALICE })
+    expect(lost.reply).toMatchObject({ ok: true, lostAt: [CPP] })
+    expect(lost.forget).toEqual([['change', body.changeId]])
+    expect(lost.announce).toMatchObject([{ value: { ok: false, code: 'UNDECIDED' } }])
+    expect(lastChange(host)).toMatchObject({ kind: 'pin', state: 'refused' })
+    replaceDevice(host)
+    expect(lastChange(host)).toMatchObject({ kind: 'device', state: 'deriving' })
+  })
+
   test('is replaced on a host that never knew the customer', async () => {
     const host = wallet()
     replaceDevice(host, { alias: 'hu-ali' })

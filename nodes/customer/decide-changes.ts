@@ -25,6 +25,7 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { bytesOf, BytesArgument, PinArgument, readArguments, replyRefused } from './arguments.ts'
 import { newDevice, type ReadEnrolment } from './decide-enrolment.ts'
+import { paymentQuery } from './decide-payment.ts'
 import type { HostChains } from './host-registration.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
@@ -43,6 +44,7 @@ import {
   type Customer,
   type Enrolment,
   type EnrolmentPointer,
+  type Payment,
 } from './state.ts'
 import type { Vault } from './vault.ts'
 
@@ -171,24 +173,38 @@ export type ForgetDeviceSlice = {
   readonly args: Result<{ readonly customer: string }>
   readonly customer: Customer | undefined
   readonly enrolments: readonly Enrolment[]
+  /** Begun under the key that is lost, and not ended. */
+  readonly running: readonly Change[]
 }
 export const loadForgetDevice = (read: Reader, { args }: ControlEvent): ForgetDeviceSlice => {
   const shape = readArguments(ForgetShape, args)
-  if (!shape.ok) return { args: shape, customer: undefined, enrolments: [] }
+  if (!shape.ok) return { args: shape, customer: undefined, enrolments: [], running: [] }
   const { customer } = shape.value
   return {
     args: shape,
     customer: read.get(customers, customer),
     enrolments: [...read.scan(enrolments, [customer])].map(([, row]) => row),
+    running: [...read.scan(latestChanges, [customer])]
+      .flatMap(([, { changeId }]) => read.get(changes, changeId) ?? [])
+      .filter(({ kind, state }) => kind !== 'device' && (state === 'deriving' || state === 'sent')),
   }
 }
 
-/** `forget-device`: the device is lost. Its key is removed, its wallets are locked; what it had sent goes on. CUSTOMER_UNKNOWN. */
-export const decideForgetDevice = ({ args, customer, enrolments: held }: ForgetDeviceSlice): Decision => {
+/**
+ * `forget-device`: the device is lost. Its key is removed, its wallets are locked; payments that it had asked for go on. A change of
+ * a PIN, or a closure, can not be asked for any more without its key: it ends here, and whether the CPP has made it, the CPP
+ * says. CUSTOMER_UNKNOWN.
+ */
+export const decideForgetDevice = (
+  { args, customer, enrolments: held, running }: ForgetDeviceSlice,
+  _: unknown,
+  context: Ctx,
+): Decision => {
   if (!args.ok) return replyRefused(args.failure.code, args.failure.detail)
   if (customer === undefined) return replyRefused('CUSTOMER_UNKNOWN', 'no such customer on this host')
   const lost = held.filter(({ state }) => state === 'enrolled')
-  return decision({
+  const cutShort = running.map((change) => changeRefused(change, 'UNDECIDED', 'the device is lost', context))
+  return combine(...cutShort, {
     writes: [
       remove(deviceSeeds, keyOf(customer.customer)),
       ...lost.map((row) => put(enrolments, keyOf(row.customer, row.cpp), { ...row, state: 'lost' as const })),
@@ -353,20 +369,32 @@ export const decidePinChanged = ({ change }: ChangeSlice, _: unknown, { nowMs }:
   })
 }
 
-export type ReplacedSlice = ChangeSlice & { readonly before: Enrolment | undefined }
+export type ReplacedSlice = ChangeSlice & {
+  readonly before: Enrolment | undefined
+  /** Payments that nobody asks for any more: what did, was lost with the device. */
+  readonly unasked: readonly Payment[]
+}
 export const loadReplaced =
   (vault: Vault) =>
   (read: Reader, { message }: Incoming<'customer-enrolment-record'>): ReplacedSlice => {
     const slice = loadChange(vault)(read, message.body.enrolmentId)
     const { change } = slice
-    return { ...slice, before: change === undefined ? undefined : read.get(enrolments, change.customer, change.cpp) }
+    if (change === undefined) return { ...slice, before: undefined, unasked: [] }
+    const unasked = [...read.scan(unfinished, [])]
+      .flatMap(([, { prId }]) => read.get(payments, prId) ?? [])
+      .filter((one) => one.customer === change.customer && one.cpp === change.cpp && one.state === 'requested')
+      .filter(({ wakeAtMs }) => wakeAtMs === undefined)
+    return { ...slice, before: read.get(enrolments, change.customer, change.cpp), unasked }
   }
 
-/** The CPP's record of the new device. ENROLMENT_REFUSED when it is not of this customer, device and host. */
+/**
+ * The CPP's record of the new device. ENROLMENT_REFUSED when it is not of this customer, device and host. The new key asks for the payments
+ * that the lost one had asked for.
+ */
 export const decideReplaced =
   (readEnrolment: ReadEnrolment) =>
   (
-    { change, customer, before }: ReplacedSlice,
+    { change, customer, before, unasked }: ReplacedSlice,
     { message }: Incoming<'customer-enrolment-record'>,
     { self, nowMs }: Ctx,
   ): Decision => {
@@ -404,6 +432,7 @@ export const decideReplaced =
         ...(before === undefined ? [] : [remove(enrolmentIds, keyOf(before.enrolmentId))]),
         ...(alias === undefined ? [] : [put(aliases, keyOf(alias), { customer: change.customer, cpp })]),
       ],
+      sends: unasked.map(paymentQuery),
       forget: [outbox.change(changeId)],
       jobs: [release(change, true)],
       announce: [{ topic: changeTopic(changeId), value: { ok: true, customer: change.customer, cpp } }],

@@ -120,7 +120,8 @@ const contradiction = (payment: Payment, claimed: FinalState): Decision =>
     },
   })
 
-const paymentQuery = (payment: Payment): Message<'payment-query'> => {
+/** Asks the payment's CPP what became of it, under the customer's device key. */
+export const paymentQuery = (payment: Payment): Message<'payment-query'> => {
   if (payment.transExpiresAtMs === undefined) throw new Error('a requested payment without its invoice')
   return {
     kind: 'payment-query',

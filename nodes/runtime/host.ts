@@ -16,6 +16,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import type { Gate } from './admission.ts'
+import { answerOf, OK, REFUSED } from './answers.ts'
 import { createApplier, emptyBatch, type ApplyDeps, type Batch } from './apply.ts'
 import { ledgerClock } from './clock.ts'
 import { createCommits } from './commits.ts'
@@ -50,9 +51,6 @@ import { stepName, stepsOf } from './steps.ts'
 import { createSweeper } from './sweeper.ts'
 
 export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
-
-const OK = (value: unknown): Answer => ({ ok: true, value })
-const REFUSED = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
 export const createHost = (deps: HostDeps): Host => {
   const { self, store, bus, random, log } = deps
@@ -262,9 +260,6 @@ export const createHost = (deps: HostDeps): Host => {
       deps.onWork()
     },
   })
-
-  const answerOf = ({ refuse, reply }: Decision): Answer =>
-    refuse === undefined ? OK(reply) : REFUSED(refuse.code, refuse.detail)
 
   const handle = (batch: Batch, event: OwnEvent | FrameEvent, nowMs: number): void => {
     metrics.count('events')

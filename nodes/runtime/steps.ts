@@ -14,9 +14,9 @@ const OWN = new Set(['started', 'rotated'])
 
 export const stepName = (trigger: string, name: string): StepName => (OWN.has(trigger) ? trigger : `${trigger} ${name}`)
 
-/** Kinds that a host of this role sends, its own or another's: they may be receipted, refused, or found stale. */
-const sentBy = (role: Role): readonly KindName[] =>
-  KIND_NAMES.filter((name) => kindRow(name).accepts.length > 0 && legsOf(name).some(({ from }) => from === role))
+/** Kinds that a host of this role sends, its own or another's, and waits for an answer to. */
+const awaitedBy = (role: Role): readonly KindName[] =>
+  KIND_NAMES.filter((name) => kindRow(name).answeredBy.length > 0 && legsOf(name).some(({ from }) => from === role))
 
 /** What every host journals beside its node's own. */
 const RUNTIME_STEPS: readonly StepName[] = [
@@ -34,15 +34,17 @@ const RUNTIME_STEPS: readonly StepName[] = [
 export const stepsOf = (definition: AnyNodeDefinition): readonly StepName[] => {
   const of = (trigger: string, names: object): readonly StepName[] =>
     Object.keys(names).map((name) => stepName(trigger, name))
-  const sent = sentBy(definition.role)
+  const awaited = awaitedBy(definition.role).filter((name) => kindRow(name).accepts.length > 0)
   return [
     ...of('message', definition.messages),
     ...of('deadline', definition.deadlines),
     ...of('control', definition.controls),
     ...of('job', definition.finished),
-    ...sent.map((kind) => stepName('receipted', kind)),
-    ...sent.map((kind) => stepName('refused', kind)),
-    ...(definition.stale === undefined ? [] : sent.map((kind) => stepName('stale', kind))),
+    ...awaited
+      .filter((kind) => kindRow(kind).answeredBy.includes('receipt'))
+      .map((kind) => stepName('receipted', kind)),
+    ...awaited.map((kind) => stepName('refused', kind)),
+    ...(definition.stale === undefined ? [] : awaited.map((kind) => stepName('stale', kind))),
     ...RUNTIME_STEPS,
   ]
 }

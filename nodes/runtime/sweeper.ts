@@ -2,7 +2,7 @@
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Applier, Batch } from './apply.ts'
 import type { Metrics } from './metrics.ts'
-import { remove, type AnyNodeDefinition, type Context, type DeadlineEvent } from './node.ts'
+import { remove, type AnyNodeDefinition, type AnyTable, type Context, type DeadlineEvent } from './node.ts'
 import { deadlineTable, seenPruneTable, seenTable } from './runtime-tables.ts'
 import type { Staged } from './staged.ts'
 
@@ -11,6 +11,7 @@ export type Sweeper = {
   readonly sweep: (batch: Batch, nowMs: number) => void
   /** The last sweep reached its bound: there is more. */
   readonly more: () => boolean
+  /** When there is something to sweep, not before the next sweep is due; soon again also when there is nothing. */
   readonly nextAtMs: () => number
 }
 
@@ -21,6 +22,9 @@ export type SweeperDeps = {
   readonly metrics: Metrics
   readonly contextAt: (nowMs: number) => Context
 }
+
+/** How long a host without deadlines may leave the sweep alone. */
+const IDLE_SWEEP_MS = 10 * LIMITS.sweepEveryMs
 
 /** A deadline's key begins with its time, 8 bytes, big-endian. */
 const timeOf = (key: Uint8Array): number => Number(new DataView(key.buffer, key.byteOffset).getBigUint64(0))
@@ -62,6 +66,14 @@ export const createSweeper = ({ staged, definition, applier, metrics, contextAt 
       prune(nowMs)
     },
     more: () => more,
-    nextAtMs: () => lastSweepMs + LIMITS.sweepEveryMs,
+    nextAtMs: () => {
+      if (more) return lastSweepMs
+      const first = (table: AnyTable): number => {
+        for (const [key] of staged.scan(table, [], { limit: 1 })) return timeOf(key)
+        return Number.POSITIVE_INFINITY
+      }
+      const dueMs = Math.min(first(deadlineTable), first(seenPruneTable) + LIMITS.transportIdRetentionMs)
+      return lastSweepMs + Math.min(Math.max(LIMITS.sweepEveryMs, dueMs - lastSweepMs), IDLE_SWEEP_MS)
+    },
   }
 }

@@ -12,7 +12,7 @@ import type { ServerAddress } from '../../bus/tls-client.ts'
 import { lockLedger } from '../../nodes/runtime/ledger-lock.ts'
 import { bootstrap, type Bootstrap } from './bootstrap.ts'
 import { bankOf } from '../../protocol/ids.ts'
-import { eachBounded, serial } from './concurrency.ts'
+import { eachBounded, serial, serialByKey } from './concurrency.ts'
 import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
 import { createHostProcess, type HostProcess } from './host-process.ts'
 import { isRevokedId, readRegisterNow, withKeyRoom } from './key-room.ts'
@@ -167,15 +167,13 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     await save.now()
   }
 
-  // One change of a host, or of the broker, at a time: what one command does, the next one finds done. Each has turns of its own,
-  // or a broker that is to be started again would wait for a host that waits for the broker.
-  const turns = new Map<string, ReturnType<typeof serial>>()
-  let started: Promise<void> = Promise.resolve()
-  const inTurn = async <T>(target: string, act: () => Promise<T>): Promise<T> => {
-    await started.catch(() => undefined)
-    const turn = turns.get(target) ?? serial()
-    turns.set(target, turn)
-    return turn(act)
+  // One change of a host at a time: what one command does, the next one finds done. Hosts do not wait for each other: one may
+  // serve only once the other does, which is down too.
+  const inTurn = serial()
+  const hostTurns = serialByKey()
+  const change = async (id: string, act: () => Promise<void>): Promise<void> => {
+    await inTurn(() => Promise.resolve())
+    return hostTurns.run(id, act)
   }
   const startHost = async (id: string): Promise<void> => {
     checkNotEnding()
@@ -201,8 +199,8 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     save.soon()
     // Who asks goes before who is asked, so that what is under way can still be answered.
     for (const wave of WAVES.toReversed()) await eachBounded(ofRoles(wave), STOPS_AT_ONCE, (one) => one.stop())
-    await started.catch(() => undefined)
-    await Promise.all([...turns.values()].map((turn) => turn(() => Promise.resolve())))
+    await inTurn(() => Promise.resolve())
+    await hostTurns.settled()
     await (nats ?? (await attachServer(directory.natsDir)))?.stop()
     await save.end()
     await rm(directory.stateFile, { force: true })
@@ -211,29 +209,27 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
 
   return {
     status: () => statusOf(plan, state(), served),
-    start: (steps) => (started = start(steps)),
-    startHost: (id) => inTurn(id, () => startHost(id)),
-    stopHost: (id) => inTurn(id, () => host(id).stop()),
-    killHost: (id) => inTurn(id, () => host(id).kill()),
+    start: (steps) => inTurn(() => start(steps)),
+    startHost: (id) => change(id, () => startHost(id)),
+    stopHost: (id) => change(id, () => host(id).stop()),
+    killHost: (id) => change(id, () => host(id).kill()),
     restartHost: (id) =>
-      inTurn(id, async () => {
+      change(id, async () => {
         await host(id).stop()
         await startHost(id)
       }),
     acceptLedger: (id) =>
-      inTurn(id, async () => {
+      change(id, async () => {
         checkNotEnding()
         await host(id).accept()
         // What could not be enrolled while it was held, too.
         await enrol(SILENT)
       }),
-    restartNats: (kill) => inTurn(BROKER, () => restartBroker(kill)),
+    restartNats: (kill) => inTurn(() => restartBroker(kill)),
     down: () => (ending ??= end()),
   }
 }
 
-/** Turns of the broker; no host has such an id. */
-const BROKER = 'nats'
 const SILENT: Steps = { step: () => undefined, advance: () => undefined, done: () => undefined }
 
 const renewal = (id: string): string => `give it new keys with \`semops credential rotate ${id}\``

@@ -36,14 +36,17 @@ const LEAD_MS = 5 * MINUTE
 const idsOf = ({ prId, pnId, txId }: PaymentLine): readonly string[] =>
   [prId, pnId, txId].filter((id) => id !== undefined && id !== '') as readonly string[]
 
-const ask = async (sources: readonly NodeSource[], query: TraceQuery): Promise<readonly Hop[]> =>
+/** What a trace asks of a host. */
+export type Traced = Pick<NodeSource, 'id' | 'payments' | 'trace'>
+
+const ask = async (sources: readonly Traced[], query: TraceQuery): Promise<readonly Hop[]> =>
   (await mapBounded(sources, HOSTS_AT_ONCE, (source) => source.trace(query))).flat()
 
 /**
  * @param id paymentId, pnId or txId, as 32 hex digits
  * @returns without hops when nobody knows the id
  */
-export const tracePayment = async (sources: readonly NodeSource[], id: string): Promise<Trace> => {
+export const tracePayment = async (sources: readonly Traced[], id: string): Promise<Trace> => {
   const first = await ask(sources, { ids: [id], fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
   if (first.length === 0) return NOTHING
   const holders = new Set(first.map(({ node }) => node))

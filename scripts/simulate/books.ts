@@ -5,7 +5,6 @@
  *
  * Invariant: what a crash took back, it has taken back too: it always judges the ledgers that are there.
  */
-import type { AnyTable } from '../../nodes/runtime/node.ts'
 import { journalTable, policyTable, type PolicyRow } from '../../nodes/runtime/runtime-tables.ts'
 import { auditBank } from './books/bank.ts'
 import { auditCpp } from './books/cpp.ts'
@@ -53,6 +52,7 @@ export const createBooks = (topology: Topology): Observer => {
   let found: Finding[] = []
   const told = keepTold(facts, (finding) => void found.push(finding))
   const hosts = new Map<string, HostBooks>()
+  const begun = new Set<string>()
   for (const { id, role } of topology.hosts)
     if (role !== 'dc')
       hosts.set(
@@ -65,9 +65,13 @@ export const createBooks = (topology: Topology): Observer => {
       const books = hosts.get(host)
       if (books === undefined) return
       books.later.current = batch
-      // What a ledger held when the simulation began comes as batch 0.
-      books.apply(batch === 0 ? changes.toSorted((a, b) => placeOf(a) - placeOf(b)) : changes, 1n, batch > 0)
-      if (batch === 0) books.flushed(0)
+      // What a ledger held when the simulation began is its first batch.
+      if (begun.has(host)) books.apply(changes, 1n, true)
+      else {
+        begun.add(host)
+        const ordered = changes.toSorted((a, b) => placeOf(a) - placeOf(b))
+        books.apply(ordered, 1n, false)
+      }
     },
     flushed: (host, batch) => hosts.get(host)?.flushed(batch),
     lost: (host, changes) => {
@@ -111,7 +115,7 @@ const booksOf = (host: string, role: HostRole, facts: Facts, say: (finding: Find
   for (const one of auditor.readings) readings.set(one.table.name, [...(readings.get(one.table.name) ?? []), one])
 
   const readPolicy = (bytes: Uint8Array | undefined): Terms | undefined => {
-    const row = rowOf(policyTable as AnyTable, bytes) as PolicyRow | undefined
+    const row = rowOf(policyTable, bytes) as PolicyRow | undefined
     return row === undefined ? undefined : readTerms(row.policy)
   }
   const readRow = ({ table, key, before, after }: RowChange, sign: 1n | -1n, judge: boolean): void => {

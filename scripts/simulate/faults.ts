@@ -4,6 +4,7 @@
  * after `stop` everything is whole again.
  */
 import { LOST, type Fate, type OnSend, type Published } from '../../bus/simulated-bus.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
 import type { Chance } from './chance.ts'
 import type { Hosts } from './hosts.ts'
@@ -39,6 +40,8 @@ export type Faults = {
   /** Of what is being published at this moment. */
   readonly origin: () => Wire['origin']
   readonly onFatal: (host: string, error: unknown) => void
+  /** A batch is committed, and not on disk yet. */
+  readonly onCommitted: (host: string) => void
   readonly diskSlowness: (host: string) => number
 }
 
@@ -54,6 +57,8 @@ class DiskFailure extends Error {
 const HOP_MS = [0.1, 3] as const
 const DOWN_MS = [50, 20_000] as const
 const KEPT_MESSAGES = 256
+/** Within what the protocol allows between two hosts, however wrong both are. */
+const MOST_SKEW_MS = LIMITS.maxFutureSkewMs / 2 - 2_000
 
 /** Each fault's rate this time: none at all for some, so that what each does alone is seen as well. */
 type Rates = Readonly<Record<FaultName, number>>
@@ -108,6 +113,7 @@ export const createFaults = (deps: {
     if (!active) return { delaysMs: [usual] }
     if (island.size > 0 && island.has(message.fromHost) !== island.has(message.toHost)) return LOST
     if (chance.chance(rates.drop * 0.2)) return LOST
+    if (chance.chance(rates.crash * 0.003)) dieSoon(chance.chance(0.5) ? message.fromHost : message.toHost)
     const delaysMs = [usual]
     if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.1) ? 20_000 : 1_000)
     if (chance.chance(rates.duplicate * 0.2)) delaysMs.push(usual + chance.between(0, 2_000))
@@ -124,7 +130,43 @@ export const createFaults = (deps: {
   const dieFor = (id: string, downMs: number): void => {
     const unflushed = network().host(id).store().unflushed()
     hosts.crash(id, chance.chance(0.5) ? 0 : chance.below(unflushed + 1))
-    kernel.after(downMs, () => hosts.restart(id))
+    kernel.after(downMs, () => {
+      // Nothing tells a host that starts that its clock is ahead: whoever starts it has looked.
+      if (network().host(id).wrongByMs() > MOST_SKEW_MS) setClock(id, 0)
+      hosts.restart(id)
+    })
+  }
+
+  /** Death comes most often while something is under way. */
+  const dieSoon = (id: string): void =>
+    void kernel.after(chance.between(0, 2), () => {
+      if (active && ids.includes(id)) dieFor(id, chance.between(...DOWN_MS))
+    })
+
+  const setClock = (id: string, wrongByMs: number): void => {
+    const host = network().host(id)
+    host.jumpClock(wrongByMs - host.wrongByMs())
+  }
+  /** The clock is set right, and the operator says so. */
+  const mendClock = (id: string): void => {
+    setClock(id, 0)
+    const host = hosts.running(id)
+    if (host?.gate() === 'paused') host.acceptClock()
+  }
+  const spoilClock = (): void => {
+    const id = chance.pick(ids)
+    if (chance.chance(0.6)) {
+      setClock(id, chance.between(-MOST_SKEW_MS, MOST_SKEW_MS))
+      return
+    }
+    const far = chance.between(LIMITS.maxClockJumpMs + 60_000, 6 * LIMITS.maxClockJumpMs)
+    const downMs = chance.between(...DOWN_MS)
+    // A running host sees a jump either way; one that starts can only see that its clock went back.
+    if (chance.chance(0.5)) {
+      dieFor(id, downMs)
+      setClock(id, -far)
+    } else setClock(id, chance.chance(0.5) ? far : -far)
+    kernel.after(downMs + chance.between(1_000, 20_000), () => mendClock(id))
   }
 
   const heal = (): void => {
@@ -132,6 +174,7 @@ export const createFaults = (deps: {
     slow.clear()
     network().network.reconnect()
     for (const id of ids) {
+      mendClock(id)
       hosts.thaw(id)
       hosts.restart(id)
     }
@@ -178,6 +221,7 @@ export const createFaults = (deps: {
           kernel.after(chance.between(1_000, 20_000), () => slow.delete(id))
         }
       })
+      recurring('clock-skew', 10_000, spoilClock)
       recurring('replay', 500, () => {
         if (kept.length > 0) inject('replay', chance.pick(kept))
       })
@@ -209,6 +253,9 @@ export const createFaults = (deps: {
           hosts.restart(id)
         } else dieFor(id, chance.between(...DOWN_MS))
       })
+    },
+    onCommitted: (host) => {
+      if (active && chance.chance(rates.crash * 0.008)) dieSoon(host)
     },
     diskSlowness: (host) => slow.get(host) ?? 1,
   }

@@ -40,8 +40,9 @@ export type Hosts = {
   readonly runJob: (id: string, work: Promise<unknown>) => Promise<unknown>
 }
 
-/** A clock that stands still, or commits that are under way: asked again after this. */
+/** Commits that are under way: asked again after this. */
 const SHORTEST_WAIT_MS = 5
+const LONGEST_STANDSTILL_MS = 250
 const COMMAND_WITHIN_MS = 120_000
 
 type State = {
@@ -96,7 +97,13 @@ export const createHosts = (deps: {
   const step = (id: string, state: State): void => {
     const host = hostOf(id)
     if (host.step()) wake(id)
-    else if (!host.stopped()) stepAfter(id, state, Math.max(SHORTEST_WAIT_MS, host.nextDueAtMs() - host.nowMs()))
+    else if (!host.stopped()) {
+      const nowMs = host.nowMs()
+      // Its clock stands still while it is ahead of the wall.
+      const aheadMs = Math.max(0, nowMs - kernel.now() - network().host(id).wrongByMs())
+      const waitMs = host.nextDueAtMs() - nowMs + Math.min(aheadMs, LONGEST_STANDSTILL_MS)
+      stepAfter(id, state, Math.max(SHORTEST_WAIT_MS, waitMs))
+    }
   }
   const wake = (id: string): void => {
     const state = stateOf(id)

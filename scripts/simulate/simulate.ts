@@ -2,12 +2,10 @@
  * The whole network in one process, on virtual time and seeded chance: the nodes' own code, real envelopes, a workload, faults, and
  * judges who look after every event. The same seed gives the same history to the byte, so that a failure is a line to replay.
  */
-import { createHash } from 'node:crypto'
-import { toHex } from '../../protocol/bytes.ts'
 import { loadEngine } from '../../protocol/engines/load.ts'
-import { isFinalState, type PaymentLine, type PaymentsPage, type Report } from '../../nodes/runtime/reports.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
-import { checkNetwork, READING_ORDER } from '../../nodes/verify/check-network.ts'
+import type { TraceHop } from '../fleet/trace.ts'
+import { createBooks } from './books.ts'
 import { createChance } from './chance.ts'
 import { createFaults, type FaultName } from './faults.ts'
 import { createHosts } from './hosts.ts'
@@ -17,9 +15,11 @@ import { createKeys } from './keys.ts'
 import { foundationOf, launch, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
 import { overhear, type Overheard } from './overhear.ts'
+import { hashOf, isAtRest, traceOf, whyNotAtRest } from './outcome.ts'
 import { drawSettings } from './settings.ts'
 import { watchedLedgers } from './sim-store.ts'
 import { standInEngine } from './stand-in-engine.ts'
+import { createWire } from './wire.ts'
 import { createWorkload } from './workload.ts'
 import type { Topology, World } from './world.ts'
 
@@ -32,8 +32,8 @@ export type SimulationOptions = {
   readonly engine?: 'real' | 'stand-in'
   /** Default: by the seed. */
   readonly shape?: ShapeName
-  /** Who judges. `overheard`: what the hosts encrypt. */
-  readonly observers: (topology: Topology, overheard: Overheard) => readonly Observer[]
+  /** Who judges. `overheard`: what the hosts encrypt. Default: {@link allJudges}. */
+  readonly observers?: (topology: Topology, overheard: Overheard) => readonly Observer[]
   readonly onProgress?: (made: number, simulatedMs: number) => void
 }
 
@@ -50,7 +50,15 @@ export type SimulationResult = {
   readonly events: number
   readonly simulatedMs: number
   readonly violations: readonly Violation[]
+  /** Of the payment that the first violation with one names, from the journals of all hosts. */
+  readonly trace: readonly TraceHop[]
 }
+
+/** The books and the wire. */
+export const allJudges = (topology: Topology, overheard: Overheard): readonly Observer[] => [
+  createBooks(topology),
+  createWire(topology, overheard),
+]
 
 /** Within this simulated time after the last fault everything must be decided and at rest. */
 const REST_WITHIN_MS = 20 * 60_000
@@ -88,7 +96,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     (error) => judges.found({ rule: 'nothing throws', detail: textOf(error) }),
   )
   const sinceStart = (): number => kernel.now() - startMs
-  const judges = createJudges(options.observers(topology, heard.overheard), () => ({
+  const judges = createJudges((options.observers ?? allJudges)(topology, heard.overheard), () => ({
     step: kernel.steps(),
     atMs: sinceStart(),
   }))
@@ -115,6 +123,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     chance: createChance(`${seed} disks`),
     judges,
     slowness: faults.diskSlowness,
+    onCommitted: faults.onCommitted,
   })
   network = await launch(
     { ...foundation, engine: heard.engine },
@@ -190,12 +199,12 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     await until('the workload is started', () => workload.made() >= payments || workload.done(), MAKE_WITHIN_MS)
   }
   faults.stop()
-  if (!broken()) await until('the network comes to rest', () => isAtRest(built(), workload.done()), REST_WITHIN_MS)
-  // Why it did not come to rest is what verify says.
-  for (const { name, detail } of unmet(built())) judges.found({ rule: name, detail })
-  if (workload.open().length > 0 && broken())
-    judges.found({ rule: 'what was started is answered', detail: workload.open().slice(0, 8).join('; ') })
-  if (!broken()) judges.atRest()
+  if (!broken()) {
+    await until('the network comes to rest', () => workload.done() && isAtRest(built()), REST_WITHIN_MS)
+    if (!broken()) judges.atRest()
+    else whyNotAtRest(built(), workload.open()).forEach(judges.found)
+  }
+  const payment = judges.violations().find((one) => one.payment !== undefined)?.payment
 
   const seconds = (performance.now() - began) / 1_000
   return {
@@ -209,66 +218,8 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     events: kernel.steps(),
     simulatedMs: Math.round(sinceStart()),
     violations: judges.violations(),
+    trace: payment === undefined ? [] : await traceOf(built(), payment),
   }
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
-
-const paymentsOf = (sim: SimNetwork, id: string): readonly PaymentLine[] => {
-  const lines: PaymentLine[] = []
-  for (let after: string | undefined; ;) {
-    const answer = sim
-      .host(id)
-      .host()
-      .ask('payments', after === undefined ? {} : { after })
-    if (!answer.ok) throw new Error(`${id} payments: ${answer.error.code}`)
-    const page = answer.value as PaymentsPage
-    lines.push(...page.payments)
-    if (page.next === undefined) return lines
-    after = page.next
-  }
-}
-const KEEPS_PAYMENTS: ReadonlySet<string> = new Set(['customer', 'cpp', 'mpp', 'merchant'])
-
-/** What `semops verify` would say of a network at rest. */
-const unmet = (sim: SimNetwork): readonly { readonly name: string; readonly detail: string }[] => {
-  const all = sim.hosts()
-  if (all.some(({ host }) => (host() as unknown) === undefined)) return []
-  const hosts = READING_ORDER.flatMap((role) => all.filter(({ identity }) => identity.role === role))
-  const reports = hosts.map(({ id }) => {
-    const answer = sim.host(id).host().ask('report', {})
-    if (!answer.ok) throw new Error(`${id} report: ${answer.error.code}`)
-    return answer.value as Report
-  })
-  const payments = new Map(
-    hosts
-      .filter(({ identity }) => KEEPS_PAYMENTS.has(identity.role))
-      .map(({ id }) => [id, paymentsOf(sim, id)] as const),
-  )
-  return checkNetwork(reports, payments, { quiet: true })
-    .filter(({ ok }) => !ok)
-    .map((check) => ({ name: check.name, detail: JSON.stringify(check, (_, value: unknown) => plain(value)) }))
-}
-const plain = (value: unknown): unknown => (typeof value === 'bigint' ? value.toString() : value)
-
-const isAtRest = (sim: SimNetwork, workloadDone: boolean): boolean =>
-  workloadDone &&
-  sim.hosts().every(({ host }) => (host() as unknown) !== undefined && host().inFlight() === 0) &&
-  sim
-    .hosts()
-    .filter(({ identity }) => identity.role === 'cpp')
-    .every(({ id }) => paymentsOf(sim, id).every(({ state }) => isFinalState(state))) &&
-  unmet(sim).length === 0
-
-const hashOf = (sim: SimNetwork, events: number): string => {
-  const hash = createHash('blake2b512').update(`${events}`)
-  for (const { id, store } of sim.hosts()) {
-    hash.update(id)
-    for (const { table, key, value } of store().rows()) {
-      hash.update(`\n${table} ${key.length} ${value.length} `)
-      hash.update(key, 'latin1')
-      hash.update(value)
-    }
-  }
-  return toHex(new Uint8Array(hash.digest())).slice(0, 64)
-}

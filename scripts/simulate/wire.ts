@@ -33,8 +33,7 @@ export const createWire = (topology: Topology, overheard: Overheard): Observer =
       complain('said what can not be read', `${message.from}: ${speech}`)
       return
     }
-    const utterance = words.said(speech)
-    if (utterance !== undefined) {
+    for (const utterance of words.said(speech)) {
       secrets.learn(utterance)
       payments.heard(utterance)
       orders.heard(utterance)

@@ -52,6 +52,8 @@ type Kind = keyof typeof PURCHASES
 const MOODS = [0, 0.5, 1, 1, 1, 2] as const
 const PACES_MS = [15, 60, 250, 900] as const
 const MOST_IN_A_FLURRY = 4
+/** Of payments that may go to somebody who says no, or nothing. */
+const UNWILLING_SHARE = 0.25
 /** What the banks are given at the end where a seed has left them short, in multiples of M. */
 const RESERVE_IN_M = 1_000_000n
 
@@ -102,7 +104,9 @@ export const createWorkload = (world: World, { payments, tell, acts }: WorkloadO
 
   const pickPayee = (customer: Customer, kind: Kind): Payee => {
     const home = people.payees.filter(({ id }) => (realmOf(id) === realmOf(customer.id)) === (kind !== 'international'))
-    return draws.pick(home.length > 0 ? home : people.payees)
+    const there = home.length > 0 ? home : people.payees
+    const willing = there.filter(({ unwilling }) => !unwilling)
+    return draws.pick(willing.length > 0 && !draws.chance(UNWILLING_SHARE) ? willing : there)
   }
 
   const purchase = (customer: Customer, kind: Kind): void => {

@@ -117,7 +117,6 @@ export const auditMpp = (desk: Desk, facts: Facts, journal: JournalBooks): Audit
     facts.unexplained.add(to, -minor)
   }
   const freeUp = (currency: string, minor: bigint): void => {
-    if (process.env['DBG'] && minor !== 0n) console.log(host, 'free', minor, free.get(currency) + minor, new Error().stack?.split('\n')[2]?.trim().slice(0,60))
     free.add(currency, minor)
     touchedMoney.add(currency)
   }
@@ -127,7 +126,8 @@ export const auditMpp = (desk: Desk, facts: Facts, journal: JournalBooks): Audit
     payeeOf(row.payee).row = change.after
     if (change.after !== undefined) facts.accounts.set(row.payee, row.account)
     contribute(change, ({ payee: name, currency, payableMinor, payingMinor, paidMinor, ...of }, sign) => {
-      freeUp(currency, -sign * (payableMinor + payingMinor + paidMinor))
+      // What a refund took of accrued money, the settlement that is still to come has to bring.
+      freeUp(currency, sign * ((of.advancedMinor ?? 0n) - payableMinor - payingMinor - paidMinor))
       journal.shows(`accrued:${name} ${currency}`, sign * of.accruedMinor)
       journal.shows(`payable:${name} ${currency}`, sign * payableMinor)
       journal.shows(`refunding:${name} ${currency}`, sign * of.refundingMinor)

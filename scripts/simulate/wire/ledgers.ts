@@ -21,6 +21,7 @@ import {
   revocationTable,
   seenTable,
   type JournalRow,
+  type StoredSend,
 } from '../../../nodes/runtime/runtime-tables.ts'
 import { keyText } from '../../../nodes/runtime/sorted-map.ts'
 import type { RowChange } from '../observed.ts'
@@ -33,7 +34,7 @@ export type Ledgers = {
   readonly committed: (host: string, batch: number, changes: readonly RowChange[]) => void
   readonly flushed: (host: string, batch: number) => void
   readonly lost: (host: string, changes: readonly RowChange[]) => void
-  /** Does a flushed row of this host's ledger hold the message with this digest, or tell of it? */
+  /** Does a flushed row of this host's ledger hold the message with this digest, or {@link bodyKey}, or tell of it? */
   readonly isDurable: (host: string, digest: string) => boolean
   /** Committed but not on disk: only the time is wrong. */
   readonly isCommitted: (host: string, digest: string) => boolean
@@ -90,9 +91,13 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     }
     return found
   }
-  const tell = (ledger: Ledger, digest: Uint8Array, batch: number): void => {
-    const key = keyText(digest)
+  const tell = (ledger: Ledger, key: string, batch: number): void => {
     if (!ledger.told.has(key)) ledger.told.set(key, batch)
+  }
+  /** The digest of a message, and, where answers are made anew for whoever asks, what it says. */
+  const tellSend = (ledger: Ledger, { digest, body, relay }: StoredSend, batch: number): void => {
+    tell(ledger, keyText(digest), batch)
+    if (!relay) tell(ledger, bodyKey(body), batch)
   }
 
   const onSeen = (host: string, ledger: Ledger, change: RowChange, batch: number): void => {
@@ -114,8 +119,9 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
       if (before?.answer !== undefined) complain('an answer was forgotten', `${host}: of a ${request()}`)
       return
     }
-    const { digest, kind } = outboxTable.decode(after.answer)
-    tell(ledger, digest, batch)
+    const answer = outboxTable.decode(after.answer)
+    const { digest, kind } = answer
+    tellSend(ledger, answer, batch)
     if (before?.answer === undefined) return
     const earlier = outboxTable.decode(before.answer)
     if (keyText(earlier.digest) !== keyText(digest))
@@ -132,7 +138,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     if (last !== undefined && (row.seq !== last.seq + 1 || keyText(row.prevHash) !== last.hash))
       complain('the journal chain is broken', `${host}: entry ${row.seq} does not continue entry ${last.seq}`)
     ledger.entries.push({ seq: row.seq, hash: keyText(hash(change.after)) })
-    for (const [, , digest] of row.sends) tell(ledger, digest, batch)
+    for (const [, , digest] of row.sends) tell(ledger, keyText(digest), batch)
     if (row.event === 'revocation-list-adopted') ledger.revokedSinceSeq = row.seq
     judgeTrigger(host, ledger, row)
   }
@@ -184,7 +190,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
           if (after === undefined) ledger.waiting.delete(keyText(key))
           else {
             const row = outboxTable.decode(after)
-            tell(ledger, row.digest, batch)
+            tellSend(ledger, row, batch)
             ledger.waiting.set(keyText(key), `${row.kind} to ${row.toHost}`)
           }
           break
@@ -284,6 +290,9 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     },
   }
 }
+
+/** Under which a ledger is asked whether it holds a message that says this, whatever its envelope. */
+export const bodyKey = (body: Uint8Array): string => `body ${keyText(hash(body))}`
 
 /** The number that a key begins with: 8 bytes, big-endian. */
 const timeOf = (key: string): number => {

@@ -56,17 +56,19 @@ export const createPaymentWords = (topology: Topology, complain: Complain): Paym
   /** Invoice → the notices that its payee approved and that have no other end than CONFIRMED. */
   const approvals = new Map<string, Set<string>>()
   const confirmed = new Map<string, string>()
+  /** What bank notices were about. */
+  const booked = new Set<string>()
   const customerEnds = new Map<string, string>()
   const quotes = new Map<string, Quote>()
   const quoteOf = new Map<string, string>()
   const refundRequests = new Map<string, Body<'refund-request'>>()
   const countersignedRefunds = new Set<string>()
 
-  const onNotice = ({ body, host, speech }: Utterance): void => {
+  const onNotice = ({ body, host, inner, digest }: Utterance): void => {
     const { pnId, payee, mode, trans } = body as Body<'payment-notice'>
     const frame = parseFrame(trans)
     const invoice = frame.ok ? decodeBody('transaction-details', 1, frame.value.bodyBytes) : frame
-    const expiresAtMs = speech.inner.header.expiresAtMs as number
+    const expiresAtMs = inner.header.expiresAtMs as number
     if (!frame.ok || !invoice.ok || invoice.value.payee !== payee) {
       complain('a notice without its invoice', host, toHex(pnId))
       return
@@ -80,7 +82,7 @@ export const createPaymentWords = (topology: Topology, complain: Complain): Paym
       )
     notices.set(keyText(pnId), {
       cpp: host,
-      digest: speech.digest,
+      digest,
       expiresAtMs,
       mode,
       invoice: `${payee} ${keyText(txId)}`,
@@ -201,6 +203,13 @@ export const createPaymentWords = (topology: Topology, complain: Complain): Paym
       complain('refunded more than was paid', `${host}: ${notice.refundedMinor} of ${notice.amountMinor}`, toHex(txId))
   }
 
+  /** Whoever sells hands over what a CPP has confirmed, or a bank has booked. */
+  const onGoods = ({ body, host }: Utterance): void => {
+    const { payee, txId } = body as Body<'goods-release'>
+    if (!confirmed.has(`${payee} ${keyText(txId)}`) && !booked.has(keyText(txId)))
+      complain('goods released without a confirmation', `${host}: ${payee}`, toHex(txId))
+  }
+
   return {
     isApproved: (cpp, txId) => approvedTransactions.has(`${cpp} ${toHex(txId)}`),
     heard: (utterance) => {
@@ -224,6 +233,11 @@ export const createPaymentWords = (topology: Topology, complain: Complain): Paym
         case 'customer-delayed-transfer-confirmation':
         case 'customer-payment-outcome':
           return onCustomerEnd(utterance)
+        case 'account-notice':
+          booked.add(keyText((utterance.body as Body<'account-notice'>).reference.id))
+          return
+        case 'goods-release':
+          return onGoods(utterance)
         case 'fx-quote':
           return onQuote(utterance)
         case 'refund-request': {

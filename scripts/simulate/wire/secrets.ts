@@ -56,9 +56,13 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
   const payees = new Set(topology.payees.map(({ id }) => id))
   const customers = new Set<string>()
 
-  const learnCustomer = (id: string, account: string, alias: string | undefined): void => {
-    if (!customers.has(id) && !payees.has(id)) names.push({ what: `the customer ${id}`, bytes: Buffer.from(utf8(id)) })
+  const nameCustomer = (id: string): void => {
+    if (customers.has(id)) return
     customers.add(id)
+    if (!payees.has(id)) names.push({ what: `the customer ${id}`, bytes: Buffer.from(utf8(id)) })
+  }
+  const learnCustomer = (id: string, account: string, alias: string | undefined): void => {
+    nameCustomer(id)
     if (!shownAccounts.has(account) && !accounts.some(({ what }) => what === `the account ${account}`))
       accounts.push({ what: `the account ${account}`, bytes: Buffer.from(utf8(account)) })
     if (alias !== undefined) aliases.push(Buffer.from(utf8(alias)))
@@ -109,10 +113,10 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
 
   return {
     look,
-    learn: ({ kind, body, speech, originator }) => {
+    learn: ({ kind, body, inner, digest, originator, host }) => {
       if (!CUSTOMER_KINDS.has(kind)) return
-      traces.set(speech.digest, `the digest of a ${kind}`)
-      traces.set(keyText(speech.inner.header.messageId), `the message id of a ${kind}`)
+      traces.set(digest, `the digest of a ${kind}`)
+      traces.set(keyText(inner.header.messageId), `the message id of a ${kind}`)
       const fields = body as Readonly<Record<string, unknown>>
       for (const field of SECRET_FIELDS) {
         const value = fields[field]
@@ -121,13 +125,7 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
       if (kind === 'customer-enrolment') {
         const { customer, account, alias } = body as Body<'customer-enrolment'>
         learnCustomer(customer, account, alias)
-      } else if (
-        !customers.has(originator) &&
-        typeof speech.inner.header.from === 'string' &&
-        speech.subject.toRole === 'cpp'
-      )
-        if (!customerHosts.has(originator))
-          names.push({ what: `the customer ${originator}`, bytes: Buffer.from(originator) })
+      } else if (customerHosts.has(host) && !customerHosts.has(originator)) nameCustomer(originator)
     },
   }
 }

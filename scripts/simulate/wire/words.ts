@@ -11,13 +11,13 @@ import { decodeBody } from '../../../protocol/codec.ts'
 import { failureCode, FAILURES, isTransient } from '../../../protocol/failures.ts'
 import { isGuestToken } from '../../../protocol/ids.ts'
 import { kindRow, KINDS, type Body, type KindName } from '../../../protocol/kinds.ts'
-import type { Seal } from '../../../protocol/seals.ts'
+import { parseFrame, type ParsedFrame, type Seal } from '../../../protocol/seals.ts'
 import { keyText } from '../../../nodes/runtime/sorted-map.ts'
 import type { Complain } from './complaints.ts'
-import type { Ledgers } from './ledgers.ts'
+import { bodyKey, type Ledgers } from './ledgers.ts'
 import type { Speech } from './speech.ts'
 
-/** A message at its first saying, by its originator; what it says is read once. */
+/** A message at its first saying, by its originator; what it says is read once. An answer made anew for a question is not new. */
 export type Utterance = {
   readonly kind: KindName
   /** Id of the host or customer, or key text of a guest's one-time key. */
@@ -25,18 +25,27 @@ export type Utterance = {
   /** The host that said it. */
   readonly host: string
   readonly body: Body<KindName>
-  readonly speech: Speech
+  /** The message itself. */
+  readonly inner: ParsedFrame
+  readonly digest: string
 }
 
 export type Words = {
-  /** → the message, when it was said for the first time. */
-  readonly said: (speech: Speech) => Utterance | undefined
+  /** → what was said for the first time: the message, and frames within it that nobody had said by themselves. */
+  readonly said: (speech: Speech) => readonly Utterance[]
   readonly wasSaid: (digest: string) => boolean
   readonly started: (host: string) => void
   readonly crashed: (host: string) => void
 }
 
 type Known = { readonly kind: KindName; readonly host: string; readonly frames: Uint8Array[] }
+
+/** Kinds that answer questions as well: whoever asks again is answered anew, in the same words. */
+const ANSWERS_QUESTIONS: ReadonlySet<KindName> = new Set(
+  (Object.keys(KINDS) as KindName[])
+    .filter((kind) => KINDS[kind].id === null)
+    .flatMap((kind) => kindRow(kind).answeredBy as readonly KindName[]),
+)
 
 const BAD_BATCH = 'a batch seal mixes audiences'
 
@@ -76,19 +85,82 @@ export const createWords = (
     return tellsNothing(code) || request === undefined || KINDS[request.kind].id === null
   }
 
-  const judgeDurable = (host: string, kind: KindName, digest: string, body: Body<KindName>): void => {
+  const judgeDurable = (one: Utterance): void => {
+    const { host, kind, digest, body, inner } = one
     if (ledgers.isDurable(host, digest) || mayGoUnrecorded(kind, body)) return
+    // Made anew for a question, it says what the stored answer says. Goods need no stored answer: a confirmation was said.
+    if (ANSWERS_QUESTIONS.has(kind) && (kind === 'goods-release' || ledgers.isDurable(host, bodyKey(inner.bodyBytes))))
+      return
     const where = ledgers.isCommitted(host, digest) ? 'committed and not yet flushed' : 'in no row of its ledger'
     complain('sent before it was durable', `${host}: ${kind}, ${where}`)
   }
 
-  const judgeId = (kind: KindName, originator: string, digest: string, body: Body<KindName>, host: string): void => {
+  /** @returns whether nobody had said it before: in other words it may be said again, to whoever asks */
+  const judgeId = ({ kind, originator, digest, body, host, inner }: Utterance): boolean => {
     const field = KINDS[kind].id
-    if (field === null) return
+    if (field === null) return true
     const name = `${kind}\0${originator}\0${keyText((body as Readonly<Record<string, Uint8Array>>)[field] as Uint8Array)}`
+    const content = ANSWERS_QUESTIONS.has(kind) ? bodyKey(inner.bodyBytes) : digest
     const before = contents.get(name)
-    if (before === undefined) contents.set(name, digest)
-    else if (before !== digest) complain('one id with two contents', `${host}: ${kind}`)
+    if (before === undefined) contents.set(name, content)
+    else if (before !== content) complain('one id with two contents', `${host}: ${kind}`)
+    return before !== content
+  }
+
+  /** What stands in a frame of its own, or within another, at its first saying. */
+  const utter = (
+    inner: ParsedFrame,
+    digest: string,
+    host: string,
+    frames: Uint8Array[],
+    isWithin = false,
+  ): readonly Utterance[] => {
+    const { from, bodyVersion, kind } = inner.header
+    if (kind === undefined) return []
+    const decoded = decodeBody(kind, bodyVersion, inner.bodyBytes)
+    if (!decoded.ok) {
+      complain('a body that is none', `${host}: ${kind}, ${decoded.failure.code} ${decoded.failure.detail}`)
+      return []
+    }
+    known.set(digest, { kind, host, frames })
+    const originator = typeof from === 'string' ? from : keyText(from)
+    const one: Utterance = { kind, originator, host, body: decoded.value, inner, digest }
+    // What stands within a message is as durable as that is.
+    if (typeof from === 'string' && !isWithin) judgeDurable(one)
+    const isNew = judgeId(one)
+    const within = nestedIn(one)
+    return isNew ? [...within, one] : within
+  }
+
+  /** Frames within a message: others' as they were said; the speaker's own, perhaps sealed anew. */
+  const nestedIn = ({ kind, body, host }: Utterance): readonly Utterance[] =>
+    Object.keys(kindRow(kind).nests).flatMap((field) => {
+      const value = (body as Readonly<Record<string, unknown>>)[field]
+      const frames =
+        value instanceof Uint8Array ? [value] : Array.isArray(value) ? (value as readonly Uint8Array[]) : []
+      return frames.flatMap((frame) => nested(frame, kind, host))
+    })
+
+  const nested = (frame: Uint8Array, within: KindName, host: string): readonly Utterance[] => {
+    const parsed = parseFrame(frame)
+    if (!parsed.ok || parsed.value.header.kind === undefined) {
+      complain('said what can not be read', `${host}: within a ${within}`)
+      return []
+    }
+    const { header } = parsed.value
+    const digest = keyText(parsed.value.digest)
+    const before = known.get(digest)
+    if (header.from === host) {
+      if (before === undefined) return utter(parsed.value, digest, host, [frame], true)
+      addFrame(before, frame)
+    } else if (before === undefined) complain('said in another name', `${host}: ${header.kind} within a ${within}`)
+    else if (before.frames.length > 0 && !before.frames.some((one) => sameBytes(one, frame)))
+      complain('altered on its way', `${host}: ${header.kind} within a ${within}`)
+    return []
+  }
+
+  const addFrame = ({ frames }: Known, frame: Uint8Array): void => {
+    if (!frames.some((one) => sameBytes(one, frame))) frames.push(frame)
   }
 
   const said: Words['said'] = (speech) => {
@@ -99,17 +171,11 @@ export const createWords = (
     if (down.has(login)) complain('said by a host that is down', `${login}: ${kind}`)
     if (outer.header.kind !== kind || inner.header.kind !== kind) {
       complain('subject and header differ', `${login}: ${kind}, ${outer.header.kind ?? outer.header.kindNumber}`)
-      return undefined
+      return []
     }
     if (confidential !== kindRow(kind).confidential) complain('not confidential as its kind', `${login}: ${kind}`)
-    if (confidential) {
-      if (outer.header.from !== login) complain('said in another name', `${login}: a carrier of ${kind}`)
-      const nonce = keyText(outer.bodyBytes.subarray(16, 60))
-      if (nonces.has(nonce)) complain('a nonce was used twice', `${login}: ${kind}`)
-      nonces.add(nonce)
-      judgeBatch(outer.seal, kind, toRole, 'carriers', login)
-    }
-    judgeBatch(inner.seal, kind, toRole, confidential ? 'carried' : 'plain', login)
+    if (confidential) judgeCarrier(outer, kind, toRole, login)
+    judgeBatch(inner.seal, kind, toRole, 'messages', login)
 
     const { from } = inner.header
     const before = known.get(digest)
@@ -117,30 +183,26 @@ export const createWords = (
       typeof from !== 'string' ? guest : confidential ? from === login || !hosts.has(from) : from === login && !guest
     if (!isOwn) {
       // On its way: as it was said, and by a host of the path.
-      if (before === undefined) complain('said in another name', `${login}: ${kind} of ${String(from)}`)
-      else if (!before.frames.some((frame) => sameBytes(frame, data)))
-        complain('altered on its way', `${login}: ${kind} of ${String(from)}`)
+      const what = `${login}: ${kind} of ${String(from)}`
+      if (before === undefined) complain('said in another name', what)
+      else if (!before.frames.some((frame) => sameBytes(frame, data))) complain('altered on its way', what)
       if (hosts.get(login) !== 'dc' && before !== undefined && !ledgers.isDurable(login, digest))
-        complain('sent before it was durable', `${login}: ${kind}, passed on`)
-      return undefined
+        complain('sent before it was durable', `${what}, passed on`)
+      return []
     }
-    if (before !== undefined) {
-      if (before.host !== login && !guest) complain('said in another name', `${login} and ${before.host}: ${kind}`)
-      // Sealed anew at each send; a carrier is passed on by nobody.
-      if (!confidential && !before.frames.some((frame) => sameBytes(frame, data))) before.frames.push(data)
-      return undefined
-    }
-    const decoded = decodeBody(kind, inner.header.bodyVersion, inner.bodyBytes)
-    if (!decoded.ok) {
-      complain('a body that is none', `${login}: ${kind}, ${decoded.failure.code} ${decoded.failure.detail}`)
-      return undefined
-    }
-    const body = decoded.value
-    const originator = typeof from === 'string' ? from : keyText(from)
-    if (!guest) judgeDurable(login, kind, digest, body)
-    judgeId(kind, originator, digest, body, login)
-    known.set(digest, { kind, host: login, frames: confidential ? [] : [data] })
-    return { kind, originator, host: login, body, speech }
+    if (before === undefined) return utter(inner, digest, login, confidential ? [] : [data])
+    if (before.host !== login && !guest) complain('said in another name', `${login} and ${before.host}: ${kind}`)
+    // Sealed anew at each send; a carrier is passed on by nobody.
+    if (!confidential) addFrame(before, data)
+    return []
+  }
+
+  const judgeCarrier = (outer: ParsedFrame, kind: KindName, toRole: string, login: string): void => {
+    if (outer.header.from !== login) complain('said in another name', `${login}: a carrier of ${kind}`)
+    const nonce = keyText(outer.bodyBytes.subarray(16, 60))
+    if (nonces.has(nonce)) complain('a nonce was used twice', `${login}: ${kind}`)
+    nonces.add(nonce)
+    judgeBatch(outer.seal, kind, toRole, 'carriers', login)
   }
 
   return {

@@ -26,6 +26,8 @@ export type Payee = {
   readonly account: string
   readonly currency: Currency
   readonly refundPin: string
+  /** Says no, or nothing, to whoever pays. */
+  readonly unwilling: boolean
 }
 
 /** A payment that was confirmed, and how much of it may still be asked back. */
@@ -54,13 +56,14 @@ export const peopleOf = ({ customers, payees }: Topology): People => ({
     pins: [pin],
     state: 'paying',
   })),
-  payees: payees.map(({ id, host, mpp, account, currency, refundPin }) => ({
+  payees: payees.map(({ id, host, mpp, account, currency, refundPin, approval }) => ({
     id,
     host,
     mpp,
     account,
     currency: currency as Currency,
     refundPin,
+    unwilling: approval !== 'approve',
   })),
   confirmed: [],
 })

@@ -4,6 +4,7 @@
  * what the person hoped.
  */
 import type { Currency } from '../../../protocol/amount.ts'
+import { isFinalState } from '../../../nodes/runtime/reports.ts'
 import type { Draws } from '../world.ts'
 import { money, type Acting } from './acting.ts'
 import type { Operators } from './operators.ts'
@@ -56,6 +57,12 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     })
   }
 
+  const isPaying = ({ id, host }: Customer): boolean => {
+    const page = ask(host, 'payments', { all: true })?.['payments'] as
+      readonly { readonly customer?: string; readonly state: string }[] | undefined
+    return page === undefined || page.some(({ customer, state }) => customer === id && !isFinalState(state))
+  }
+
   const newCustomer = async (draws: Draws): Promise<void> => {
     const like = draws.pick(people.customers)
     const { host, cpp, currency } = like
@@ -86,6 +93,7 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     const id = `${realmOf(like.id)}-${name}`
     const account = `${bankOf(like.account)}:${name}`
     if (!(await open(account, currency, 0n, { holderHost: { role: 'merchant', host } }))) return
+    const approval = draws.pick(APPROVALS)
     const terms = {
       payee: id,
       payeeKind: draws.chance(0.5) ? 'shop' : 'person',
@@ -95,12 +103,12 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
       currency,
       mandate: world.mandate(account, mpp, currency),
       catalogue: [],
-      approval: draws.pick(APPROVALS),
+      approval,
     }
     for (let tries = 1; tries <= TRIES; tries++) {
       const reply = await insist(host, 'enrol-payee', terms)
       if (reply.ok) {
-        people.payees.push({ id, host, mpp, account, currency, refundPin })
+        people.payees.push({ id, host, mpp, account, currency, refundPin, unwilling: approval.rule === 'silent' })
         return
       }
       await sleep(TRY_AGAIN_MS)
@@ -135,7 +143,9 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     await insist(customer.host, 'forget-device', { customer: id })
     await sleep(draws.below(10_000))
     const hosts = world.topology.customers.filter((one) => one.cpp === cpp && realmOf(one.id) === realmOf(id))
-    const host = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
+    const elsewhere = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
+    // What a host has under way for a device, only that device's successor there can ask for.
+    const host = isPaying(customer) ? customer.host : elsewhere
     for (let tries = 1; tries <= 4 * TRIES; tries++) {
       await whenUp(cpp)
       const authorized = await order(cpp, 'authorize-device', { customer: id, host })
