@@ -104,6 +104,26 @@ describe('a revocation list', { timeout: 60_000 }, () => {
 })
 
 describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
+  it("an invoice's on its way to an alias: the merchant host is told that it is no good any more, and sends it no more", async () => {
+    const network = await buildWholeNetwork()
+    const { sim } = network
+    lose(sim, ['request-to-pay'])
+    const asked = sim
+      .host('hu-shop-1')
+      .host()
+      .command('request-payment', { payee: 'hu-bakery', alias: 'hu-alice-pays', amountMinor: '250', text: 'lunch' })
+    await sim.run()
+    const list = listOf(sim, 1, 'hu-shop-1')
+    const taking = sim.host('hu-shop-1').take('new')
+    await sim.run()
+    await taking
+    await give(sim, 'hu-dc-1', list)
+    sim.setOnSend(undefined)
+    await sim.advance(LIMITS.maxResendMs + 5_000)
+    expect(await asked).toMatchObject({ ok: true, value: { ok: false, code: 'TRANS_INVALID' } })
+    expect(unrest(network)).toEqual([])
+  })
+
   it("an MPP's: its countersignature is never taken, the payment expires, and its books are whole when it comes back", async () => {
     const network = await buildWholeNetwork()
     const { sim, report } = network
