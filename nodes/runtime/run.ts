@@ -235,7 +235,7 @@ export const startHost = async (
 
 /** Says where in one line, since nothing does afterwards. The process is gone before the next line; the promise is for the types. */
 const dieAsTold = (point: Death, steps: readonly string[]): Promise<void> => {
-  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, msg: DEATH_MESSAGE, point, steps })}\n`)
+  writeSync(process.stderr.fd, `${JSON.stringify({ level: 50, time: Date.now(), msg: DEATH_MESSAGE, point, steps })}\n`)
   process.kill(process.pid, 'SIGKILL')
   return new Promise(() => {})
 }
@@ -281,7 +281,8 @@ export const runNode = async (
     const config = await readHostConfig(values.config)
     const log = pinoLog({ host: credentials.host, role: credentials.role, level: config.logLevel }, () => Date.now())
     const running = await startHost(credentials, config, define, log, () => readHostCredentials(creds))
-    const stop = (): void => void running.stop()
+    // Why it did not end in order, `ended` says.
+    const stop = (): void => void running.stop().catch(() => undefined)
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)
     // A parent that is gone can not ask any more: a host of a fleet does not outlive its supervisor.

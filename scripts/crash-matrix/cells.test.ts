@@ -18,6 +18,7 @@ describe('cells', () => {
     expect(cells.hit({ role: 'bank', step: 'message unheard', point: 'after-flush' })).toBe(false)
     cells.take('bank', ['control deposit'])
     expect(cells.open('bank')).toHaveLength(5)
+    expect(cells.openTaken('bank')).toBe(3)
     expect(cells.hits()).toBe(1)
     expect(cells.coverage()).toEqual([
       {

@@ -45,6 +45,8 @@ export type Cells = {
   readonly hit: (cell: Cell) => boolean
   /** What is still to be hit at hosts of the role. */
   readonly open: (role: HostRole) => readonly Cell[]
+  /** How many of them are of steps that were taken. */
+  readonly openTaken: (role: HostRole) => number
   readonly hits: () => number
   readonly coverage: () => readonly Coverage[]
 }
@@ -75,6 +77,8 @@ export const createCells = (filter: CellFilter): Cells => {
       return true
     },
     open: (role) => of(role).filter((cell) => !hit.has(cellText(cell))),
+    openTaken: (role) =>
+      of(role).filter((cell) => !hit.has(cellText(cell)) && taken.has(stepText(role, cell.step))).length,
     hits: () => hit.size,
     coverage: () =>
       [...new Set([...cells.values()].map(({ role }) => role))].map((role) => {

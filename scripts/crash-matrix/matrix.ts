@@ -4,11 +4,10 @@
  * and is judged: no payment with two ends, no money made or lost, everything decided in time.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Death } from '../../nodes/runtime/faults.ts'
-import { eventually, startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
+import { eventually, startFaultFleet, type DiedAt, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
-import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
+import type { HostPlan, HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
 import { MATRIX_NETWORK } from './network.ts'
@@ -48,12 +47,16 @@ export type MatrixResult = {
   readonly violations: readonly string[]
 }
 
+/** A host dies there only when it is started. */
+const AT_START = 'started'
+/** How often a host is started that does not serve in time. */
+const STARTS = 3
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
 const LOOK_MS = 60
 /** Hosts that may die at a time, to begin with; and how long one may take to come to its death. */
-const AT_ONCE = 3
+const AT_ONCE = 4
 const SLOT_MS = 6_000
 
 export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> => {
@@ -71,6 +74,10 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   const sums = { deaths: 0, rounds: 0, payments: 0, confirmed: 0 }
   let latestMs: RoundJudgement['latestMs'] = { expiry: 0, bank: 0 }
   const mortals = mortalHosts(net, options.roles)
+  /** Rounds in a row in which nobody died where nobody had. */
+  let idle = 0
+  /** Ended only to be started again. */
+  const killed = new Set<string>()
   const seen = new Map<string, number>()
   const takeSteps = async (): Promise<void> => {
     for (const { id, role } of mortals) {
@@ -82,8 +89,8 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
   await takeSteps()
 
-  /** One round: payments and acts go on while hosts die. Answers how many cells were hit. */
-  const round = async (): Promise<number> => {
+  /** One round: payments and acts go on while hosts die, and then the network comes to rest. */
+  const round = async (): Promise<void> => {
     const before = cells.hits()
     const stream = startStream(net, IN_FLIGHT, (i) => orderOf(sums.payments + i), PATIENCE_MS)
     const acts: readonly Act[] = options.acts ? [...peoplesActs(net, () => stream.made), ...operatorsActs(net)] : []
@@ -105,24 +112,45 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       bank: Math.max(latestMs.bank, judged.latestMs.bank),
     }
     const hit = cells.hits() - before
-    const open = mortals.reduce((set, { role }) => set.add(role), new Set<HostRole>())
-    const left = [...open].reduce((sum, role) => sum + cells.open(role).length, 0)
+    idle = hit === 0 ? idle + 1 : 0
+    const left = rolesOf(mortals).reduce((sum, role) => sum + cells.openTaken(role), 0)
     say(
-      `round ${sums.rounds}: ${hit} cells hit, ${left} not; ${made.size} payments, ${judged.violations.length} violations; ` +
+      `round ${sums.rounds}: ${hit} cells hit, ${left} of known steps not; ${made.size} payments, ${judged.violations.length} violations; ` +
         `${Math.round((performance.now() - startedAt) / 1_000)} s`,
     )
-    return hit
   }
 
   /** Lets hosts die until enough did, or none does any more; leaves them all up. */
   const die = async (): Promise<void> => {
     const armed = new Map<string, number>()
+    const burying = new Map<string, Promise<void>>()
     const waiting = mortals.filter(({ role }) => cells.open(role).length > 0)
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
     const goOn = (): boolean =>
       deaths < options.deathsPerRound && performance.now() < endsAt && performance.now() - lastDeathAt < options.idleMs
+    /** Starts each host that is down, beside the others: one may serve only once the other does. */
+    const buryDead = async (): Promise<void> => {
+      const statuses = await net.statuses()
+      for (const one of mortals) {
+        const isDown = statuses.some(({ id, pid }) => id === one.id && pid === undefined)
+        if (!isDown || burying.has(one.id)) continue
+        armed.delete(one.id)
+        const buried = bury(one)
+          .then((count) => {
+            deaths += count
+            lastDeathAt = performance.now()
+            atOnce = Math.max(AT_ONCE, atOnce - 1)
+          })
+          .catch((error: unknown) => void violations.push(`${one.id} did not come back: ${(error as Error).message}`))
+          .finally(() => {
+            burying.delete(one.id)
+            waiting.push(one)
+          })
+        burying.set(one.id, buried)
+      }
+    }
     while (goOn()) {
       for (const [id, at] of armed)
         if (performance.now() - at > SLOT_MS && atOnce < mortals.length) {
@@ -135,68 +163,35 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
         const open = cells.open(one.role).map(({ step, point }) => ({ step, point, count: 1 }))
         if (open.length === 0) continue
         try {
-          await net.arm(one.id, open)
+          if (open.every(({ step }) => step === AT_START)) {
+            killed.add(one.id)
+            await net.kill(one.id)
+          } else await net.arm(one.id, open)
           armed.set(one.id, performance.now())
         } catch {
           // It is just dying, or starting.
           waiting.push(one)
         }
       }
-      const buried = await buryAll()
-      for (const id of buried.deaths.keys()) {
-        lastDeathAt = performance.now()
-        atOnce = Math.max(AT_ONCE, atOnce - 1)
-        deaths += buried.deaths.get(id) ?? 0
-      }
-      for (const id of buried.disarmed) {
-        armed.delete(id)
-        const one = mortals.find((host) => host.id === id)
-        if (one !== undefined && !waiting.includes(one)) waiting.push(one)
-      }
-      if (armed.size === 0 && waiting.length === 0) break
+      await buryDead()
+      if (armed.size === 0 && waiting.length === 0 && burying.size === 0) break
       await delay(LOOK_MS)
     }
-    await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
-    await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
-  }
-
-  /**
-   * Starts all that are down. A host serves once those that know it serve, so whoever is started before it in a fleet is up, and is
-   * disarmed meanwhile.
-   */
-  const buryAll = async (): Promise<{
-    readonly deaths: ReadonlyMap<string, number>
-    readonly disarmed: ReadonlySet<string>
-  }> => {
-    const deaths = new Map<string, number>()
-    const disarmed = new Set<string>()
-    for (;;) {
-      const statuses = await net.statuses()
-      const down = net.plan.hosts
-        .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
-        .toSorted((a, b) => waveOf(a) - waveOf(b))
-      for (const { id } of down) outages.down(id, Date.now())
-      const first = down[0]
-      if (first === undefined) return { deaths, disarmed }
-      const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
-      await Promise.all(needed.map(({ id }) => net.arm(id, []).catch(() => undefined)))
-      for (const { id } of [...needed, first]) disarmed.add(id)
-      // One of them may have died before it was disarmed.
-      if (
-        needed.length > 0 &&
-        (await net.statuses()).some(({ id, pid }) => pid === undefined && needed.some((one) => one.id === id))
-      )
-        continue
-      deaths.set(first.id, (deaths.get(first.id) ?? 0) + (await bury(first)))
-    }
+    await eventually('every host up again', REST_MS, async () => {
+      await Promise.all(mortals.map(({ id }) => net.arm(id, []).catch(() => undefined)))
+      await buryDead()
+      await Promise.all(burying.values())
+      return (await net.statuses()).every(({ pid }) => pid !== undefined)
+    })
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
   const bury = async (host: HostPlan): Promise<number> => {
     const { id, role } = host
-    outages.down(id, Date.now())
-    let deaths = count(host, await net.diedAt(id))
-    const starting = cells.open(role).filter(({ step }) => step === 'started')[0]
+    const died = await net.diedAt(id)
+    outages.down(id, died?.atMs ?? Date.now())
+    let deaths = count(host, died)
+    const starting = cells.open(role).find(({ step }) => step === AT_START)
     if (starting !== undefined) {
       await net.armStart(id, [{ step: starting.step, point: starting.point, count: 1 }])
       await net.start(id).catch(() => undefined)
@@ -205,14 +200,22 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       // What it starts with may change nothing: then there is nothing to die at.
       if (pid === undefined) deaths += count(host, await net.diedAt(id))
     }
-    if ((await net.statusOf(id)).pid === undefined) await net.start(id)
+    await startAgain(id)
     outages.up(id, Date.now())
     return deaths
   }
-  const count = (
-    { id, role }: HostPlan,
-    at: { readonly point: Death; readonly steps: readonly string[] } | undefined,
-  ): number => {
+  const startAgain = async (id: string): Promise<void> => {
+    for (let left = STARTS; ; left--)
+      try {
+        if ((await net.statusOf(id)).pid === undefined) await net.start(id)
+        return
+      } catch (error) {
+        // Whom it needs may be down for longer than it is waited for.
+        if (left === 1) throw error
+      }
+  }
+  const count = ({ id, role }: HostPlan, at: DiedAt): number => {
+    if (at === undefined && killed.delete(id)) return 1
     if (at === undefined) {
       violations.push(`${id} died, and nobody had told it to`)
       return 1
@@ -222,10 +225,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     return 1
   }
 
-  let idle = 0
-  while (idle < 2 && performance.now() < endsAt && mortals.some(({ role }) => cells.open(role).length > 0)) {
+  const goesOn = (): boolean =>
+    performance.now() < endsAt && idle < 2 && mortals.some(({ role }) => cells.open(role).length > 0)
+  while (goesOn()) {
     try {
-      idle = (await round()) === 0 ? idle + 1 : 0
+      await round()
     } catch (error) {
       violations.push(`round ${sums.rounds + 1} did not end: ${(error as Error).message}`)
       break
@@ -244,8 +248,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
 }
 
-/** In which order a fleet starts. */
-const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
+const rolesOf = (hosts: readonly HostPlan[]): readonly HostRole[] => [...new Set(hosts.map(({ role }) => role))]
 
 const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
   plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))

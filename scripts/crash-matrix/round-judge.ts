@@ -39,23 +39,17 @@ export const judgeRound = async ({
   violations.push(...told.map((text) => `told otherwise than held: ${text}`))
 
   const banks = judge.hostsOf('bank')
-  const { sweepEveryMs } = LIMITS
+  // A host that dies before a late sweep has come is not to be blamed for it.
+  const sweepMs = LIMITS.sweepEveryMs + stallMs
   const late = await judge.decidedLate(made, (cpp, { expiresAtMs, postingAtMs, decidedAtMs = 0 }) => {
-    if (postingAtMs === undefined) {
-      const due = outages.calmFrom([cpp], expiresAtMs, sweepEveryMs) + sweepEveryMs
-      latestMs.expiry = Math.max(latestMs.expiry, decidedAtMs - due)
-      return due + stallMs
-    }
-    // What the bank has to decide is asked again as the back-off says: the longest wait that the outage made.
-    const calm = outages.calmFrom([cpp, ...banks], postingAtMs, sweepEveryMs)
-    const due = calm + sweepEveryMs
-    latestMs.bank = Math.max(latestMs.bank, decidedAtMs - due)
-    return (
-      outages.calmFrom([cpp, ...banks], postingAtMs, longestWaitMs(calm - postingAtMs)) +
-      longestWaitMs(calm - postingAtMs) +
-      sweepEveryMs +
-      stallMs
-    )
+    const hosts = postingAtMs === undefined ? [cpp] : [cpp, ...banks]
+    const calm = outages.calmFrom(hosts, postingAtMs ?? expiresAtMs, sweepMs)
+    const of = postingAtMs === undefined ? 'expiry' : 'bank'
+    latestMs[of] = Math.max(latestMs[of], decidedAtMs - calm - LIMITS.sweepEveryMs)
+    if (postingAtMs === undefined) return calm + sweepMs
+    // What a bank has to decide is asked again as the back-off says: after the longest wait that the outage made.
+    const wait = longestWaitMs(calm - postingAtMs)
+    return outages.calmFrom(hosts, postingAtMs, sweepMs + wait) + sweepMs + wait
   })
   violations.push(...late.map((text) => `decided late: ${text}`))
 

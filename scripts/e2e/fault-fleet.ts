@@ -20,7 +20,7 @@ import type { Verification } from '../fleet/verify.ts'
 import { verifyAtRest } from '../testing/test-fleet.ts'
 
 /** A host's own last word: where it died. `undefined` when it did not die as it was told. */
-export type DiedAt = { readonly point: Death; readonly steps: readonly StepName[] } | undefined
+export type DiedAt = { readonly atMs: number; readonly point: Death; readonly steps: readonly StepName[] } | undefined
 
 export type FaultFleet = AsyncDisposable & {
   readonly dir: string
@@ -164,15 +164,17 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
   }
 }
 
+type LastLine = {
+  readonly time: number
+  readonly msg?: string
+  readonly point: Death
+  readonly steps: readonly StepName[]
+}
 const lastWord = (log: string): DiedAt => {
   const line = log.trimEnd().split('\n').at(-1) ?? ''
   try {
-    const said = JSON.parse(line) as {
-      readonly msg?: string
-      readonly point: Death
-      readonly steps: readonly StepName[]
-    }
-    return said.msg === DEATH_MESSAGE ? { point: said.point, steps: said.steps } : undefined
+    const { time: atMs, msg, point, steps } = JSON.parse(line) as LastLine
+    return msg === DEATH_MESSAGE ? { atMs, point, steps } : undefined
   } catch {
     // Something else was written last.
     return undefined

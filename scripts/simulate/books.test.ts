@@ -116,12 +116,8 @@ test('what a crash takes back is taken back in the books: the same batch again i
 
 /** The rows of one change, decoded. */
 type Rows<Row> = { readonly before: Row | undefined; readonly after: Row; readonly key: Uint8Array }
-type Altered =
-  | { readonly row: object }
-  | 'left out'
-  | { readonly and: readonly RowChange[] }
-  /** A batch of its own before it. */
-  | { readonly first: RowChange; readonly row: object }
+/** `row`: what it becomes. `and`: rows beside it. `first`: a batch of its own before it. */
+type Altered = 'left out' | { readonly row?: object; readonly and?: readonly RowChange[]; readonly first?: RowChange }
 type Alteration = {
   readonly rule: string
   readonly what: string
@@ -513,9 +509,9 @@ const alteredBy = (alteration: Alteration): readonly Finding[] => {
       if (instead === undefined) return [change]
       found = true
       if (instead === 'left out') return []
-      if ('and' in instead) return [change, ...instead.and]
-      if ('first' in instead) hear(books, { ...seen, changes: [instead.first] })
-      return [{ ...change, after: table.encode(instead.row) }]
+      const { row, and: beside = [], first } = instead
+      if (first !== undefined) hear(books, { ...seen, changes: [first] })
+      return [row === undefined ? change : { ...change, after: table.encode(row) }, ...beside]
     })
     hear(books, { ...seen, changes })
     if (found) return books.check()
