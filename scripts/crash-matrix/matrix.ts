@@ -10,6 +10,7 @@ import { startStream } from '../e2e/payment-stream.ts'
 import type { HostPlan, HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
+import { examineLedgers } from './ledgers.ts'
 import { MATRIX_NETWORK } from './network.ts'
 import { operatorsActs } from './operators.ts'
 import { createOutages } from './outages.ts'
@@ -42,7 +43,10 @@ export type MatrixResult = {
   readonly coverage: readonly Coverage[]
   readonly acts: readonly ActCount[]
   /** The latest that a decision came after it might be expected, by what it waited for, in milliseconds. */
-  readonly latestMs: RoundJudgement['latestMs']
+  readonly latestMs: RoundJudgement['latestMs'] & { readonly order: number }
+  /** Journal entries of all ledgers, whose chains were checked, and orders of CPPs to their banks. */
+  readonly entries: number
+  readonly orders: number
   /** What broke a rule, and in which round. */
   readonly violations: readonly string[]
 }
@@ -235,15 +239,21 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       break
     }
   }
+  say('reading the ledgers')
+  await net.down()
+  const ledgers = await examineLedgers(net.directory, net.plan, outages, options.stallMs)
+  violations.push(...ledgers.violations)
   const coverage = cells.coverage()
   return {
     ...sums,
+    entries: ledgers.entries,
+    orders: ledgers.orders,
     ok: violations.length === 0 && coverage.every(({ missed }) => missed.length === 0),
     seconds: Math.round((performance.now() - startedAt) / 1_000),
     downSeconds: Math.round(outages.totalMs() / 1_000),
     coverage,
     acts: actor.counts(),
-    latestMs,
+    latestMs: { ...latestMs, order: ledgers.latestOrderMs },
     violations,
   }
 }
