@@ -145,7 +145,7 @@ export const guestSignerOf = (state: AuthorityState): GuestSigner => ({
   accountPublicKey: publicKeyOf(state.accountSeed),
 })
 
-/** A short-lived login of the system account that may update accounts and read the answer, nothing else. */
+/** A short-lived login of the system account that may update accounts, ask which servers there are and read the answers. */
 export const systemLogin = async (state: AuthorityState, nowMs: number): Promise<Login> => {
   const seed = newSeed('U')
   const name = 'authority'
@@ -153,7 +153,7 @@ export const systemLogin = async (state: AuthorityState, nowMs: number): Promise
     name,
     seed,
     state.systemAccountSeed,
-    ['$SYS.REQ.CLAIMS.UPDATE'],
+    ['$SYS.REQ.CLAIMS.UPDATE', '$SYS.REQ.SERVER.PING'],
     [`${TOOL_INBOX_PREFIX}.${name}.>`],
     nowMs + 5 * 60_000,
   )

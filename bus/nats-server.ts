@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { BrokerTrust } from './authority.ts'
 import { BUS_LIMITS } from './bus-limits.ts'
-import { checkListen, serverConfig, type ServerListen } from './server-config.ts'
+import { checkListen, serverConfig, type ClusterListen, type ServerListen } from './server-config.ts'
 
 /** Older ones lack scoped templates or a resolver that pushes. */
 export const OLDEST_SERVER = [2, 9, 10] as const
@@ -36,6 +36,8 @@ export type StartOptions = {
   readonly dir: string
   readonly trust: BrokerTrust
   readonly listen?: ServerListen
+  /** Its part in a cluster; {@link startCluster} of `nats-cluster.ts` starts all of one. */
+  readonly cluster?: ClusterListen
   /** Default: {@link findServer}. */
   readonly bin?: string
   /** Outlives this process, with a session of its own. */
@@ -143,7 +145,7 @@ export const startServer = async (options: StartOptions): Promise<NatsServer> =>
 
   const port = options.listen?.port ?? (before === undefined ? -1 : portOf(before.url))
   const configFile = join(dir, 'nats-server.conf')
-  await writeFile(configFile, serverConfig(dir, { ...options.listen, port }, trust), { mode: 0o600 })
+  await writeFile(configFile, serverConfig(dir, { ...options.listen, port }, trust, options.cluster), { mode: 0o600 })
   const log = join(dir, 'nats-server.log')
   const output = openSync(log, 'a', 0o600)
   const child = spawn(bin, ['-c', configFile], { stdio: ['ignore', output, output], detached })

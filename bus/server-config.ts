@@ -21,6 +21,32 @@ export type ServerListen = {
   readonly tls?: { readonly certFile: string; readonly keyFile: string }
 }
 
+/** One server's part in a cluster. Routes between servers are on loopback, where nobody else can listen, and ask for a password. */
+export type ClusterListen = {
+  /** The same at each of its servers. */
+  readonly name: string
+  readonly member: string
+  /** Where the others reach this one. */
+  readonly port: number
+  readonly password: string
+  /** Ports at which this one reaches the others. */
+  readonly routes: readonly number[]
+}
+
+const ROUTE_USER = 'route'
+
+const clusterConfig = ({ name, port, password, routes }: ClusterListen): object => ({
+  name,
+  host: '127.0.0.1',
+  port,
+  authorization: { user: ROUTE_USER, password, timeout: BUS_LIMITS.tlsHandshakeSeconds },
+  routes: routes.map((to) => `nats-route://${ROUTE_USER}:${password}@127.0.0.1:${to}`),
+  // A login's file says where its host may go: no server sends a client elsewhere.
+  no_advertise: true,
+  // Servers tell each other who else there is, and would go there past the routes that are given: nobody listens at port 1.
+  advertise: '127.0.0.1:1',
+})
+
 /** Forward secrecy and authenticated encryption only. TLS 1.3 has no other suites, and no setting for them. */
 const TLS_1_2_SUITES = ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384']
 
@@ -63,7 +89,12 @@ const namesMoreThanLoopback = (subjectAltName = ''): boolean =>
  * @param dir where the server keeps the accounts it was told of, and says its ports
  * @throws Error for a host that is not loopback without TLS
  */
-export const serverConfig = (dir: string, listen: ServerListen, trust: BrokerTrust): string => {
+export const serverConfig = (
+  dir: string,
+  listen: ServerListen,
+  trust: BrokerTrust,
+  cluster?: ClusterListen,
+): string => {
   const host = listen.host ?? '127.0.0.1'
   if (listen.tls === undefined) checkInTheClear(host)
   const config = {
@@ -81,6 +112,7 @@ export const serverConfig = (dir: string, listen: ServerListen, trust: BrokerTru
             timeout: BUS_LIMITS.tlsHandshakeSeconds,
           },
         }),
+    ...(cluster === undefined ? {} : { server_name: cluster.member, cluster: clusterConfig(cluster) }),
     ports_file_dir: dir,
     operator: trust.operatorJwt,
     system_account: trust.systemAccount,

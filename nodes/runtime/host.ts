@@ -29,9 +29,9 @@ import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { LedgerError } from './ledger-error.ts'
-import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
+import { headWrite, openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
-import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
+import { decision, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
@@ -49,7 +49,6 @@ import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import { stepName, stepsOf } from './steps.ts'
 import { createSweeper } from './sweeper.ts'
-import { keyOf } from './table.ts'
 
 export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
 
@@ -367,15 +366,7 @@ export const createHost = (deps: HostDeps): Host => {
     faults,
     stageHead: () => {
       if (!clock.jumped()) persistedMs = decidedAtMs
-      staged.write(
-        put(headTable, keyOf('head'), {
-          host: self.id,
-          networkId: trust.networkId,
-          seq: chain.current.seq,
-          hash: chain.current.hash,
-          highestNowMs: persistedMs,
-        }),
-      )
+      staged.write(headWrite(self.id, trust.networkId, chain.current, persistedMs))
       return chain.current
     },
     onDurable: deps.onDurable ?? (() => {}),

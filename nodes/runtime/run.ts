@@ -281,7 +281,8 @@ export const runNode = async (
     const config = await readHostConfig(values.config)
     const log = pinoLog({ host: credentials.host, role: credentials.role, level: config.logLevel }, () => Date.now())
     const running = await startHost(credentials, config, define, log, () => readHostCredentials(creds))
-    const stop = (): void => void running.stop()
+    // Why it did not end in order, `ended` says.
+    const stop = (): void => void running.stop().catch(() => undefined)
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)
     // A parent that is gone can not ask any more: a host of a fleet does not outlive its supervisor.
