@@ -58,9 +58,11 @@ const STARTS = 3
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
+/** For every host to serve again once none dies any more: some starts, each given up after a minute, on a machine that is busy. */
+const RETURN_MS = 240_000
 const LOOK_MS = 60
 /** Hosts that may die at a time, to begin with; and how long one may take to come to its death. */
-const AT_ONCE = 4
+const AT_ONCE = 3
 const SLOT_MS = 6_000
 
 export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> => {
@@ -132,6 +134,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
+    let lastFailure = ''
     const goOn = (): boolean =>
       deaths < options.deathsPerRound && performance.now() < endsAt && performance.now() - lastDeathAt < options.idleMs
     /** Starts each host that is down, beside the others: one may serve only once the other does. */
@@ -147,7 +150,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
             lastDeathAt = performance.now()
             atOnce = Math.max(AT_ONCE, atOnce - 1)
           })
-          .catch((error: unknown) => void violations.push(`${one.id} did not come back: ${(error as Error).message}`))
+          .catch((error: unknown) => {
+            // It is tried again; what counts is whether all are up in the end.
+            killed.add(one.id)
+            lastFailure = (error as Error).message
+          })
           .finally(() => {
             burying.delete(one.id)
             waiting.push(one)
@@ -181,12 +188,13 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       if (armed.size === 0 && waiting.length === 0 && burying.size === 0) break
       await delay(LOOK_MS)
     }
-    await eventually('every host up again', REST_MS, async () => {
+    const allUp = async (): Promise<boolean> => {
       await Promise.all(mortals.map(({ id }) => net.arm(id, []).catch(() => undefined)))
       await buryDead()
       await Promise.all(burying.values())
       return (await net.statuses()).every(({ pid }) => pid !== undefined)
-    })
+    }
+    await eventually('every host up again', RETURN_MS, allUp, () => lastFailure)
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
