@@ -16,6 +16,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import type { Gate } from './admission.ts'
+import { answerOf, OK, REFUSED } from './answers.ts'
 import { createApplier, emptyBatch, type ApplyDeps, type Batch } from './apply.ts'
 import { ledgerClock } from './clock.ts'
 import { createCommits } from './commits.ts'
@@ -28,9 +29,9 @@ import { createDeviceKeys, createKeyring } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { createIncoming, type Frame, type FrameEvent } from './incoming.ts'
 import { LedgerError } from './ledger-error.ts'
-import { openHead, readPolicy, type PolicyState } from './ledger-state.ts'
+import { headWrite, openHead, readPolicy, type PolicyState } from './ledger-state.ts'
 import { createMetrics } from './metrics.ts'
-import { decision, put, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
+import { decision, type AnyNodeDefinition, type Context, type Decision, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
 import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
@@ -48,12 +49,8 @@ import { keyText } from './sorted-map.ts'
 import { createStaged } from './staged.ts'
 import { stepName, stepsOf } from './steps.ts'
 import { createSweeper } from './sweeper.ts'
-import { keyOf } from './table.ts'
 
 export type { Answer, Host, HostDeps, NodeServices } from './host-types.ts'
-
-const OK = (value: unknown): Answer => ({ ok: true, value })
-const REFUSED = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
 export const createHost = (deps: HostDeps): Host => {
   const { self, store, bus, random, log } = deps
@@ -264,9 +261,6 @@ export const createHost = (deps: HostDeps): Host => {
     },
   })
 
-  const answerOf = ({ refuse, reply }: Decision): Answer =>
-    refuse === undefined ? OK(reply) : REFUSED(refuse.code, refuse.detail)
-
   const handle = (batch: Batch, event: OwnEvent | FrameEvent, nowMs: number): void => {
     metrics.count('events')
     switch (event.type) {
@@ -372,15 +366,7 @@ export const createHost = (deps: HostDeps): Host => {
     faults,
     stageHead: () => {
       if (!clock.jumped()) persistedMs = decidedAtMs
-      staged.write(
-        put(headTable, keyOf('head'), {
-          host: self.id,
-          networkId: trust.networkId,
-          seq: chain.current.seq,
-          hash: chain.current.hash,
-          highestNowMs: persistedMs,
-        }),
-      )
+      staged.write(headWrite(self.id, trust.networkId, chain.current, persistedMs))
       return chain.current
     },
     onDurable: deps.onDurable ?? (() => {}),

@@ -3,8 +3,9 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import { hash } from '../../protocol/hash.ts'
 import { fromJson, toJson } from './json.ts'
 import { LedgerError } from './ledger-error.ts'
-import { NO_HASH } from './journal.ts'
-import type { AnyNodeDefinition, Reader } from './node.ts'
+import { NO_HASH, type Chain } from './journal.ts'
+import { put, type AnyNodeDefinition, type Reader, type Write } from './node.ts'
+import { keyOf } from './table.ts'
 import { headTable, journalTable, policyTable, type HeadRow } from './runtime-tables.ts'
 
 /** The ledger is another host's or another network's, or its end does not fit its journal. */
@@ -30,6 +31,14 @@ export const openHead = (read: Reader, host: string, networkId: Uint8Array): Hea
   // A clock that is not believed leaves no trace in the head; the journal's times go on from where they were all the same.
   return { ...head, highestNowMs: Math.max(head.highestNowMs, last.atMs) }
 }
+
+/** The head as it stands after `chain`. */
+export const headWrite = (
+  host: string,
+  networkId: Uint8Array,
+  { seq, hash: last }: Chain,
+  highestNowMs: number,
+): Write => put(headTable, keyOf('head'), { host, networkId, seq, hash: last, highestNowMs })
 
 export type PolicyState = {
   readonly value: unknown

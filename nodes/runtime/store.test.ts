@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { utf8 } from '../../protocol/bytes.ts'
+import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { LedgerLocked, lockLedger } from './ledger-lock.ts'
 import { LedgerDamaged, LedgerNotWritten, lmdbStore } from './lmdb-store.ts'
-import { memoryStore } from './memory-store.ts'
+import { memoryStore, type MemoryStore, type StoreChange } from './memory-store.ts'
 import { storeCompliance } from './store-compliance.ts'
 
 let directory: string
@@ -58,6 +58,63 @@ describe('a crash of the memory store', () => {
     await turn()
     await turn()
     expect([...store.crash().range('t')]).toHaveLength(1)
+  })
+  it('keeps as many of the oldest unflushed batches as are asked for', async () => {
+    for (const [kept, left] of [
+      [0, ['a']],
+      [1, ['a', 'b']],
+      [2, ['a', 'b', 'c']],
+    ] as const) {
+      const store = memoryStore()
+      await store.commit([row('a')])
+      await store.flushed()
+      for (const name of ['b', 'c']) await store.commit([row(name)])
+      expect(store.unflushed()).toBe(2)
+      expect(Array.from(store.crash(kept).range('t'), ([key]) => key)).toEqual(left.map(utf8))
+    }
+  })
+  it('tells its watcher every change, what is on disk and what is taken back, under batches that never come again', async () => {
+    const seen: unknown[] = []
+    const names = (changes: readonly StoreChange[]) =>
+      changes.map(({ key, before, after }) => [fromUtf8(key), before && fromUtf8(before), after && fromUtf8(after)])
+    const store = memoryStore((_what, run) => run(), {
+      committed: (batch, changes) => seen.push([batch, names(changes)]),
+      flushed: (batch) => seen.push(['flushed', batch]),
+      lost: (changes) => seen.push(['lost', names(changes)]),
+    })
+    await store.commit([row('a')])
+    await store.flushed()
+    await store.commit([row('b'), { ...row('a'), value: utf8('A') }])
+    await store.commit([{ ...row('b'), value: undefined }])
+    const after = store.crash(1)
+    await after.commit([row('c')])
+    expect(seen).toEqual([
+      [1, [['a', undefined, 'a']]],
+      ['flushed', 1],
+      [
+        2,
+        [
+          ['b', undefined, 'b'],
+          ['a', 'a', 'A'],
+        ],
+      ],
+      [3, [['b', 'b', undefined]]],
+      ['flushed', 2],
+      ['lost', [['b', 'b', undefined]]],
+      [4, [['c', undefined, 'c']]],
+    ])
+  })
+  it('copies itself: neither sees what the other commits', async () => {
+    const store = memoryStore((_what, run) => run())
+    await store.commit(Array.from({ length: 600 }, (_, at) => row(`k${String(at).padStart(3, '0')}`)))
+    const copy = store.copy((_what, run) => run())
+    await copy.commit([{ ...row('k000'), value: undefined }, row('new')])
+    await store.commit([row('old')])
+    const keys = (one: MemoryStore) => Array.from(one.rows(), ({ key }) => key)
+    expect([keys(store).length, keys(copy).length]).toEqual([601, 600])
+    expect([keys(store).includes('new'), keys(copy).includes('old'), keys(copy)[0]]).toEqual([false, false, 'k001'])
+    // What was copied is on disk.
+    expect(copy.crash().get('t', utf8('k001'))).toEqual(utf8('k001'))
   })
 })
 

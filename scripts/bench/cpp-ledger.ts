@@ -14,14 +14,13 @@ import { createApplier, emptyBatch } from '../../nodes/runtime/apply.ts'
 import { createCommits, type Commits } from '../../nodes/runtime/commits.ts'
 import { createFaults } from '../../nodes/runtime/faults.ts'
 import { NO_HASH } from '../../nodes/runtime/journal.ts'
+import { headWrite } from '../../nodes/runtime/ledger-state.ts'
 import { createMetrics } from '../../nodes/runtime/metrics.ts'
-import { put, type Context } from '../../nodes/runtime/node.ts'
+import type { Context } from '../../nodes/runtime/node.ts'
 import { createOutbox } from '../../nodes/runtime/outbox.ts'
-import { headTable } from '../../nodes/runtime/runtime-tables.ts'
 import { createStaged, type Staged } from '../../nodes/runtime/staged.ts'
 import { stepName } from '../../nodes/runtime/steps.ts'
 import type { Store } from '../../nodes/runtime/store.ts'
-import { keyOf } from '../../nodes/runtime/table.ts'
 import { createLru } from '../../protocol/lru.ts'
 import { CURRENCY, customerOf, decisionMessage, MPP, type Accumulation } from './ledger-load.ts'
 
@@ -95,15 +94,7 @@ export const createCppLedger = (store: Store, monotonicMs: () => number): CppLed
     metrics,
     faults,
     stageHead: () => {
-      staged.write(
-        put(headTable, keyOf('head'), {
-          host: CPP,
-          networkId: BENCH_NETWORK_ID,
-          seq: chain.current.seq,
-          hash: chain.current.hash,
-          highestNowMs: lastMs,
-        }),
-      )
+      staged.write(headWrite(CPP, BENCH_NETWORK_ID, chain.current, lastMs))
       return chain.current
     },
     onDurable: () => {},

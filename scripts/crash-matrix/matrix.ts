@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, startFaultFleet, type DiedAt, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
-import { WAVES, type HostPlan, type HostRole } from '../fleet/plan.ts'
+import type { HostPlan, HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
 import { MATRIX_NETWORK } from './network.ts'
@@ -49,12 +49,14 @@ export type MatrixResult = {
 
 /** A host dies there only when it is started. */
 const AT_START = 'started'
+/** How often a host is started that does not serve in time. */
+const STARTS = 3
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
 const LOOK_MS = 60
 /** Hosts that may die at a time, to begin with; and how long one may take to come to its death. */
-const AT_ONCE = 3
+const AT_ONCE = 4
 const SLOT_MS = 6_000
 
 export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> => {
@@ -72,8 +74,8 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   const sums = { deaths: 0, rounds: 0, payments: 0, confirmed: 0 }
   let latestMs: RoundJudgement['latestMs'] = { expiry: 0, bank: 0 }
   const mortals = mortalHosts(net, options.roles)
-  /** Roles in whose last round nobody died. */
-  const barren = new Set<HostRole>()
+  /** Rounds in a row in which nobody died where nobody had. */
+  let idle = 0
   /** Ended only to be started again. */
   const killed = new Set<string>()
   const seen = new Map<string, number>()
@@ -90,12 +92,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   /** One round: payments and acts go on while hosts die, and then the network comes to rest. */
   const round = async (): Promise<void> => {
     const before = cells.hits()
-    let dying: readonly HostRole[] = []
     const stream = startStream(net, IN_FLIGHT, (i) => orderOf(sums.payments + i), PATIENCE_MS)
     const acts: readonly Act[] = options.acts ? [...peoplesActs(net, () => stream.made), ...operatorsActs(net)] : []
     const acting = actor.start(acts)
     try {
-      dying = await die()
+      await die()
     } finally {
       await acting.stop()
     }
@@ -111,33 +112,45 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       bank: Math.max(latestMs.bank, judged.latestMs.bank),
     }
     const hit = cells.hits() - before
-    for (const role of dying) if (hit === 0) barren.add(role)
+    idle = hit === 0 ? idle + 1 : 0
     const left = rolesOf(mortals).reduce((sum, role) => sum + cells.openTaken(role), 0)
     say(
-      `round ${sums.rounds} (${dying.join(', ')}): ${hit} cells hit, ${left} of known steps not; ${made.size} payments, ${judged.violations.length} violations; ` +
+      `round ${sums.rounds}: ${hit} cells hit, ${left} of known steps not; ${made.size} payments, ${judged.violations.length} violations; ` +
         `${Math.round((performance.now() - startedAt) / 1_000)} s`,
     )
   }
 
-  /** How much there is to hit at hosts of these roles; less where the last round found nothing. */
-  const worth = (hosts: readonly HostPlan[]): number => {
-    const roles = [...new Set(hosts.map(({ role }) => role))]
-    const open = roles.reduce((sum, role) => sum + cells.openTaken(role), 0)
-    return roles.some((role) => barren.has(role)) ? open - 1_000_000 : open
-  }
   /** Lets hosts die until enough did, or none does any more; leaves them all up. */
-  const die = async (): Promise<readonly HostRole[]> => {
+  const die = async (): Promise<void> => {
     const armed = new Map<string, number>()
-    // Who starts before others would be disarmed whenever one of these is started: so they die in rounds of their own.
-    const group = GROUPS.map((roles) => mortals.filter(({ role }) => roles.includes(role)))
-      .filter((hosts) => hosts.some(({ role }) => cells.open(role).length > 0))
-      .toSorted((a, b) => worth(b) - worth(a))[0]
-    const waiting = [...(group ?? [])]
+    const burying = new Map<string, Promise<void>>()
+    const waiting = mortals.filter(({ role }) => cells.open(role).length > 0)
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
     const goOn = (): boolean =>
       deaths < options.deathsPerRound && performance.now() < endsAt && performance.now() - lastDeathAt < options.idleMs
+    /** Starts each host that is down, beside the others: one may serve only once the other does. */
+    const buryDead = async (): Promise<void> => {
+      const statuses = await net.statuses()
+      for (const one of mortals) {
+        const isDown = statuses.some(({ id, pid }) => id === one.id && pid === undefined)
+        if (!isDown || burying.has(one.id)) continue
+        armed.delete(one.id)
+        const buried = bury(one)
+          .then((count) => {
+            deaths += count
+            lastDeathAt = performance.now()
+            atOnce = Math.max(AT_ONCE, atOnce - 1)
+          })
+          .catch((error: unknown) => void violations.push(`${one.id} did not come back: ${(error as Error).message}`))
+          .finally(() => {
+            burying.delete(one.id)
+            waiting.push(one)
+          })
+        burying.set(one.id, buried)
+      }
+    }
     while (goOn()) {
       for (const [id, at] of armed)
         if (performance.now() - at > SLOT_MS && atOnce < mortals.length) {
@@ -160,53 +173,16 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
           waiting.push(one)
         }
       }
-      const buried = await buryAll()
-      for (const id of buried.deaths.keys()) {
-        lastDeathAt = performance.now()
-        atOnce = Math.max(AT_ONCE, atOnce - 1)
-        deaths += buried.deaths.get(id) ?? 0
-      }
-      for (const id of buried.disarmed) {
-        armed.delete(id)
-        const one = mortals.find((host) => host.id === id)
-        if (one !== undefined && !waiting.includes(one)) waiting.push(one)
-      }
-      if (armed.size === 0 && waiting.length === 0) break
+      await buryDead()
+      if (armed.size === 0 && waiting.length === 0 && burying.size === 0) break
       await delay(LOOK_MS)
     }
-    await Promise.all([...armed.keys()].map((id) => net.arm(id, []).catch(() => undefined)))
-    await eventually('every host up again', REST_MS, async () => (await buryAll()).deaths.size === 0)
-    return rolesOf(group ?? [])
-  }
-
-  /**
-   * Starts all that are down. A host serves once those that know it serve, so whoever is started before it in a fleet is up, and is
-   * disarmed meanwhile.
-   */
-  const buryAll = async (): Promise<{
-    readonly deaths: ReadonlyMap<string, number>
-    readonly disarmed: ReadonlySet<string>
-  }> => {
-    const deaths = new Map<string, number>()
-    const disarmed = new Set<string>()
-    for (;;) {
-      const statuses = await net.statuses()
-      const down = net.plan.hosts
-        .filter(({ id }) => statuses.some((status) => status.id === id && status.pid === undefined))
-        .toSorted((a, b) => waveOf(a) - waveOf(b))
-      const first = down[0]
-      if (first === undefined) return { deaths, disarmed }
-      const needed = mortals.filter((one) => waveOf(one) < waveOf(first) && !disarmed.has(one.id))
-      await Promise.all(needed.map(({ id }) => net.arm(id, []).catch(() => undefined)))
-      for (const { id } of [...needed, first]) disarmed.add(id)
-      // One of them may have died before it was disarmed.
-      if (
-        needed.length > 0 &&
-        (await net.statuses()).some(({ id, pid }) => pid === undefined && needed.some((one) => one.id === id))
-      )
-        continue
-      deaths.set(first.id, (deaths.get(first.id) ?? 0) + (await bury(first)))
-    }
+    await eventually('every host up again', REST_MS, async () => {
+      await Promise.all(mortals.map(({ id }) => net.arm(id, []).catch(() => undefined)))
+      await buryDead()
+      await Promise.all(burying.values())
+      return (await net.statuses()).every(({ pid }) => pid !== undefined)
+    })
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
@@ -224,9 +200,19 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       // What it starts with may change nothing: then there is nothing to die at.
       if (pid === undefined) deaths += count(host, await net.diedAt(id))
     }
-    if ((await net.statusOf(id)).pid === undefined) await net.start(id)
+    await startAgain(id)
     outages.up(id, Date.now())
     return deaths
+  }
+  const startAgain = async (id: string): Promise<void> => {
+    for (let left = STARTS; ; left--)
+      try {
+        if ((await net.statusOf(id)).pid === undefined) await net.start(id)
+        return
+      } catch (error) {
+        // Whom it needs may be down for longer than it is waited for.
+        if (left === 1) throw error
+      }
   }
   const count = ({ id, role }: HostPlan, at: DiedAt): number => {
     if (at === undefined && killed.delete(id)) return 1
@@ -240,9 +226,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
 
   const goesOn = (): boolean =>
-    performance.now() < endsAt &&
-    barren.size < rolesOf(mortals).length &&
-    mortals.some(({ role }) => cells.open(role).length > 0)
+    performance.now() < endsAt && idle < 2 && mortals.some(({ role }) => cells.open(role).length > 0)
   while (goesOn()) {
     try {
       await round()
@@ -264,13 +248,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
   }
 }
 
-/** In which order a fleet starts. */
-const waveOf = ({ role }: HostPlan): number => WAVES.findIndex((wave) => wave.includes(role))
-
 const rolesOf = (hosts: readonly HostPlan[]): readonly HostRole[] => [...new Set(hosts.map(({ role }) => role))]
-
-/** Who may die in one round. */
-const GROUPS: readonly (readonly HostRole[])[] = [['cpp', 'mpp'], ['merchant', 'customer'], ['bank'], ['dc']]
 
 const mortalHosts = ({ plan }: FaultFleet, roles: readonly HostRole[]): readonly HostPlan[] =>
   plan.hosts.filter(({ role }) => roles.length === 0 || roles.includes(role))

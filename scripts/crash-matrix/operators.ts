@@ -81,7 +81,7 @@ const rotations = (net: FaultFleet): Act => {
   let turn = 0
   return {
     name: 'a rotation of keys',
-    everyMs: 3_000,
+    everyMs: 8_000,
     run: async () => {
       const id = order[turn++ % order.length] as string
       await rotateCredential(net.directory, net.plan, id, { overlapMs: DEFAULT_OVERLAP_MS, days: 30 }, nothing)
@@ -92,7 +92,7 @@ const rotations = (net: FaultFleet): Act => {
 /** A host that never runs is certified and revoked: the list grows, and everybody adopts it. */
 const revocations = (net: FaultFleet): Act => ({
   name: 'a revocation',
-  everyMs: 8_000,
+  everyMs: 15_000,
   run: async () => {
     const id = `hu-spare-${toHex(randomBytes(4))}`
     const order = {

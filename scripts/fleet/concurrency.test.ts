@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { eachBounded, mapBounded, serial, TimeLimitError, within } from './concurrency.ts'
+import { eachBounded, mapBounded, serial, serialByKey, TimeLimitError, within } from './concurrency.ts'
 
 /** A promise that a test settles by hand. */
 const gate = () => {
@@ -89,4 +89,29 @@ describe('serial work', () => {
 test('a time limit says what took too long', async () => {
   await expect(within(1, 'the end of the world', new Promise(() => undefined))).rejects.toThrow(TimeLimitError)
   expect(await within(60_000, 'nothing', Promise.resolve(7))).toBe(7)
+})
+
+describe('one at a time for each key', () => {
+  test('lets others go on while one waits, and is settled when all have ended, failed ones among them', async () => {
+    const { run, settled } = serialByKey()
+    const [slow] = gates(1)
+    const done: string[] = []
+    const first = run('a', async () => {
+      await slow?.promise
+      done.push('a 1')
+      throw new Error('refused')
+    })
+    const second = run('a', async () => void done.push('a 2'))
+    await run('b', async () => void done.push('b 1'))
+    expect(done).toEqual(['b 1'])
+    let isSettled = false
+    const all = settled().then(() => (isSettled = true))
+    await turns(10)
+    expect(isSettled).toBe(false)
+    slow?.resolve()
+    await expect(first).rejects.toThrow('refused')
+    await second
+    await all
+    expect(done).toEqual(['b 1', 'a 1', 'a 2'])
+  })
 })

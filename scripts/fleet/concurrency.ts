@@ -68,3 +68,21 @@ export const serial = (): (<T>(act: () => Promise<T>) => Promise<T>) => {
     return next
   }
 }
+
+/** Lets one action at a time run for each key, in the order of the calls; those of different keys do not wait for each other. */
+export const serialByKey = (): {
+  readonly run: <T>(key: string, act: () => Promise<T>) => Promise<T>
+  /** Resolves when all actions so far have ended. */
+  readonly settled: () => Promise<void>
+} => {
+  const turns = new Map<string, ReturnType<typeof serial>>()
+  const turnOf = (key: string): ReturnType<typeof serial> => {
+    const turn = turns.get(key) ?? serial()
+    turns.set(key, turn)
+    return turn
+  }
+  return {
+    run: (key, act) => turnOf(key)(act),
+    settled: async () => void (await Promise.all([...turns.values()].map((turn) => turn(() => Promise.resolve())))),
+  }
+}

@@ -12,7 +12,7 @@ import type { ServerAddress } from '../../bus/tls-client.ts'
 import { lockLedger } from '../../nodes/runtime/ledger-lock.ts'
 import { bootstrap, type Bootstrap } from './bootstrap.ts'
 import { bankOf } from '../../protocol/ids.ts'
-import { eachBounded, serial } from './concurrency.ts'
+import { eachBounded, serial, serialByKey } from './concurrency.ts'
 import { makeFleetDirectory, writeJson, type FleetDirectory } from './directory.ts'
 import { createHostProcess, type HostProcess } from './host-process.ts'
 import { isRevokedId, readRegisterNow, withKeyRoom } from './key-room.ts'
@@ -167,8 +167,14 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     await save.now()
   }
 
-  // One change of a host at a time: what one command does, the next one finds done.
+  // One change of a host at a time: what one command does, the next one finds done. Hosts do not wait for each other: one may
+  // serve only once the other does, which is down too.
   const inTurn = serial()
+  const hostTurns = serialByKey()
+  const change = async (id: string, act: () => Promise<void>): Promise<void> => {
+    await inTurn(() => Promise.resolve())
+    return hostTurns.run(id, act)
+  }
   const startHost = async (id: string): Promise<void> => {
     checkNotEnding()
     // The broker would refuse it, and it would dial for ever.
@@ -193,6 +199,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     // Who asks goes before who is asked, so that what is under way can still be answered.
     for (const wave of WAVES.toReversed()) await eachBounded(ofRoles(wave), STOPS_AT_ONCE, (one) => one.stop())
     await inTurn(() => Promise.resolve())
+    await hostTurns.settled()
     await (nats ?? (await attachServer(directory.natsDir)))?.stop()
     await save.end()
     await rm(directory.stateFile, { force: true })
@@ -202,11 +209,11 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
   return {
     status: () => statusOf(plan, state(), served),
     start: (steps) => inTurn(() => start(steps)),
-    startHost: (id) => inTurn(() => startHost(id)),
-    stopHost: (id) => inTurn(() => host(id).stop()),
-    killHost: (id) => inTurn(() => host(id).kill()),
+    startHost: (id) => change(id, () => startHost(id)),
+    stopHost: (id) => change(id, () => host(id).stop()),
+    killHost: (id) => change(id, () => host(id).kill()),
     restartHost: (id) =>
-      inTurn(async () => {
+      change(id, async () => {
         await host(id).stop()
         await startHost(id)
       }),

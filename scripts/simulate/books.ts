@@ -5,7 +5,6 @@
  *
  * Invariant: what a crash took back, it has taken back too: it always judges the ledgers that are there.
  */
-import type { AnyTable } from '../../nodes/runtime/node.ts'
 import { journalTable, policyTable, type PolicyRow } from '../../nodes/runtime/runtime-tables.ts'
 import { auditBank } from './books/bank.ts'
 import { auditCpp } from './books/cpp.ts'
@@ -116,7 +115,7 @@ const booksOf = (host: string, role: HostRole, facts: Facts, say: (finding: Find
   for (const one of auditor.readings) readings.set(one.table.name, [...(readings.get(one.table.name) ?? []), one])
 
   const readPolicy = (bytes: Uint8Array | undefined): Terms | undefined => {
-    const row = rowOf(policyTable as AnyTable, bytes) as PolicyRow | undefined
+    const row = rowOf(policyTable, bytes) as PolicyRow | undefined
     return row === undefined ? undefined : readTerms(row.policy)
   }
   const readRow = ({ table, key, before, after }: RowChange, sign: 1n | -1n, judge: boolean): void => {

@@ -40,6 +40,8 @@ export type Faults = {
   /** Of what is being published at this moment. */
   readonly origin: () => Wire['origin']
   readonly onFatal: (host: string, error: unknown) => void
+  /** A batch is committed, and not on disk yet. */
+  readonly onCommitted: (host: string) => void
   readonly diskSlowness: (host: string) => number
 }
 
@@ -111,13 +113,7 @@ export const createFaults = (deps: {
     if (!active) return { delaysMs: [usual] }
     if (island.size > 0 && island.has(message.fromHost) !== island.has(message.toHost)) return LOST
     if (chance.chance(rates.drop * 0.2)) return LOST
-    // Death comes most often while something is under way.
-    if (chance.chance(rates.crash * 0.004)) {
-      const victim = chance.chance(0.5) ? message.fromHost : message.toHost
-      kernel.after(chance.between(0, 3), () => {
-        if (active && ids.includes(victim)) dieFor(victim, chance.between(...DOWN_MS))
-      })
-    }
+    if (chance.chance(rates.crash * 0.003)) dieSoon(chance.chance(0.5) ? message.fromHost : message.toHost)
     const delaysMs = [usual]
     if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.1) ? 20_000 : 1_000)
     if (chance.chance(rates.duplicate * 0.2)) delaysMs.push(usual + chance.between(0, 2_000))
@@ -140,6 +136,12 @@ export const createFaults = (deps: {
       hosts.restart(id)
     })
   }
+
+  /** Death comes most often while something is under way. */
+  const dieSoon = (id: string): void =>
+    void kernel.after(chance.between(0, 2), () => {
+      if (active && ids.includes(id)) dieFor(id, chance.between(...DOWN_MS))
+    })
 
   const setClock = (id: string, wrongByMs: number): void => {
     const host = network().host(id)
@@ -251,6 +253,9 @@ export const createFaults = (deps: {
           hosts.restart(id)
         } else dieFor(id, chance.between(...DOWN_MS))
       })
+    },
+    onCommitted: (host) => {
+      if (active && chance.chance(rates.crash * 0.008)) dieSoon(host)
     },
     diskSlowness: (host) => slow.get(host) ?? 1,
   }

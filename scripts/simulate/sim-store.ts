@@ -19,12 +19,14 @@ export const watchedLedgers =
     chance,
     judges,
     slowness,
+    onCommitted,
   }: {
     readonly kernel: Kernel
     readonly chance: Chance
     readonly judges: Pick<Judges, 'committed' | 'flushed' | 'lost'>
     /** By what a host's disk is slower than usual now. */
     readonly slowness: (host: string) => number
+    readonly onCommitted: (host: string) => void
   }): ((host: string, foundation: ReadonlyMap<string, MemoryStore>) => MemoryStore) =>
   (host, foundation) => {
     const begin = foundation.get(host)
@@ -35,7 +37,10 @@ export const watchedLedgers =
     judges.committed(host, FIRST_BATCH, first)
     judges.flushed(host, FIRST_BATCH)
     const watch: StoreWatch = {
-      committed: (batch, changes) => judges.committed(host, FIRST_BATCH + batch, changes),
+      committed: (batch, changes) => {
+        judges.committed(host, FIRST_BATCH + batch, changes)
+        onCommitted(host)
+      },
       flushed: (batch) => judges.flushed(host, FIRST_BATCH + batch),
       lost: (changes) => judges.lost(host, changes),
     }

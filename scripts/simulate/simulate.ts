@@ -123,6 +123,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     chance: createChance(`${seed} disks`),
     judges,
     slowness: faults.diskSlowness,
+    onCommitted: faults.onCommitted,
   })
   network = await launch(
     { ...foundation, engine: heard.engine },

@@ -15,7 +15,7 @@ import {
 } from '../../../nodes/bank/state.ts'
 import type { Facts } from './facts.ts'
 import type { JournalBooks } from './journal.ts'
-import { contribute, counts, hex, moved, reading, sums, type Auditor, type Desk, type Edges } from './rows.ts'
+import { contribute, counts, happened, hex, moved, reading, sums, type Auditor, type Desk, type Edges } from './rows.ts'
 
 const HOLD_EDGES: Edges = {
   none: ['held', 'refused', 'voided'],
@@ -50,6 +50,8 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
   const totals = sums()
   const entryNumbers = { count: 0, highest: 0 }
   const booked = counts()
+  const heldNow = counts()
+  const underWay = counts()
   const touched = new Set<string>()
   const currencies = new Set<string>()
   let entries: EntryRow[] = []
@@ -79,6 +81,8 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
         for (const [account, minor] of legs) {
           offEntries.add(account, -sign * minor)
           touched.add(account)
+          if (FUNDING.has(event) && kindOf(account) !== 'nostro' && happened(change))
+            facts.untold.add(isHolders(account) ? account : `${host} ${account}`, sign * minor)
           if (!isHolders(account)) continue
           if (FUNDING.has(event)) facts.unexplained.add(account, -sign * minor)
           if (sign === 1n && reference !== undefined && minor > 0n && event !== 'interbank-reversal') {
@@ -102,6 +106,7 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
     reading(HOLDS, (change) => {
       contribute(change, ({ state, order }, sign) => {
         if (state !== 'held' || order === undefined) return
+        heldNow.add(order.account, sign)
         offHolds.add(order.account, -sign * order.amountMinor)
         touched.add(order.account)
       })
@@ -129,7 +134,11 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
       if (!judge || !moved(desk, 'a bank order', ORDER_EDGES, { before, after }, () => id)) return
       if (before === undefined) orders.push(after)
     }),
-    reading(OUTGOING_CREDITS, ({ before, after, judge }) => {
+    reading(OUTGOING_CREDITS, (change) => {
+      const { before, after, judge } = change
+      contribute(change, ({ state, peer }, sign) => {
+        if (state !== 'booked' && state !== 'returned') underWay.add(peer, sign)
+      })
       if (after === undefined) return
       const { creditAccount, amountMinor } = after.movement
       const id = hex(after.creditId)
@@ -215,6 +224,9 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
       entries = []
       orders = []
     },
-    atRest: () => {},
+    atRest: () => {
+      for (const [account, count] of heldNow.entries()) broken('not at rest', `${host} ${account}: ${count} holds`)
+      for (const [peer, count] of underWay.entries()) broken('not at rest', `${host}: ${count} credits to ${peer}`)
+    },
   }
 }

@@ -47,8 +47,12 @@ export const auditCpp = (desk: Desk, facts: Facts, journal: JournalBooks, terms:
     },
     (customer) => facts.accounts.get(customer),
   )
-  const customers = auditCustomers(desk, terms, onOrder, (row: CustomerRow) =>
-    facts.accounts.set(row.customer, row.account),
+  const customers = auditCustomers(
+    desk,
+    terms,
+    onOrder,
+    (row: CustomerRow) => facts.accounts.set(row.customer, row.account),
+    (customer, minor) => facts.untold.add(`written off ${customer}`, minor),
   )
 
   /** What this order moved, once it is booked. */
@@ -97,13 +101,15 @@ export const auditCpp = (desk: Desk, facts: Facts, journal: JournalBooks, terms:
     const id = hex(row.refundId)
     const prId = hex(row.prId)
     const paid = payments.paymentOf(prId)
-    let own = ofPayment.get(prId)
-    if (own === undefined) ofPayment.set(prId, (own = new Map()))
-    if (after === undefined) own.delete(id)
-    else own.set(id, after)
+    const rows = ofPayment.get(prId) ?? new Map<string, RefundRow>()
+    ofPayment.set(prId, rows)
+    if (after === undefined) rows.delete(id)
+    else rows.set(id, after)
     refunded.add(prId)
     contribute(change, ({ state, mode, mpp, currency, amountMinor, offsetMinor }, sign) => {
-      if (state !== 'confirmed' || mode !== 'micro') return
+      if (state !== 'confirmed') return
+      if (paid !== undefined) facts.refunded.add(`${paid.payee} ${hex(paid.txId)}`, sign * amountMinor)
+      if (mode !== 'micro') return
       pairBooks.refund(mpp, currency, sign * amountMinor)
       if (paid !== undefined) customers.offset(paid.customer, sign * offsetMinor)
     })

@@ -16,6 +16,7 @@ import {
 } from '../../../nodes/cpp/state.ts'
 import {
   contribute,
+  happened,
   hex,
   moved,
   numberAt,
@@ -87,6 +88,7 @@ export const auditCustomers = (
   terms: () => readonly Terms[],
   onOrder: (change: Change<OrderRow>) => void,
   onCustomer: (row: CustomerRow) => void,
+  onWrittenOff: (customer: string, minor: bigint) => void,
 ): CustomerBooks => {
   const { host, broken } = desk
   const books = new Map<string, Book>()
@@ -191,7 +193,9 @@ export const auditCustomers = (
       contribute({ before, after } as { before: EntryRow | undefined; after: EntryRow | undefined }, (entry, sign) => {
         book.entriesMinor += sign * signed(entry)
         book.entryCount += Number(sign)
-        if (entry.kind === ENTRY.writeOff) book.writtenOffMinor += sign * entry.amountMinor
+        if (entry.kind !== ENTRY.writeOff) return
+        book.writtenOffMinor += sign * entry.amountMinor
+        if (happened({ after, judge })) onWrittenOff(customer, sign * entry.amountMinor)
       })
       if (!judge) return
       if (before !== undefined) broken('an entry was changed', `${host}: ${customer}`)

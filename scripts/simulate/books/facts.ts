@@ -45,6 +45,10 @@ export type Facts = {
   readonly accounts: Map<string, string>
   /** account → its balance, less what it was funded with, less every movement that processors hold for booked. Zero at rest. */
   readonly unexplained: Sums
+  /** `<payee> <txId>` → minor units that its CPP has refunded. */
+  readonly refunded: Sums
+  /** Since the beginning: what ledgers took in from outside, gave up and corrected, less what people were told of it. Zero at rest. */
+  readonly untold: Sums
   /** prIds of confirmed payments, `<role> <prId>` each. */
   readonly confirmedAt: Set<string>
   /** `<host> <id>` → state, of payments that a ledger holds undecided. */
@@ -71,6 +75,8 @@ export const createFacts = (): Facts => ({
   ownAccounts: new Map(),
   accounts: new Map(),
   unexplained: sums(),
+  refunded: sums(),
+  untold: sums(),
   confirmedAt: new Set(),
   undecided: new Map(),
   paidInvoices: counts(),

@@ -14,6 +14,7 @@ import type { OrderRow, PaymentRow } from '../../../nodes/cpp/state.ts'
 import type { Facts } from './facts.ts'
 import {
   contribute,
+  happened,
   hex,
   moved,
   numberAt,
@@ -92,7 +93,10 @@ export const auditPairs = (desk: Desk, facts: Facts): PairBooks => {
     const pair = pairOf(name)
     contribute({ before, after }, (row, sign) => {
       pair.entriesMinor += sign * row.amountMinor
-      if (row.kind === 'pair-adjustment') pair.adjustedMinor += sign * row.amountMinor
+      if (row.kind === 'pair-adjustment') {
+        pair.adjustedMinor += sign * row.amountMinor
+        if (happened({ after, judge })) facts.untold.add(`corrected ${host} ${name}`, sign * row.amountMinor)
+      }
       const id = `${row.kind} ${hex(row.id)}`
       const count = (entryIds.get(id) ?? 0) + Number(sign)
       if (count === 0) entryIds.delete(id)

@@ -2,11 +2,7 @@
  * Those who learn of a payment: merchant and wallet hosts. What they hold final, its CPP has decided, on disk, and in the same way
  * (design §8.9); what a payee approves and gives back is its own word.
  */
-import {
-  payments as shopPayments,
-  refunds as shopRefunds,
-  type Payment as ShopPayment,
-} from '../../../nodes/merchant/state.ts'
+import { payments as shopPayments, refunds as shopRefunds } from '../../../nodes/merchant/state.ts'
 import { payments as walletPayments, refunds as walletRefunds } from '../../../nodes/customer/state.ts'
 import { FINAL, type Facts } from './facts.ts'
 import { hex, moved, reading, type Auditor, type Desk, type Edges } from './rows.ts'
@@ -55,7 +51,7 @@ export const auditMerchant = (desk: Desk, facts: Facts): Auditor => ({
   readings: [
     reading(shopPayments, (change) => {
       const { before, after, judge } = change
-      const id = hex((after ?? (before as ShopPayment)).pnId)
+      const id = hex(change.key)
       watch(desk, facts, id, after)
       if (after?.state === 'approved') desk.later(() => facts.merchantApproved.add(id))
       if (after?.state === 'confirmed') desk.later(() => facts.confirmedAt.add(`merchant ${facts.paymentOf.get(id)}`))

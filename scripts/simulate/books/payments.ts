@@ -208,8 +208,8 @@ export const auditPayments = (
         setOrDelete(bank.posts, id, state)
         if (change.judge && bank.posts.size > 1) broken('a payment is posted twice', host, prId)
       } else if (TAKES.has(row.purpose)) {
-        let taken = takes.get(prId)
-        if (taken === undefined) takes.set(prId, (taken = new Map()))
+        const taken = takes.get(prId) ?? new Map<string, OrderRow['state']>()
+        takes.set(prId, taken)
         setOrDelete(taken, id, state)
         if (change.judge && [...taken.values()].filter((one) => one !== 'refused').length > 1)
           broken('a customer is charged twice', host, prId)
@@ -231,9 +231,11 @@ export const auditPayments = (
       ended = []
     },
     atRest: () => {
-      for (const [prId, { hold, posts }] of atBanks)
-        if (hold === 'ordered' || [...posts.values()].includes('ordered'))
-          broken('not at rest', `${host}: an order of a payment is not answered`, prId)
+      for (const [prId, { hold, posts, voids }] of atBanks) {
+        // A void ends the hold's order too: its answer is not waited for.
+        const waits = [...posts.values(), ...voids.values(), voids.size > 0 ? undefined : hold]
+        if (waits.includes('ordered')) broken('not at rest', `${host}: an order of a payment is not answered`, prId)
+      }
     },
   }
 }

@@ -6,7 +6,6 @@
  */
 import { Buffer } from 'node:buffer'
 import type { AnyTable } from '../../../nodes/runtime/node.ts'
-import type { Finding } from '../observed.ts'
 
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
@@ -23,7 +22,7 @@ export type Reading = { readonly table: AnyTable; readonly apply: (change: Chang
 export const reading = <Row extends object>(
   table: { readonly name: string; readonly decode: (bytes: Uint8Array) => Row },
   apply: (change: Change<Row>) => void,
-): Reading => ({ table: table as AnyTable, apply: apply as Reading['apply'] })
+): Reading => ({ table: table as AnyTable, apply })
 
 /** What was a row's `after` is its `before` later: each is decoded once. */
 const decoded = new WeakMap<Uint8Array, object>()
@@ -74,8 +73,16 @@ export const contribute = <Row>(
   if (after !== undefined) give(after, 1n)
 }
 
+/** Did it happen in the simulation, or did a crash take back what did? Else it is what a ledger began with. */
+export const happened = ({ after, judge }: Pick<Change<unknown>, 'after' | 'judge'>): boolean =>
+  judge || after === undefined
+
 /** A counted set: how often something stands there, without what stands there no more. */
-export type Counts = { readonly add: (name: string, by: bigint) => number; readonly of: (name: string) => number }
+export type Counts = {
+  readonly add: (name: string, by: bigint) => number
+  readonly of: (name: string) => number
+  readonly entries: () => IterableIterator<[string, number]>
+}
 export const counts = (): Counts => {
   const held = new Map<string, number>()
   return {
@@ -86,6 +93,7 @@ export const counts = (): Counts => {
       return now
     },
     of: (name) => held.get(name) ?? 0,
+    entries: () => held.entries(),
   }
 }
 
@@ -131,5 +139,3 @@ export const moved = (
     desk.broken(`${what} moved where it may not`, `${desk.host}: ${id()} from ${from} to ${to}`)
   return true
 }
-
-export type Found = (finding: Finding) => void
