@@ -53,12 +53,9 @@ test('faults by a list, while people pay: each is told, each is mended, and the 
     .split('\n')
     .map((line) => JSON.parse(line) as Partial<ChaosEvent> & { readonly ok?: boolean })
   for (const what of ['fault', 'mended'] as const)
-    expect(
-      said
-        .filter((one) => one.what === what)
-        .map(({ target }) => target)
-        .toSorted(),
-    ).toEqual(['hu-cosmo', 'hu-kh', 'hu-otp', 'nats'])
+    expect(new Set(said.filter((one) => one.what === what).map(({ target }) => target))).toEqual(
+      new Set(['hu-cosmo', 'hu-kh', 'hu-otp', 'nats']),
+    )
   expect(said.at(-1)).toMatchObject({ ok: true, faults: 4, notDone: 0, quiet: true, broken: [] })
   expect((await stream.stop()).size).toBeGreaterThan(0)
 }, 180_000)
