@@ -225,12 +225,17 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'expiry-ignored',
-    'the CPP confirms on an approval that came after the notice expired',
-    100,
+    'the CPP lets no notice expire: it confirms on an approval however late, and never ends what nobody approves',
+    20,
     edit(
       'nodes/cpp/decide-decision.ts',
       '    if (payment.expiresAtMs <= context.nowMs)\n      return endNotified',
       '    if (payment.expiresAtMs < 0)\n      return endNotified',
+    ),
+    edit(
+      'nodes/cpp/decide-decision.ts',
+      'return endNotified(slice, end, until(OUTBOX.outcome, pnIdOf(payment)), context)',
+      'return decision()',
     ),
   ),
   one(
