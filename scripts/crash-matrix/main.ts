@@ -43,7 +43,8 @@ const table = ({ coverage, acts, violations, latestMs, ...sums }: MatrixResult):
         `${name}: ${done} to the end, ${failed} not${failed > 0 ? ` (${lastError})` : ''}`,
     ),
     `${sums.deaths} deaths in ${sums.seconds} s, ${sums.downSeconds} s down; ${sums.payments} payments, ${sums.confirmed} confirmed, ` +
-      `${sums.rounds} rests; latest after what was due: ${latestMs.expiry} ms (expiry), ${latestMs.bank} ms (bank)`,
+      `${sums.rounds} rests; latest after what was due: ${latestMs.expiry} ms (expiry), ${latestMs.bank} ms (bank), ` +
+      `${latestMs.order} ms (any of ${sums.orders} orders to a bank); ${sums.entries} journal entries chained`,
     ...violations.map((text) => `VIOLATION ${text}`),
     violations.length === 0 ? 'no rule was broken' : `${violations.length} violations`,
   ].join('\n')

@@ -10,6 +10,7 @@ import { startStream } from '../e2e/payment-stream.ts'
 import type { HostPlan, HostRole } from '../fleet/plan.ts'
 import { createActor, type Act, type ActCount } from './acts.ts'
 import { createCells, type CellFilter, type Coverage } from './cells.ts'
+import { examineLedgers } from './ledgers.ts'
 import { MATRIX_NETWORK } from './network.ts'
 import { operatorsActs } from './operators.ts'
 import { createOutages } from './outages.ts'
@@ -42,7 +43,10 @@ export type MatrixResult = {
   readonly coverage: readonly Coverage[]
   readonly acts: readonly ActCount[]
   /** The latest that a decision came after it might be expected, by what it waited for, in milliseconds. */
-  readonly latestMs: RoundJudgement['latestMs']
+  readonly latestMs: RoundJudgement['latestMs'] & { readonly order: number }
+  /** Journal entries of all ledgers, whose chains were checked, and orders of CPPs to their banks. */
+  readonly entries: number
+  readonly orders: number
   /** What broke a rule, and in which round. */
   readonly violations: readonly string[]
 }
@@ -54,9 +58,11 @@ const STARTS = 3
 const IN_FLIGHT = 5
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
+/** For every host to serve again once none dies any more: some starts, each given up after a minute, on a machine that is busy. */
+const RETURN_MS = 240_000
 const LOOK_MS = 60
 /** Hosts that may die at a time, to begin with; and how long one may take to come to its death. */
-const AT_ONCE = 4
+const AT_ONCE = 3
 const SLOT_MS = 6_000
 
 export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> => {
@@ -128,6 +134,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     let atOnce = AT_ONCE
     let deaths = 0
     let lastDeathAt = performance.now()
+    let lastFailure = ''
     const goOn = (): boolean =>
       deaths < options.deathsPerRound && performance.now() < endsAt && performance.now() - lastDeathAt < options.idleMs
     /** Starts each host that is down, beside the others: one may serve only once the other does. */
@@ -143,7 +150,11 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
             lastDeathAt = performance.now()
             atOnce = Math.max(AT_ONCE, atOnce - 1)
           })
-          .catch((error: unknown) => void violations.push(`${one.id} did not come back: ${(error as Error).message}`))
+          .catch((error: unknown) => {
+            // It is tried again; what counts is whether all are up in the end.
+            killed.add(one.id)
+            lastFailure = (error as Error).message
+          })
           .finally(() => {
             burying.delete(one.id)
             waiting.push(one)
@@ -177,12 +188,13 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       if (armed.size === 0 && waiting.length === 0 && burying.size === 0) break
       await delay(LOOK_MS)
     }
-    await eventually('every host up again', REST_MS, async () => {
+    const allUp = async (): Promise<boolean> => {
       await Promise.all(mortals.map(({ id }) => net.arm(id, []).catch(() => undefined)))
       await buryDead()
       await Promise.all(burying.values())
       return (await net.statuses()).every(({ pid }) => pid !== undefined)
-    })
+    }
+    await eventually('every host up again', RETURN_MS, allUp, () => lastFailure)
   }
 
   /** A host that is down is counted where it died, and started again; while it starts it may be told to die once more. */
@@ -235,15 +247,21 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
       break
     }
   }
+  say('reading the ledgers')
+  await net.down()
+  const ledgers = await examineLedgers(net.directory, net.plan, outages, options.stallMs)
+  violations.push(...ledgers.violations)
   const coverage = cells.coverage()
   return {
     ...sums,
+    entries: ledgers.entries,
+    orders: ledgers.orders,
     ok: violations.length === 0 && coverage.every(({ missed }) => missed.length === 0),
     seconds: Math.round((performance.now() - startedAt) / 1_000),
     downSeconds: Math.round(outages.totalMs() / 1_000),
     coverage,
     acts: actor.counts(),
-    latestMs,
+    latestMs: { ...latestMs, order: ledgers.latestOrderMs },
     violations,
   }
 }

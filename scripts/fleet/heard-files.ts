@@ -10,7 +10,7 @@ import { mapBounded } from './concurrency.ts'
 import { writeJson, type FleetDirectory } from './directory.ts'
 import type { NodeSource } from './node-source.ts'
 import type { Plan } from './plan.ts'
-import { closeSources, openSource } from './sources.ts'
+import { closeSources, openRunning, openSource } from './sources.ts'
 
 /** Of one host only the newest statements matter: an old ledger lacks all that came after it. */
 const KEPT_OF_EACH = 8
@@ -29,15 +29,18 @@ export const heardByHost = async (
   )
 }
 
-/** For every host of the plan, or for one that is to start while others run. */
+/**
+ * For every host of the plan, or for one that is to start while others run. Then only those that run are asked: others may be starting
+ * too, and whoever reads a ledger keeps its host from it.
+ */
 export const leaveHeard = async (directory: FleetDirectory, plan: Plan, only?: string): Promise<void> => {
   const sources: NodeSource[] = []
   try {
     await mapBounded(plan.hosts, HOSTS_AT_ONCE, async (host) => {
       if (host.id === only) return
-      // It has never run, is starting or stopping, or its ledger does not open: then it says nothing here.
-      const source = await openSource(directory, host).catch(() => undefined)
-      if (source !== undefined) sources.push(source)
+      // It has never run, is starting or stopping, its ledger does not open, or it dies meanwhile: then it says nothing here.
+      const source = await (only === undefined ? openSource : openRunning)(directory, host).catch(() => undefined)
+      if (source !== undefined) sources.push({ ...source, heard: (of) => source.heard(of).catch(() => []) })
     })
     const heard = await heardByHost(sources, only)
     for (const { id } of plan.hosts)

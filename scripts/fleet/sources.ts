@@ -48,10 +48,14 @@ export const closeSources = async (sources: readonly NodeSource[]): Promise<void
   for (const source of sources) await source.close()
 }
 
+/** One host that runs. @throws Error (ENOENT, ECONNREFUSED) when it does not */
+export const openRunning = async (directory: FleetDirectory, host: HostPlan): Promise<NodeSource> =>
+  liveSource(host, await connectHost(directory, host.id))
+
 /** One host, running or not. @throws CliError as {@link openSources} */
 export const openSource = async (directory: FleetDirectory, host: HostPlan): Promise<NodeSource> => {
   try {
-    return liveSource(host, await connectHost(directory, host.id))
+    return await openRunning(directory, host)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error
