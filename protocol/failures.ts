@@ -100,6 +100,7 @@ export const FAILURES = {
   ROOT_MISMATCH: { number: 8005, retry: 'permanent', answer: 'outcome', meaning: 'the entries held do not give the batch\'s root', peer: 'reconcile' },
   SETTLEMENT_UNKNOWN: { number: 8006, retry: 'permanent', answer: 'refusal', meaning: 'no such open batch', peer: 'none' },
   REFUND_EXCEEDED: { number: 8007, retry: 'permanent', answer: 'refusal', meaning: 'the refunds of the payment would be more than the payment, or too many', peer: 'refund no more than is left' },
+  REFUND_INVALID: { number: 8008, retry: 'permanent', answer: 'refusal', meaning: 'what the payee asked for does not hold: not of its host, not of this payment, or under a key that was revoked since', peer: 'ask for another refund' },
   // 9xxx: enrolment and directory
   REGISTRATION_STALE: { number: 9001, retry: 'permanent', answer: 'refusal', meaning: 'the directory holds a newer version of this row', peer: 'register with a higher version' },
   NAME_TAKEN: { number: 9002, retry: 'permanent', answer: 'refusal', meaning: 'this payee, customer or alias belongs to another', peer: 'choose another name' },

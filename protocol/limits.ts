@@ -126,6 +126,7 @@ const HOST = {
   maxTracedIds: [256, 'ids that one `trace` looks for'],
   maxPageRows: [1_000, 'rows of one page of a report'],
   maxHoldMs: [1 * MINUTE, 'how long a host stands still while ledgers are copied'],
+  maxFlushSeconds: [60, 'seconds that a disk may take to say that it has a batch; then its host stops'],
   maxDrainMs: [10 * MINUTE, 'how long `drain` waits'],
   stopDrainMs: [5 * SECOND, 'how long a host that is stopped goes on deciding what has come'],
   maxControlConnections: [256, 'connections to a control socket'],

@@ -183,7 +183,7 @@ export const MONEY_OBLIGATIONS = {
       'MUST resend it until a confirmation or a refusal. A refusal of 1xxx to 3xxx says nothing of an earlier sending, and MUST NOT free what was set aside.',
     ],
     receiver: [
-      "MUST check, in this order: a new refundId (ID_REUSED), that the notice is known, of this MPP and payee, and its payment confirmed (NOT_FOUND), that the nested request is of the merchant host that the TRANS's chain names and for this payment (SCHEMA_VIOLATION), the currency (CURRENCY_UNSUPPORTED), that the refunds of the payment add up to no more than it and are no more than maxRefundsPerPayment (REFUND_EXCEEDED).",
+      "MUST check, in this order: a new refundId (ID_REUSED), that the notice is known, of this MPP and payee, and its payment confirmed (NOT_FOUND), that the nested request is of the merchant host that the TRANS's chain names and for this payment (REFUND_INVALID), the currency (CURRENCY_UNSUPPORTED), that the refunds of the payment add up to no more than it and are no more than maxRefundsPerPayment (REFUND_EXCEEDED).",
       "MUST confirm a macro payment's refund only once its own bank has booked exactly its sum for this refundId, coming from the bank of the TRANS's payout account; either may come first.",
       'MUST take the sum off what the customer owes, but never off a part that a running collection may bring in, and order the rest to the account of the customer; a credit that the bank refuses stays due and is ordered again.',
     ],

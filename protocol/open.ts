@@ -347,11 +347,15 @@ const requesterKey = (parsed: ParsedFrame, { trust, lookupKey }: NestedContext):
   if (!invoice.ok) return invoice
   if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
   const found = invoiceKey(invoice.value, trust)
-  if (!found.ok) return found
-  if (equalBytes(found.value.record.keyId, parsed.seal.keyId))
+  if (found.ok && equalBytes(found.value.record.keyId, parsed.seal.keyId))
     return ok({ record: found.value.record, chain: undefined })
   // The invoice is as it was made; the request around it is sealed anew at each send, after a rotation with another key.
   const record = lookupKey(parsed.seal.keyId, String(parsed.header.from))
+  if (!found.ok) {
+    // An invoice whose chain is no good any more is the asker's to be told of, where the asker is known without it.
+    const isKnown = typeof record === 'object' && !trust.isRevoked(record.issuerKeyId ?? record.keyId)
+    return isKnown ? ok({ record, chain: undefined }) : found
+  }
   if (record === 'revoked') return fail('CREDENTIAL_REVOKED')
   if (record !== undefined && record.owner !== found.value.record.owner)
     return fail('KEY_NOT_OF_SENDER', String(parsed.header.from))

@@ -80,7 +80,7 @@ const requestOf = ({ body, nested }: Verified<'countersigned-refund'>, payment: 
 
 /**
  * In this order: the refundId is new (ID_REUSED); the notice is known, of this MPP and payee, and its payment confirmed (NOT_FOUND); the
- * request nested is that of the payee's host, for this payment (SCHEMA_VIOLATION); the currency is the payment's
+ * request nested is that of the payee's host, for this payment (REFUND_INVALID); the currency is the payment's
  * (CURRENCY_UNSUPPORTED); with the refunds before it is no more than the payment, and they are no more than maxRefundsPerPayment
  * (REFUND_EXCEEDED).
  */
@@ -98,7 +98,7 @@ const refundProblem = (
     return fail('NOT_FOUND', 'notice')
   const { payment } = paid
   const request = requestOf(message, payment)
-  if (request === undefined) return fail('SCHEMA_VIOLATION', "request is not the refund request of the payee's host")
+  if (request === undefined) return fail('REFUND_INVALID', "request is not the refund request of the payee's host")
   if (request.currency !== payment.currency) return fail('CURRENCY_UNSUPPORTED', 'not the currency of the payment')
   if (earlier.length >= LIMITS.maxRefundsPerPayment) return fail('REFUND_EXCEEDED', 'too many refunds of one payment')
   const refundedMinor = sumMinor(...earlier.map(({ amountMinor }) => amountMinor))

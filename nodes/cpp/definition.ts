@@ -172,7 +172,7 @@ export const cppDefinition = ({
     [REPLACE_JOB]: (input) => issueEnrolment(input as IssueInput),
     [AUTHORIZE_JOB]: (input) => signAuthorization(input as AuthorizeInput),
     [GATHER_JOB]: gatherEntries(framesOf),
-    [SEAL_END_JOB]: sealEnd(seal),
+    [SEAL_END_JOB]: sealEnd(framesOf, seal),
     [PAGE_JOB]: async () => null,
     [THETA_JOB]: computeThresholds,
   },

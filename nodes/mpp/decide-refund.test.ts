@@ -93,7 +93,7 @@ const macro = (on: World, txId: string): void => {
   on.take(paymentDecision(pn))
   on.take(transfer(pn))
 }
-const refuse = (on: World, code: 'NOT_FOUND' | 'BAD_SIGNATURE' | 'CREDENTIAL_EXPIRED', by = CPP) =>
+const refuse = (on: World, code: 'NOT_FOUND' | 'REFUND_INVALID' | 'BAD_SIGNATURE' | 'CREDENTIAL_EXPIRED', by = CPP) =>
   on.ledger.apply(
     definition.refused(
       on.ledger,
@@ -219,17 +219,21 @@ describe('the refund of a micropayment', () => {
     adds(on)
   })
 
-  it('that the CPP refuses gives back all of it, what the bank paid in as payable', () => {
-    const on = paidOut()
-    const { orderId } = bodyOf(on.take(request('a', { amountMinor: 900n })), 'transfer-order')
-    on.take(transferAnswer(orderId, 'booked', { bank: 'ro-bank' }))
-    refuse(on, 'NOT_FOUND')
-    expect([refundState(on), money(on)]).toEqual(['refused', [200n, 700n, 0n, 0n, 1_000n, 0n]])
-    adds(on)
-    // And its entry, should the CPP make one nevertheless, is disputed: nobody asked for it any more.
-    on.take(confirmation('a', 4, { amountMinor: 900n }))
-    expect(money(on)).toEqual([200n, 700n, 0n, 0n, 1_000n, 0n])
-  })
+  // REFUND_INVALID: so ends one whose request was sealed by a key that was revoked before the CPP had it.
+  it.each(['NOT_FOUND', 'REFUND_INVALID'] as const)(
+    'that the CPP refuses gives back all of it, what the bank paid in as payable: %s',
+    (code) => {
+      const on = paidOut()
+      const { orderId } = bodyOf(on.take(request('a', { amountMinor: 900n })), 'transfer-order')
+      on.take(transferAnswer(orderId, 'booked', { bank: 'ro-bank' }))
+      refuse(on, code)
+      expect([refundState(on), money(on)]).toEqual(['refused', [200n, 700n, 0n, 0n, 1_000n, 0n]])
+      adds(on)
+      // And its entry, should the CPP make one nevertheless, is disputed: nobody asked for it any more.
+      on.take(confirmation('a', 4, { amountMinor: 900n }))
+      expect(money(on)).toEqual([200n, 700n, 0n, 0n, 1_000n, 0n])
+    },
+  )
 
   it('stays set aside where a refusal says nothing of an earlier sending', () => {
     const on = world()

@@ -13,6 +13,8 @@ import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { open } from 'lmdb'
+import { LIMITS } from '../../protocol/limits.ts'
+import { createFlushWatch } from './flush-watch.ts'
 import { LedgerError } from './ledger-error.ts'
 import { problemOfLedgerFile } from './ledger-file.ts'
 import { cut } from './slab.ts'
@@ -69,6 +71,11 @@ export const lmdbStore = (path: string): LmdbStore => {
   let lastCommit: Promise<void> = Promise.resolve()
   let lastFlush: Promise<unknown> = Promise.resolve()
   let failure: LedgerNotWritten | undefined
+  const watch = createFlushWatch(
+    LIMITS.maxFlushSeconds,
+    () => (failure ??= new LedgerNotWritten(path, new Error(`not on the disk within ${LIMITS.maxFlushSeconds} s`))),
+  )
+  const ticking = setInterval(watch.tick, 1_000).unref()
 
   const write = async (mutations: readonly Mutation[]): Promise<void> => {
     const committed = env.batch(() => {
@@ -86,7 +93,10 @@ export const lmdbStore = (path: string): LmdbStore => {
     } catch (error) {
       throw (failure = new LedgerNotWritten(path, await reasonOf(error)))
     }
-    lastFlush = flushed
+    // With all before it: one that failed is not made good by one that succeeds.
+    const earlier = lastFlush
+    lastFlush = earlier.then(() => flushed)
+    lastFlush.catch(() => undefined)
   }
 
   return {
@@ -112,19 +122,25 @@ export const lmdbStore = (path: string): LmdbStore => {
     commit: async (mutations) => {
       checkMutations(mutations)
       if (mutations.length === 0) return
+      // After a flush that was given up, nothing says what the disk holds.
+      if (failure !== undefined) throw failure
       lastCommit = lastCommit.then(() => write(mutations))
       await lastCommit
     },
     flushed: async () => {
       if (failure !== undefined) throw failure
-      await lastFlush
+      await watch.wait(lastFlush)
     },
     // Compacted: no page of what was deleted goes along.
     copyTo: (to) => env.backup(to, true),
     close: async () => {
-      // The library waits for what it could not write, for ever.
-      if (failure !== undefined) return
-      await lastFlush
+      try {
+        // The library waits for what it could not write, for ever.
+        if (failure !== undefined) return
+        await watch.wait(lastFlush)
+      } finally {
+        clearInterval(ticking)
+      }
       await env.close()
     },
   }

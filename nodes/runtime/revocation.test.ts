@@ -1,11 +1,13 @@
 /** Revocation among the real nodes of every role: how fast a list is everywhere, and how what was under way ends. */
 import { describe, expect, it } from 'vitest'
 import { LOST } from '../../bus/simulated-bus.ts'
-import { utf8 } from '../../protocol/bytes.ts'
+import { toHex, utf8 } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import { hash } from '../../protocol/hash.ts'
 import { networkIdOf } from '../../protocol/keys.ts'
 import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { parseFrame, type ParsedFrame } from '../../protocol/seals.ts'
 import { issueRevocationList } from '../../protocol/statements.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
 import type { Answer } from './host-types.ts'
@@ -52,6 +54,12 @@ const renew = async (sim: SimNetwork, ...ids: readonly string[]): Promise<void> 
   for (const id of ids) await sim.host(id).crash()
   for (const id of ids) sim.host(id).reissue({ seed: hash(utf8(`renewed ${id}`)) })
   for (const id of ids) await sim.host(id).restart()
+}
+
+const digestOfEnd = ({ header, bodyBytes }: ParsedFrame): string => {
+  const body = decodeBody('notice-record', header.bodyVersion, bodyBytes)
+  const end = body.ok ? parseFrame(body.value.end) : undefined
+  return end?.ok === true ? toHex(end.value.digest) : 'no end'
 }
 
 describe('a revocation list', { timeout: 60_000 }, () => {
@@ -104,6 +112,26 @@ describe('a revocation list', { timeout: 60_000 }, () => {
 })
 
 describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
+  it("an invoice's on its way to an alias: the merchant host is told that it is no good any more, and sends it no more", async () => {
+    const network = await buildWholeNetwork()
+    const { sim } = network
+    lose(sim, ['request-to-pay'])
+    const asked = sim
+      .host('hu-shop-1')
+      .host()
+      .command('request-payment', { payee: 'hu-bakery', alias: 'hu-alice-pays', amountMinor: '250', text: 'lunch' })
+    await sim.run()
+    const list = listOf(sim, 1, 'hu-shop-1')
+    const taking = sim.host('hu-shop-1').take('new')
+    await sim.run()
+    await taking
+    await give(sim, 'hu-dc-1', list)
+    sim.setOnSend(undefined)
+    await sim.advance(LIMITS.maxResendMs + 5_000)
+    expect(await asked).toMatchObject({ ok: true, value: { ok: false, code: 'TRANS_INVALID' } })
+    expect(unrest(network)).toEqual([])
+  })
+
   it("an MPP's: its countersignature is never taken, the payment expires, and its books are whole when it comes back", async () => {
     const network = await buildWholeNetwork()
     const { sim, report } = network
@@ -164,14 +192,24 @@ describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
     async (state, amountMinor, kinds, rule) => {
       const network = await buildWholeNetwork('whole', { approval: { rule } })
       const { sim } = network
-      lose(sim, kinds, 'hu-mpp')
+      const ends = new Set<string>()
+      const listen = (lost: boolean): void =>
+        sim.setOnSend(({ subject, data }) => {
+          const { kind, fromHost } = parseSubject(subject) ?? {}
+          const isEnd = kinds.some((one) => one === kind)
+          const frame = fromHost === 'hu-cpp' ? parseFrame(data) : undefined
+          if (isEnd && frame?.ok === true) ends.add(toHex(frame.value.digest))
+          if (kind === 'notice-record' && frame?.ok === true) ends.add(digestOfEnd(frame.value))
+          return lost && isEnd && fromHost === 'hu-mpp' ? LOST : { delaysMs: [0] }
+        })
+      listen(true)
       const paying = start(network, amountMinor)
       await sim.advance(6_000)
       expect(await paying).toMatchObject({ ok: true, value: { outcome: state } })
       expect(statesAt(network, 'hu-mpp')).toEqual([state])
       await give(sim, 'hu-dc-1', listOf(sim, 1, 'hu-cpp'))
       await sim.advance(LIMITS.revocationPollMs)
-      sim.setOnSend(undefined)
+      listen(false)
       await sim.advance(40_000)
       expect(statesAt(network, 'hu-shop-1')).not.toContain(state)
       expect(sim.host('hu-mpp').host().metrics.value('staleRelays')).toBeGreaterThan(0)
@@ -179,6 +217,8 @@ describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
       await sim.advance(60_000)
       for (const id of ['hu-wallet-1', 'hu-cpp', 'hu-mpp', 'hu-shop-1'])
         expect([id, statesAt(network, id)]).toEqual([id, [state]])
+      // Under another key, in the same words: whoever has had it before takes it for what it is.
+      expect(ends.size).toBe(1)
       expect(unrest(network)).toEqual([])
     },
   )

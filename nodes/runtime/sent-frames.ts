@@ -6,6 +6,7 @@ import { sealBatch, sealOne } from '../../protocol/seals.ts'
 import { audienceOf, compose, type Composer } from './outgoing.ts'
 import type { Delivery, Message, Reader } from './node.ts'
 import { outboxTable, seenTable, type StoredSend } from './runtime-tables.ts'
+import { sentTable, type SentRow } from './sent-store.ts'
 import { keyOf } from './table.ts'
 
 /** @throws InvariantBroken for a kind that this role may not send, Error for one that is not the host's own to seal */
@@ -16,11 +17,22 @@ export const sealedNow = (composer: Composer, message: Message, key: SigningKey,
   return sealOne(restoreContent(made.header, made.body), key)
 }
 
-const storedOf = (read: Reader, delivery: Delivery): StoredSend | undefined => {
-  if ('until' in delivery) return read.get(outboxTable, keyOf(...delivery.until))
+type Stored = Pick<StoredSend, 'kind' | 'header' | 'body' | 'relay' | 'signer' | 'toRole'>
+const storedOf = (read: Reader, delivery: Delivery): Stored | undefined => {
+  if ('until' in delivery) {
+    const key = keyOf(...delivery.until)
+    return read.get(outboxTable, key) ?? keptOf(read.get(sentTable, key))
+  }
   if ('once' in delivery) return undefined
   const answer = read.get(seenTable, delivery.answers)?.answer
   return answer === undefined ? undefined : outboxTable.decode(answer)
+}
+
+/** What was said and is in no outbox any more; not what is confidential. */
+const keptOf = (row: SentRow | undefined): Stored | undefined => {
+  if (row === undefined || row.sealed) return undefined
+  const { kind } = restoreContent(row.header, row.body).header
+  return kind === undefined ? undefined : { kind, header: row.header, body: row.body, relay: false }
 }
 
 /** In the order asked for; one batch seal for those of one audience class. */

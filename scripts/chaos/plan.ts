@@ -68,10 +68,17 @@ export type ChaosOptions = {
   readonly everyMs: number
   readonly faults: readonly Fault[]
   readonly hosts: readonly Pick<HostPlan, 'id' | 'role'>[]
+  /** Hosts that may be hit in any way but this: their processes live on. Default: none. */
+  readonly notKilled?: ReadonlySet<string>
 }
 
+type Target = ChaosOptions['hosts'][number]
+
 /** In order of time. */
-export const planChaos = ({ seed, durationMs, everyMs, faults, hosts }: ChaosOptions): readonly Action[] => {
+export const planChaos = (options: ChaosOptions): readonly Action[] => {
+  const { seed, durationMs, everyMs, faults, hosts, notKilled = new Set() } = options
+  const mayHit = (fault: Fault, { id, role }: Target): boolean =>
+    fault === 'drop' ? DROPPABLE[role] !== undefined : fault !== 'kill' || !notKilled.has(id)
   const draws = createDraws(`chaos ${seed}`)
   const between = ([least, most]: Range): number => least + draws.below(most - least + 1)
   const pick = <T>(items: readonly T[]): T | undefined => items[draws.below(items.length)]
@@ -80,13 +87,11 @@ export const planChaos = ({ seed, durationMs, everyMs, faults, hosts }: ChaosOpt
   for (let atMs = gap(everyMs, draws.uniform()); atMs < durationMs; atMs += gap(everyMs, draws.uniform())) {
     const free = hosts.filter(({ id }) => (busyUntilMs.get(id) ?? 0) <= atMs)
     const possible = faults.filter((fault) =>
-      fault === 'server-restart'
-        ? (busyUntilMs.get(BROKER) ?? 0) <= atMs
-        : free.some(({ role }) => fault !== 'drop' || DROPPABLE[role] !== undefined),
+      fault === 'server-restart' ? (busyUntilMs.get(BROKER) ?? 0) <= atMs : free.some((host) => mayHit(fault, host)),
     )
     const fault = pick(possible)
     if (fault === undefined) continue
-    const host = pick(free.filter(({ role }) => fault !== 'drop' || DROPPABLE[role] !== undefined))
+    const host = pick(free.filter((one) => mayHit(fault, one)))
     const target = fault === 'server-restart' ? BROKER : host?.id
     if (target === undefined) continue
     const lastsMs = between(LASTS_MS[fault])

@@ -106,10 +106,23 @@ const pidOf = async (fleet: Fleet, id: string): Promise<number> => {
 const kill = async (fleet: Fleet, id: string): Promise<Mend> => {
   await pidOf(fleet, id)
   await fleet.supervisor('kill-host', { id })
-  return async () => {
-    await fleet.supervisor('start-host', { id })
+  return () => startAgain(fleet, id)
+}
+
+/** While the broker or its data centers are gone as well a start may fail: it is tried again. @throws Error of the last try */
+const startAgain = async (fleet: Fleet, id: string): Promise<void> => {
+  for (let tries = 1; ; tries++) {
+    try {
+      await fleet.supervisor('start-host', { id })
+      return
+    } catch (error) {
+      if (tries === START_TRIES) throw error
+      await delay(AGAIN_MS)
+    }
   }
 }
+const START_TRIES = 4
+const AGAIN_MS = 1_000
 
 const pause = async (fleet: Fleet, id: string): Promise<Mend> => {
   const pid = await pidOf(fleet, id)
@@ -122,6 +135,7 @@ const pause = async (fleet: Fleet, id: string): Promise<Mend> => {
 
 const killServer = async (fleet: Fleet): Promise<Mend> => {
   const { natsPid } = await fleet.supervisor('status')
+  if (natsPid === 0) throw new Error('the broker is not there')
   process.kill(natsPid, 'SIGKILL')
   return async () => {
     await fleet.supervisor('restart-nats', { kill: true })

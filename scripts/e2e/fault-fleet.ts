@@ -23,7 +23,6 @@ import { verifyAtRest } from '../testing/test-fleet.ts'
 export type DiedAt = { readonly atMs: number; readonly point: Death; readonly steps: readonly StepName[] } | undefined
 
 export type FaultFleet = AsyncDisposable & {
-  readonly dir: string
   readonly plan: Plan
   readonly directory: FleetDirectory
   /** A connection for as long as `act` runs. @throws whatever is thrown when the host does not run, or dies meanwhile */
@@ -126,7 +125,6 @@ export const startFaultFleet = async (network: string): Promise<FaultFleet> => {
   const fault = (id: string, args: Readonly<Record<string, unknown>>): Promise<void> =>
     withHost(id, async (host) => void (await host.builtin('fault', args)))
   return {
-    dir,
     plan: running().plan,
     directory,
     withHost,

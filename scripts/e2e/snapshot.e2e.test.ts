@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { markFile } from '../../nodes/runtime/head-mark.ts'
 import type { PayOrder } from '../fleet/pay.ts'
-import { fleetDirectory } from '../fleet/directory.ts'
 import { restoreSnapshot } from '../fleet/restore.ts'
 import { takeSnapshot } from '../fleet/snapshot.ts'
 import { openFleet } from '../fleet/client.ts'
@@ -65,7 +64,7 @@ const AGE = `nobody knows more of a host than its own ledger: ${CPP}`
 test('an old ledger is found out, by its mark and by its peers; a whole snapshot is one moment', async () => {
   const folder = join(folders, 'while-paying')
   await payMore(async () => {
-    const { ledgers, without } = await takeSnapshot(net.dir, folder)
+    const { ledgers, without } = await takeSnapshot(net.directory.root, folder)
     expect(ledgers.map(({ id }) => id).toSorted()).toEqual(net.plan.hosts.map(({ id }) => id).toSorted())
     expect(without).toEqual([])
   })
@@ -74,7 +73,7 @@ test('an old ledger is found out, by its mark and by its peers; a whole snapshot
   // One ledger comes back alone: the mark tells.
   await net.kill(CPP)
   await net.untilDead(CPP)
-  const { keptIn, whole } = await restoreSnapshot(net.dir, folder, { only: [CPP], force: true })
+  const { keptIn, whole } = await restoreSnapshot(net.directory.root, folder, { only: [CPP], force: true })
   expect(whole).toBe(false)
   await net.start(CPP)
   expect(await net.statusOf(CPP)).toMatchObject({
@@ -90,7 +89,7 @@ test('an old ledger is found out, by its mark and by its peers; a whole snapshot
   // Without the mark, as on another machine, its peers tell.
   await net.kill(CPP)
   await net.untilDead(CPP)
-  await rm(markFile(join(fleetDirectory(net.dir).marks, CPP)))
+  await rm(markFile(join(net.directory.marks, CPP)))
   await net.start(CPP)
   expect(await net.statusOf(CPP)).toMatchObject({
     state: 'held',
@@ -100,7 +99,7 @@ test('an old ledger is found out, by its mark and by its peers; a whole snapshot
   // Its own ledger again: nothing is held against it.
   await net.kill(CPP)
   await net.untilDead(CPP)
-  const ledger = fleetDirectory(net.dir).ledger(CPP)
+  const ledger = net.directory.ledger(CPP)
   await rename(join(keptIn[CPP] ?? '', 'ledger.mdb'), join(ledger, 'ledger.mdb'))
   await rm(join(ledger, 'ledger.mdb-lock'), { force: true })
   await net.start(CPP)
@@ -110,7 +109,7 @@ test('an old ledger is found out, by its mark and by its peers; a whole snapshot
 
   // All of one moment, in which payments were under way.
   await net.down()
-  expect(await restoreSnapshot(net.dir, folder, { force: true })).toMatchObject({ whole: true })
+  expect(await restoreSnapshot(net.directory.root, folder, { force: true })).toMatchObject({ whole: true })
   await net.up()
   for (const { id } of net.plan.hosts) expect([id, await stateOf(id)]).toEqual([id, 'ready'])
   await payMore()
@@ -119,14 +118,14 @@ test('an old ledger is found out, by its mark and by its peers; a whole snapshot
 
 test('an operator may let a host go on with an old ledger, and is asked once', async () => {
   const folder = join(folders, 'accepted')
-  await takeSnapshot(net.dir, folder)
+  await takeSnapshot(net.directory.root, folder)
   await payMore()
   await net.kill(CPP)
   await net.untilDead(CPP)
-  await restoreSnapshot(net.dir, folder, { only: [CPP], force: true })
+  await restoreSnapshot(net.directory.root, folder, { only: [CPP], force: true })
   await net.start(CPP)
   expect(await stateOf(CPP)).toBe('held')
-  const fleet = await openFleet(net.dir)
+  const fleet = await openFleet(net.directory.root)
   try {
     await fleet.supervisor('accept-ledger', { id: CPP })
     await expect(fleet.supervisor('accept-ledger', { id: CPP })).rejects.toThrow(

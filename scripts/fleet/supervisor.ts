@@ -181,6 +181,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
     const out = revoked()
     if (out.has(id)) throw new Error(`${id} is revoked: ${renewal(id)}`)
     await leaveHeard(directory, plan, id)
+    checkNotEnding()
     await host(id).start(waitsFor(host(id), out))
     if (!held().has(id)) await enrolment?.host(id)
   }
@@ -218,7 +219,7 @@ export const createSupervisor = async (plan: Plan, directory: FleetDirectory): P
         await startHost(id)
       }),
     acceptLedger: (id) =>
-      inTurn(async () => {
+      change(id, async () => {
         checkNotEnding()
         await host(id).accept()
         // What could not be enrolled while it was held, too.

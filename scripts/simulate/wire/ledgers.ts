@@ -3,11 +3,12 @@
  *
  * - a message that a row of the outbox, a stored answer or the journal names is durable once that row's batch is flushed;
  * - an answer, once stored, is that answer for ever, and a request with a business id is never forgotten;
- * - the journal grows by one entry at a time, each bearing the hash of the one before, and is never rewritten;
+ * - the journal grows by one entry at a time, each bearing the hash of the one before and no earlier time, and is never rewritten;
  * - no message is acted on twice, none that nobody said, none under a key that this very ledger calls void.
  */
 import { toHex } from '../../../protocol/bytes.ts'
-import { codecOf } from '../../../protocol/codec.ts'
+import { codecOf, decodeBody } from '../../../protocol/codec.ts'
+import { failureCode, isTransient } from '../../../protocol/failures.ts'
 import { hash } from '../../../protocol/hash.ts'
 import { isKindName, KINDS } from '../../../protocol/kinds.ts'
 import { parseFrame } from '../../../protocol/seals.ts'
@@ -42,7 +43,7 @@ export type Ledgers = {
   readonly atRest: () => void
 }
 
-type Entry = { readonly seq: number; readonly hash: string }
+type Entry = { readonly seq: number; readonly hash: string; readonly atMs: number }
 type Ledger = {
   /** What it held before its host was first started: of a time when nobody judged. */
   isFoundation: boolean
@@ -122,6 +123,12 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     const answer = outboxTable.decode(after.answer)
     const { digest, kind } = answer
     tellSend(ledger, answer, batch)
+    if (kind === 'refusal') {
+      const refusal = decodeBody('refusal', 1, answer.body)
+      const code = refusal.ok ? failureCode(refusal.value.code) : undefined
+      if (code !== undefined && isTransient(code))
+        complain('a transient refusal was kept', `${host}: ${code} for a ${request()}`)
+    }
     if (before?.answer === undefined) return
     const earlier = outboxTable.decode(before.answer)
     if (keyText(earlier.digest) !== keyText(digest))
@@ -137,7 +144,9 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     const last = ledger.entries.at(-1)
     if (last !== undefined && (row.seq !== last.seq + 1 || keyText(row.prevHash) !== last.hash))
       complain('the journal chain is broken', `${host}: entry ${row.seq} does not continue entry ${last.seq}`)
-    ledger.entries.push({ seq: row.seq, hash: keyText(hash(change.after)) })
+    if (last !== undefined && row.atMs < last.atMs)
+      complain('time went back', `${host}: entry ${row.seq}, by ${last.atMs - row.atMs} ms`)
+    ledger.entries.push({ seq: row.seq, hash: keyText(hash(change.after)), atMs: row.atMs })
     for (const [, , digest] of row.sends) tell(ledger, keyText(digest), batch)
     if (row.event === 'revocation-list-adopted') ledger.revokedSinceSeq = row.seq
     judgeTrigger(host, ledger, row)

@@ -2,7 +2,8 @@
  * What the words between processors and banks promise each other, from the words alone:
  *
  * - a hold is posted once, for no more than it holds, and for a payment only when the payee's side has approved it;
- * - no hold is both posted and voided, no interbank credit both booked and returned, no order answered that nobody gave;
+ * - a hold is posted or given back, never both, and not held once it was voided;
+ * - no interbank credit both booked and returned, no order answered that nobody gave;
  * - the entries of a pair bear each number once; batches follow each other without gap or overlap, and each totals its entries;
  * - a payee is advised of no more payouts than was promised for them.
  */
@@ -13,7 +14,17 @@ import type { Complain } from './complaints.ts'
 import type { PaymentWords } from './payments.ts'
 import type { Utterance } from './words.ts'
 
-type Hold = { readonly amountMinor: bigint; readonly currency: string; posted: boolean; end: string | undefined }
+type Hold = {
+  readonly amountMinor: bigint
+  readonly currency: string
+  /** A post of it was ordered. */
+  posted: boolean
+  /** A void of it was ordered. */
+  voided: boolean
+  /** Its bank has set the sum aside. */
+  held: boolean
+  end: string | undefined
+}
 type Pair = {
   readonly entries: Map<number, bigint>
   lastSeq: number
@@ -29,8 +40,6 @@ export type OrderWords = {
 
 export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, complain: Complain): OrderWords => {
   const holds = new Map<string, Hold>()
-  /** orderId of a void → its hold. */
-  const voids = new Map<string, Uint8Array>()
   /** creditId → what was asked, and its answer. */
   const credits = new Map<string, string | undefined>()
   const transfers = new Set<string>()
@@ -62,8 +71,6 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
     if (amountMinor > hold.amountMinor || currency !== hold.currency)
       complain('posted more than was held', `${host}: ${amountMinor} of ${hold.amountMinor}`, toHex(reference.id))
   }
-
-  const voidedHold = ({ orderId, result }: Body<'void-answer'>) => ({ holdId: voids.get(keyText(orderId)), result })
 
   const onHoldEnd = (host: string, holdId: Uint8Array, end: string): void => {
     const hold = holds.get(keyText(holdId))
@@ -127,7 +134,22 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
       switch (kind) {
         case 'hold-order': {
           const { holdId, amountMinor, currency } = body as Body<'hold-order'>
-          holds.set(keyText(holdId), { amountMinor, currency, posted: false, end: undefined })
+          holds.set(keyText(holdId), {
+            amountMinor,
+            currency,
+            posted: false,
+            voided: false,
+            held: false,
+            end: undefined,
+          })
+          return
+        }
+        case 'hold-answer': {
+          const { holdId, result } = body as Body<'hold-answer'>
+          const hold = holds.get(keyText(holdId))
+          if (hold === undefined || result !== 'held') return
+          if (hold.end === 'voided') complain('held after it was voided', host)
+          hold.held = true
           return
         }
         case 'post-order':
@@ -138,13 +160,13 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
           return
         }
         case 'void-answer': {
-          const { holdId, result } = voidedHold(body as Body<'void-answer'>)
-          if (holdId !== undefined && result === 'voided') onHoldEnd(host, holdId, 'voided')
+          const { holdId, result } = body as Body<'void-answer'>
+          if (result === 'voided') onHoldEnd(host, holdId, 'voided')
           return
         }
         case 'void-order': {
-          const { orderId, holdId } = body as Body<'void-order'>
-          voids.set(keyText(orderId), holdId)
+          const hold = holds.get(keyText((body as Body<'void-order'>).holdId))
+          if (hold !== undefined) hold.voided = true
           return
         }
         case 'transfer-order': {
@@ -191,6 +213,9 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
       }
     },
     atRest: () => {
+      for (const hold of holds.values())
+        if (hold.held && !hold.posted && !hold.voided)
+          complain('a hold was left behind', `${hold.amountMinor} ${hold.currency}`)
       for (const [name, { entries, waiting }] of pairs) {
         for (const { seq } of waiting) complain('a settlement of entries that were never said', `${name}: batch ${seq}`)
         const seqs = [...entries.keys()].toSorted((a, b) => a - b)

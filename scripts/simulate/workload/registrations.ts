@@ -133,6 +133,8 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
         return
       }
       if (reply.code !== 'UNDECIDED') return
+      // A device that is lost meanwhile leaves it to its CPP which of the two stands.
+      customer.pins = [pin, newPin]
       await sleep(TRY_AGAIN_MS)
     }
   }
