@@ -120,7 +120,7 @@ export const createBuiltins = (
     readonly metrics: () => Readonly<Record<string, unknown>>
     /** Takes what the credentials file says now. */
     readonly reload?: () => Promise<Answer>
-    /** Of the ledger as a whole: `ledger-desk.ts`. */
+    /** Of the ledger as a whole (`ledger-desk.ts`), and of the process. */
     readonly ledger?: Readonly<Record<string, (args: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer>>
   },
 ): Builtins => {

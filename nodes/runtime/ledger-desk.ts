@@ -23,6 +23,7 @@ type Args = Readonly<Record<string, unknown>>
 const ANSWERED_WHILE_HELD: ReadonlySet<string> = new Set([
   'status',
   'metrics',
+  'memory',
   'report',
   'payments',
   'trace',

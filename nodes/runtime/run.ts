@@ -37,6 +37,7 @@ import { LedgerError } from './ledger-error.ts'
 import { lockLedger } from './ledger-lock.ts'
 import { lmdbStore } from './lmdb-store.ts'
 import { pinoLog, type Log } from './log.ts'
+import { memoryInUse } from './memory-use.ts'
 import type { AnyNodeDefinition } from './node.ts'
 import { systemRandom } from './random.ts'
 import { createReload } from './reload.ts'
@@ -194,7 +195,7 @@ export const startHost = async (
     closers.push(() => host.stop())
     const builtins = createBuiltins(host, {
       ...facts,
-      ledger: desk.builtins,
+      ledger: { ...desk.builtins, memory: () => ({ ok: true, value: memoryInUse() }) },
       ...(reload === undefined ? {} : { reload }),
     })
     const control = await serveControl(join(config.runDir, `${id}.sock`), (request): Promise<Answer> | Answer => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FLAT, judgeMemory, memoryOf, type Sample } from './memory.ts'
+import { FLAT, judgeMemory, type Sample } from './memory.ts'
 
 const MIB = 1_048_576
 /** One process for so many minutes, a sample each five seconds. */
@@ -45,9 +45,4 @@ test('a process that lived too short is not judged', () => {
   expect(judgeMemory(watched(3, (minute) => minute * 9 * MIB))).toMatchObject([
     { judged: 0, flat: true, bytesPerMinute: 0 },
   ])
-})
-
-test.runIf(process.platform === 'linux')('the memory of a process is what the system says', async () => {
-  expect(await memoryOf(process.pid)).toBeGreaterThan(MIB)
-  expect(await memoryOf(2 ** 30)).toBeUndefined()
 })

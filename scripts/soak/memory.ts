@@ -1,8 +1,8 @@
 /**
- * Is the memory of a process flat? Judged by its anonymous memory, since the pages of a ledger's file that the system happens to keep
- * mapped say nothing; and only after a warm-up, in which code is compiled and bounded caches fill. Pure but for {@link memoryOf}.
+ * Is the memory of a process flat? Judged by what it holds on to after a full collection (the builtin `memory`), since a heap that
+ * is not full grows for minutes without anything being kept, and the pages of a ledger's file that the system keeps mapped say
+ * nothing; and only after a warm-up, in which code is compiled and bounded caches fill. Pure.
  */
-import { readFile } from 'node:fs/promises'
 
 export type Sample = { readonly id: string; readonly pid: number; readonly atMs: number; readonly bytes: number }
 
@@ -15,7 +15,7 @@ export const FLAT = {
   /** It grows by no more, by the median of the slopes between all pairs of its samples. */
   mostBytesPerMinute: 1_048_576,
 } as const
-export const FLAT_RULE = `anonymous memory of a process, after its first ${FLAT.warmUpMs / 60_000} minutes, grows by at most ${FLAT.mostBytesPerMinute / 1_048_576} MiB a minute (median of the slopes between all pairs of samples)`
+export const FLAT_RULE = `what a process holds after a full collection, after its first ${FLAT.warmUpMs / 60_000} minutes, grows by at most ${FLAT.mostBytesPerMinute / 1_048_576} MiB a minute (median of the slopes between all pairs of samples)`
 
 export type HostMemory = {
   readonly id: string
@@ -73,11 +73,4 @@ const slopeOf = (samples: readonly Sample[]): number => {
   const middle = slopes.length >> 1
   if (slopes.length === 0) return 0
   return slopes.length % 2 === 1 ? (slopes[middle] ?? 0) : ((slopes[middle - 1] ?? 0) + (slopes[middle] ?? 0)) / 2
-}
-
-/** Anonymous resident memory of a process in bytes; undefined where the system does not say, or the process is gone. */
-export const memoryOf = async (pid: number): Promise<number | undefined> => {
-  const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  const kib = /^RssAnon:\s+(\d+) kB$/m.exec(text)?.[1]
-  return kib === undefined ? undefined : Number(kib) * 1_024
 }

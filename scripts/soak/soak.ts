@@ -3,6 +3,7 @@
  * told the one that the ledgers hold, the money is where it must be, and no process grows.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { MemoryUse } from '../../nodes/runtime/memory-use.ts'
 import type { Check } from '../../nodes/verify/check-network.ts'
 import { FAULTS, planChaos, type Fault } from '../chaos/plan.ts'
 import { runChaos, untilServing, type ChaosEvent } from '../chaos/run.ts'
@@ -10,8 +11,9 @@ import { startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
+import { connectHost } from '../fleet/host-client.ts'
 import type { PayOrder } from '../fleet/pay.ts'
-import { judgeMemory, memoryOf, type HostMemory, type Sample } from './memory.ts'
+import { judgeMemory, type HostMemory, type Sample } from './memory.ts'
 
 /** Two realms that pay each other; accounts that ten minutes do not empty. Hosts of `ro` are not killed: their memory is watched. */
 const NETWORK = `network: soak
@@ -73,7 +75,7 @@ export type SoakResult = {
   readonly memory: readonly HostMemory[]
 }
 
-const SAMPLE_MS = 5_000
+const SAMPLE_MS = 10_000
 /** For a payment to end, its hosts' deaths and pauses among it. */
 const PATIENCE_MS = 180_000
 const REST_MS = 120_000
@@ -150,18 +152,29 @@ const soakOn = async (net: FaultFleet, fleet: Fleet, options: SoakOptions): Prom
   }
 }
 
+const heldBy = async (fleet: Fleet, id: string): Promise<number> => {
+  const host = await connectHost(fleet.directory, id)
+  try {
+    return (await host.builtin<MemoryUse>('memory')).heldBytes
+  } finally {
+    host.close()
+  }
+}
+
 /** Samples every process of the fleet until `stop`. */
 const watchMemory = (fleet: Fleet): { readonly stop: () => Promise<readonly Sample[]> } => {
   const samples: Sample[] = []
   const ended = new AbortController()
   const watching = (async (): Promise<void> => {
     while (!ended.signal.aborted) {
-      const atMs = performance.now()
       const { hosts } = await fleet.supervisor('status')
-      for (const { id, pid } of hosts) {
-        const bytes = pid === undefined ? undefined : await memoryOf(pid)
-        if (pid !== undefined && bytes !== undefined) samples.push({ id, pid, atMs, bytes })
-      }
+      await Promise.all(
+        hosts.map(async ({ id, pid }) => {
+          // One that is down, or is just being ended, is not asked; one that stands still answers when it goes on.
+          const bytes = pid === undefined ? undefined : await heldBy(fleet, id).catch(() => undefined)
+          if (pid !== undefined && bytes !== undefined) samples.push({ id, pid, atMs: performance.now(), bytes })
+        }),
+      )
       await delay(SAMPLE_MS, undefined, { signal: ended.signal }).catch(() => undefined)
     }
   })()
