@@ -171,7 +171,9 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'notice-record': {
     purpose: 'How a payment ended, sealed anew by its CPP.',
-    sender: ['MUST say what was said before: the same end, sum and time.'],
+    sender: [
+      'MUST say what was said before: the same content, or where that is kept no more the same end, sum and time.',
+    ],
     receiver: [
       'MUST verify the nested frame as if it had come by itself, that it is of the CPP of the notice, and that it is the end already known.',
       'MUST forward the nested frame to the merchant host, and change nothing else.',

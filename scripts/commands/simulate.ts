@@ -6,7 +6,7 @@ import { addExamples } from '../cli/help.ts'
 import type { Column } from '../cli/output.ts'
 import { traceLines } from '../fleet/show-trace.ts'
 import { FAULT_NAMES, FAULTS, type FaultName } from '../simulate/faults.ts'
-import { SHAPE_NAMES, type ShapeName } from '../simulate/network.ts'
+import { SHAPE_NAMES } from '../simulate/network.ts'
 import { replayLine, simulateSeeds, type FailedSeed, type SeedOptions } from '../simulate/seeds.ts'
 import { simulate, type SimulationResult } from '../simulate/simulate.ts'
 

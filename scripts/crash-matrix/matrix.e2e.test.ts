@@ -20,12 +20,12 @@ const CELLS = [
   'dc/started/after-publish',
 ] as const
 
-test('hosts die where a payment is decided, and nobody is told or paid otherwise', { timeout: 300_000 }, async () => {
+test('hosts die where a payment is decided, and nobody is told or paid otherwise', { timeout: 500_000 }, async () => {
   const { deaths, payments, coverage, violations } = await runMatrix({
     roles: [],
     points: DEATHS,
     only: CELLS,
-    maxMs: 240_000,
+    maxMs: 400_000,
     deathsPerRound: CELLS.length,
     idleMs: 40_000,
     stallMs: 5_000,

@@ -56,7 +56,7 @@ const AT_START = 'started'
 /** How often a host is started that does not serve in time. */
 const STARTS = 3
 const IN_FLIGHT = 5
-const PATIENCE_MS = 180_000
+const PATIENCE_MS = 600_000
 const REST_MS = 120_000
 /** For every host to serve again once none dies any more: some starts, each given up after a minute, on a machine that is busy. */
 const RETURN_MS = 240_000

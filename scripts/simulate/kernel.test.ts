@@ -52,7 +52,7 @@ describe('the loop of a simulation', () => {
     const { kernel, seen } = kernelOf()
     kernel.after(1, () => {
       void (async () => {
-        for (let tick = 0; tick < 50; tick++) await undefined
+        for (let tick = 0; tick < 50; tick++) await Promise.resolve()
         seen.push('followed')
       })()
     })

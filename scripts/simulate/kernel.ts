@@ -28,7 +28,7 @@ export type Kernel = {
 const EVENTS_BETWEEN_TURNS = 2_048
 
 /** Every promise settled so far is followed to its end: ticks run when no microtask is left. */
-const drained = (): Promise<void> => new Promise((resolve) => void process.nextTick(resolve))
+const drained = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /**

@@ -7,9 +7,9 @@ import { FAULT_NAMES, type FaultName } from './faults.ts'
 import { playSeed, simulateSeeds } from './seeds.ts'
 
 const LONG_MS = 900_000
-const SEEDS = 240
-const SEEDS_A_TEST = 30
-const PAYMENTS = 5
+const SEEDS = 200
+const SEEDS_A_TEST = 25
+const PAYMENTS = 4
 
 const every = { payments: PAYMENTS, faults: FAULT_NAMES, processes: 0 } as const
 

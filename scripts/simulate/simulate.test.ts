@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { FAULT_NAMES } from './faults.ts'
 import type { RowChange } from './observed.ts'
-import { replayLine, simulateSeeds } from './seeds.ts'
+import { replayLine } from './seeds.ts'
 import { simulate } from './simulate.ts'
 
 const LONG_MS = 600_000

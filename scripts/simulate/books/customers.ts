@@ -39,6 +39,9 @@ const CALLS: readonly RegExp[] = [
   /^started/,
 ]
 
+/** No threshold is zero. */
+const NO_THETA = 0n
+
 type Book = {
   customer: CustomerRow | undefined
   total: TotalRow | undefined
@@ -52,7 +55,7 @@ type Book = {
   /** Collections without an answer. */
   readonly running: Map<string, bigint>
   readonly waiting: Map<string, PaymentRow>
-  /** θ when the queue was last empty. */
+  /** θ since the queue was last empty; none when it has changed since. */
   waitingUnder: bigint
 }
 /** What a batch did to a customer. */
@@ -111,7 +114,7 @@ export const auditCustomers = (
           writtenOffMinor: 0n,
           running: new Map(),
           waiting: new Map(),
-          waitingUnder: 0n,
+          waitingUnder: NO_THETA,
         }),
       )
     return book
@@ -310,8 +313,9 @@ export const auditCustomers = (
     const allowed = thresholds(book, touching)
     const theta = allowed.at(-1) as bigint
     if (book.waiting.size === 0) book.waitingUnder = theta
-    // A queue is looked at when something happens to its customer, not when a policy is set.
-    if (book.waiting.size === 0 || allowed.length > 1 || book.waitingUnder !== theta) return
+    // A queue is looked at when something happens to its customer, not when a policy is set; θ may also be what it was once more.
+    else if (allowed.length > 1 || book.waitingUnder !== theta) book.waitingUnder = NO_THETA
+    if (book.waiting.size === 0 || book.waitingUnder === NO_THETA) return
     const [first] = [...book.waiting.values()].toSorted((a, b) => (a.waitNo ?? 0) - (b.waitNo ?? 0))
     const before = total.outstandingMinor + total.pendingMinor
     const crosses = before + costOf(first as PaymentRow) >= theta

@@ -50,7 +50,7 @@ const watch = (desk: Desk, facts: Facts, id: string, after: { readonly state: st
 export const auditMerchant = (desk: Desk, facts: Facts): Auditor => ({
   readings: [
     reading(shopPayments, (change) => {
-      const { before, after, judge } = change
+      const { after, judge } = change
       const id = hex(change.key)
       watch(desk, facts, id, after)
       if (after?.state === 'approved') desk.later(() => facts.merchantApproved.add(id))

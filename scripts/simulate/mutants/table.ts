@@ -120,7 +120,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'time-goes-back',
     'after a restart with an older clock the ledger lives through the same time again',
-    30,
+    100,
     edit(
       'nodes/runtime/clock.ts',
       'let highest = Math.max(Math.floor(wall), highestPersistedMs)',
@@ -157,7 +157,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'revoked-key-accepted',
     'a key on the revocation list of this very ledger is believed',
-    60,
+    200,
     edit('protocol/open.ts', "if (isRecordRevoked(trust, record)) return fail('CREDENTIAL_REVOKED', record.owner)", ''),
     edit('nodes/runtime/inbox.ts', "if (deps.trust.isRevoked(keyId)) return 'revoked'", ''),
   ),
@@ -225,12 +225,17 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'expiry-ignored',
-    'the CPP confirms on an approval that came after the notice expired',
-    100,
+    'the CPP lets no notice expire: it confirms on an approval however late, and never ends what nobody approves',
+    20,
     edit(
       'nodes/cpp/decide-decision.ts',
       '    if (payment.expiresAtMs <= context.nowMs)\n      return endNotified',
       '    if (payment.expiresAtMs < 0)\n      return endNotified',
+    ),
+    edit(
+      'nodes/cpp/decide-decision.ts',
+      'return endNotified(slice, end, until(OUTBOX.outcome, pnIdOf(payment)), context)',
+      'return decision()',
     ),
   ),
   one(
@@ -251,7 +256,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'hold-posted-though-rejected',
     "the payee's rejection of a macro payment posts its hold",
-    20,
+    60,
     edit(
       'nodes/cpp/decide-decision.ts',
       "if (body.decision === 'reject') {",
@@ -276,7 +281,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'pin-unchecked',
     'a payment with a wrong PIN is taken',
-    30,
+    60,
     edit(
       'nodes/cpp/decide-request.ts',
       'if (!vault.isProof(sender.id, sealedPinKey, trans.digest, prId, pinProof))',

@@ -175,7 +175,8 @@ export const createWords = (
     }
     if (confidential !== kindRow(kind).confidential) complain('not confidential as its kind', `${login}: ${kind}`)
     if (confidential) judgeCarrier(outer, kind, toRole, login)
-    judgeBatch(inner.seal, kind, toRole, 'messages', login)
+    // What is passed on was sealed for its first hop, by whoever made it.
+    if (inner.header.from === login) judgeBatch(inner.seal, kind, toRole, 'messages', login)
 
     const { from } = inner.header
     const before = known.get(digest)
