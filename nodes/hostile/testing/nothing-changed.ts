@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { equalBytes, toHex } from '../../../protocol/bytes.ts'
 import { keyBytes } from '../../runtime/sorted-map.ts'
-import { journalTable } from '../../runtime/runtime-tables.ts'
+import { headTable, heardTable, journalTable } from '../../runtime/runtime-tables.ts'
 import type { Report } from '../../runtime/reports.ts'
 import type { LogLine, Sent, World } from './world.ts'
 
@@ -26,8 +26,10 @@ const pictureOf = ({ sim, report }: World): Picture => {
   const hosts = sim.hosts()
   for (const { id, store } of hosts)
     for (const row of store().rows())
-      // Time that has passed is no change; where the journal ends is compared with the journal's rows.
-      if (row.table !== '~head') rows.set(`${id}\0${row.table}\0${row.key}`, { host: id, ...row })
+      // Time that has passed is no change; where the journal ends, and which entry of it is a peer's newest, follows from
+      // the journal's rows, which are compared.
+      if (row.table !== headTable.name && row.table !== heardTable.name)
+        rows.set(`${id}\0${row.table}\0${row.key}`, { host: id, ...row })
   return {
     rows,
     reports: new Map(hosts.map(({ id }) => [id, report(id)])),
