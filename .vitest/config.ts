@@ -16,7 +16,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    setupFiles: ['.vitest/seed.ts'],
+    setupFiles: [fileURLToPath(new URL('seed.ts', import.meta.url))],
     reporters: ['default', new TestCount()],
     projects: [
       {

@@ -21,7 +21,7 @@ beforeAll(() => {
   for (const layer of ['protocol', '.vitest']) mkdirSync(join(folder, layer))
   symlinkSync(join(projectRoot(), 'node_modules'), join(folder, 'node_modules'))
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
-  for (const file of ['config.ts', 'count.ts'])
+  for (const file of ['config.ts', 'count.ts', 'seed.ts'])
     writeFileSync(join(folder, '.vitest', file), readFileSync(join(projectRoot(), '.vitest', file)))
   for (const [file, text] of Object.entries(SUITES)) writeFileSync(join(folder, 'protocol', file), text)
 })
