@@ -29,6 +29,11 @@ export type Guest = {
 
 export type GuestDesk = GuestLogins & {
   readonly get: (token: string) => Guest | undefined
+  /**
+   * Each guest without a connection enters anew, through the broker of now: the servers that it knows may be gone for good. Resolves
+   * when all have tried.
+   */
+  readonly renewStranded: () => Promise<void>
   readonly secretOf: (keyId: Uint8Array) => KeyPair | undefined
   readonly closeAll: () => Promise<void>
 }
@@ -40,7 +45,7 @@ export const createGuestDesk = (
   random: (length: number) => Uint8Array,
   onMessage: (message: BusMessage) => void,
 ): GuestDesk => {
-  const guests = new Map<string, Guest>()
+  const guests = new Map<string, Guest & { readonly seed: Uint8Array }>()
   const opening = new Set<string>()
   const secrets = new Map<string, KeyPair>()
   const close = async (token: string): Promise<void> => {
@@ -95,7 +100,7 @@ export const createGuestDesk = (
           await bus.close()
           throw error
         })
-        guests.set(token, { token, bus, signing, sealing })
+        guests.set(token, { token, seed, bus, signing, sealing })
         watch(token, seed, bus)
         secrets.set(keyOfBytes(keyIdOf('x25519', sealing.publicKey)), sealing)
         return { sealingKey: sealing.publicKey }
@@ -105,6 +110,10 @@ export const createGuestDesk = (
     },
     close,
     get: (token) => guests.get(token),
+    renewStranded: async () => {
+      const stranded = [...guests.values()].filter(({ token, bus }) => !bus.connected && !opening.has(token))
+      await Promise.all(stranded.map(({ token, seed, bus }) => renew(token, seed, bus)))
+    },
     secretOf: (keyId) => secrets.get(keyOfBytes(keyId)),
     closeAll: async () => {
       await Promise.all([...guests.keys()].map(close))

@@ -118,6 +118,8 @@ export type Host = {
    * key or chains are others than before. BAD_CREDENTIALS, and nothing is changed, when they do not fit this host.
    */
   readonly adopt: (next: NewIdentity) => Promise<Answer>
+  /** After the broker was exchanged: guests of a wallet host whose servers are gone follow it to the new ones. */
+  readonly moveGuests: () => Promise<void>
   /** Accepts the wall clock after a jump. */
   readonly acceptClock: () => void
   /** Replaces the policy: a journalled row. */

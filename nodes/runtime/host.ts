@@ -483,6 +483,7 @@ export const createHost = (deps: HostDeps): Host => {
           deps.onWork()
         }
       }),
+    moveGuests: guests.renewStranded,
     setGate: (next) => {
       gate = next
     },

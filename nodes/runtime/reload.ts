@@ -79,6 +79,8 @@ export const createReload = (deps: ReloadDeps): (() => Promise<Answer>) => {
       return bad((error as Error).message)
     }
     await moved?.complete()
+    // Not waited for: a guest that can not enter yet goes on trying, and the host itself has moved.
+    if (newLogin) void host.moveGuests()
     const trustedBefore = inForce.trusted
     const atNextStart = AT_START.filter((field) => !isDeepStrictEqual(next[field], inForce[field]))
     inForce = next
