@@ -76,20 +76,12 @@ const PASSING = new Set(['DISCONNECTED', 'STOPPED', 'PAUSED', 'BUSY', 'UNDECIDED
 const isPassing = (error: unknown): boolean => !(error instanceof HostRefusal) || PASSING.has(error.code)
 const AGAIN_MS = 150
 
-/** A command that is given again while its host dies and comes back. @throws HostRefusal, or Error when `ms` have passed */
-export const insist = async <T>(
-  net: Pick<FaultFleet, 'withHost'>,
-  host: string,
-  name: string,
-  args: Readonly<Record<string, unknown>> = {},
-  ms = 30_000,
-): Promise<T> => {
+/** Asked again while a host dies and comes back. @param ask gets what is left of the time, at least a second */
+const again = async <T>(ms: number, ask: (leftMs: number) => Promise<T>): Promise<T> => {
   const deadline = performance.now() + ms
   for (;;) {
     try {
-      return await net.withHost(host, (client) =>
-        client.command<T>(name, args, Math.max(1_000, deadline - performance.now())),
-      )
+      return await ask(Math.max(1_000, deadline - performance.now()))
     } catch (error) {
       if (!isPassing(error) || performance.now() > deadline) throw error
       await delay(AGAIN_MS)
@@ -97,21 +89,20 @@ export const insist = async <T>(
   }
 }
 
+/** A command that is given again while its host dies and comes back. @throws HostRefusal, or Error when `ms` have passed */
+export const insist = <T>(
+  net: Pick<FaultFleet, 'withHost'>,
+  host: string,
+  name: string,
+  args: Readonly<Record<string, unknown>> = {},
+  ms = 30_000,
+): Promise<T> => again(ms, (leftMs) => net.withHost(host, (client) => client.command<T>(name, args, leftMs)))
+
 /** A question, asked again while its host dies and comes back. @throws Error when `ms` have passed */
-export const inquire = async <T>(
+export const inquire = <T>(
   net: Pick<FaultFleet, 'withHost'>,
   host: string,
   read: string,
   args: Readonly<Record<string, unknown>> = {},
   ms = 30_000,
-): Promise<T> => {
-  const deadline = performance.now() + ms
-  for (;;) {
-    try {
-      return await net.withHost(host, (client) => client.read<T>(read, args))
-    } catch (error) {
-      if (!isPassing(error) || performance.now() > deadline) throw error
-      await delay(AGAIN_MS)
-    }
-  }
-}
+): Promise<T> => again(ms, () => net.withHost(host, (client) => client.read<T>(read, args)))

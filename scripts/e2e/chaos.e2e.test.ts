@@ -4,24 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runChaos, untilServing, type ChaosEvent } from '../chaos/run.ts'
 import { openFleet } from '../fleet/client.ts'
-import type { PayOrder } from '../fleet/pay.ts'
 import { semops } from '../testing/test-fleet.ts'
 import { startFaultFleet, type FaultFleet } from './fault-fleet.ts'
+import { oneRealm, oneRealmOrder } from './one-realm.ts'
 import { startStream } from './payment-stream.ts'
 
-const NETWORK = `network: chaos
-currency: EUR
-policies:
-  cpp: { noticeLifetimeMs: 6000, settlement: { thresholdMinor: { EUR: '1000' }, maxAgeMs: 1000, retryMs: 500 } }
-banks:
-  - { id: hu-kh }
-realms:
-  hu:
-    cpps: [{ id: hu-otp, bank: hu-kh }]
-    mpps: [{ id: hu-cosmo, bank: hu-kh }]
-    merchants: [{ payee: bakery@hu, bank: hu-kh }]
-    customers: [{ pattern: 'hu-c{n}', count: 3, bank: hu-kh, balance: '900.00' }]
-`
 const SERVING_MS = 60_000
 const FAULTS = `
 - { at: 0, fault: drop, target: hu-cosmo, kind: countersigned-decision, count: 2, for: 2 }
@@ -29,21 +16,15 @@ const FAULTS = `
 - { at: 1, fault: pause, target: hu-kh, for: 2 }
 - { at: 2, fault: server-restart, for: 0.5 }
 `
-const orderOf = (i: number): PayOrder => ({
-  customer: `hu-c${1 + (i % 3)}`,
-  payee: 'bakery@hu',
-  amountMinor: i % 4 === 0 ? 1_100n : BigInt(90 + (i % 200)),
-  currency: 'EUR',
-})
 
 let net: FaultFleet
 beforeAll(async () => {
-  net = await startFaultFleet(NETWORK)
+  net = await startFaultFleet(oneRealm('chaos'))
 }, 180_000)
 afterAll(() => net[Symbol.asyncDispose](), 60_000)
 
 test('faults by a list, while people pay: each is told, each is mended, and the money is right', async () => {
-  const stream = startStream(net, 3, orderOf)
+  const stream = startStream(net, 3, oneRealmOrder)
   const plan = join(net.directory.root, 'faults.yaml')
   await writeFile(plan, FAULTS)
   const { code, out, error } = await semops(['chaos', '--plan', plan, '--json', '--dir', net.directory.root])

@@ -5,40 +5,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { markFile } from '../../nodes/runtime/head-mark.ts'
-import type { PayOrder } from '../fleet/pay.ts'
 import { restoreSnapshot } from '../fleet/restore.ts'
 import { takeSnapshot } from '../fleet/snapshot.ts'
 import { openFleet } from '../fleet/client.ts'
 import { eventually, startFaultFleet, type FaultFleet } from './fault-fleet.ts'
+import { oneRealm, oneRealmOrder } from './one-realm.ts'
 import { startStream } from './payment-stream.ts'
 
-const NETWORK = `network: kept
-currency: EUR
-policies:
-  cpp: { noticeLifetimeMs: 6000, settlement: { thresholdMinor: { EUR: '1000' }, maxAgeMs: 1000, retryMs: 500 } }
-banks:
-  - { id: hu-kh }
-realms:
-  hu:
-    cpps: [{ id: hu-otp, bank: hu-kh }]
-    mpps: [{ id: hu-cosmo, bank: hu-kh }]
-    merchants: [{ payee: bakery@hu, bank: hu-kh }]
-    customers: [{ pattern: 'hu-c{n}', count: 3, bank: hu-kh, balance: '900.00' }]
-`
 const CPP = 'hu-otp'
 const PAID_MS = 60_000
-const orderOf = (i: number): PayOrder => ({
-  customer: `hu-c${1 + (i % 3)}`,
-  payee: 'bakery@hu',
-  amountMinor: i % 4 === 0 ? 1_100n : BigInt(90 + (i % 200)),
-  currency: 'EUR',
-})
 
 let net: FaultFleet
 let folders: string
 beforeAll(async () => {
   folders = await mkdtemp(join(tmpdir(), 'semops-kept-'))
-  net = await startFaultFleet(NETWORK)
+  net = await startFaultFleet(oneRealm('kept'))
 }, 180_000)
 afterAll(async () => {
   await net[Symbol.asyncDispose]()
@@ -46,7 +27,7 @@ afterAll(async () => {
 }, 60_000)
 
 const payMore = async (during: () => Promise<unknown> = async () => undefined): Promise<void> => {
-  const stream = startStream(net, 3, orderOf)
+  const stream = startStream(net, 3, oneRealmOrder)
   const more = (count: number) => {
     const from = stream.ended()
     return eventually(`${count} payments`, PAID_MS, () => stream.ended() >= from + count)
