@@ -39,7 +39,7 @@ import { createPassingLog } from './passing.ts'
 import { adoptPolicy } from './policy-change.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
-import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
+import { createRevocations, isStale, judging, ownKeyIds, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
@@ -66,7 +66,7 @@ export const createHost = (deps: HostDeps): Host => {
     {
       trust: deps.trust,
       read: staged,
-      ownKeys: () => ownKeys(deps.trust, keyring.identity().signing, keyring.given()),
+      ownKeyIds: () => ownKeyIds(deps.trust, keyring.identity().signing, keyring.given()),
       metrics,
       log,
       fraction,
