@@ -112,6 +112,14 @@ describe('an old ledger', () => {
     )
   })
 
+  it('that is whole by its mark says that somebody else may hold its key', () => {
+    const behind = judgeAge(old, headOf(old), headOf(old), forgottenIn(old, heard))
+    expect(behind?.markedSeq).toBeUndefined()
+    expect(behind?.text).toMatch(
+      /^somebody else speaks under this host's key, or the ledger is older than .*hu-bank holds/,
+    )
+  })
+
   it('agrees with itself, and is told by the mark', () => {
     const now = headOf(network.sim.host(CPP).host().read)
     const head = old.get(headTable, 'head')
