@@ -101,6 +101,7 @@ export const createHost = (deps: HostDeps): Host => {
       metrics.count('foreignSubjects')
       return
     }
+    if (faults.isCut(subject.fromHost)) return
     incoming.receive(subject, data, clock.now())
     deps.onWork()
   }
@@ -166,7 +167,7 @@ export const createHost = (deps: HostDeps): Host => {
     credentialOf: (host) =>
       credentials.usable(host) ??
       (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null, notAfterMs: Number.MAX_SAFE_INTEGER } : undefined),
-    drop: (send) => faults.shouldDrop(send.kind),
+    drop: (send) => faults.isCut(send.toHost) || faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
   const contextAt = (nowMs: number): Context => ({
