@@ -115,7 +115,11 @@ describe('a host that is away', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1_500, max: 120_000 }),
-        fc.array(fc.record({ atMs: fc.nat(130_000), known: fc.boolean() }), { minLength: 1, maxLength: 120, size: 'max' }),
+        fc.array(fc.record({ atMs: fc.nat(130_000), known: fc.boolean() }), {
+          minLength: 1,
+          maxLength: 120,
+          size: 'max',
+        }),
         fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 7, maxLength: 7 }),
         (awayMs, orders, luck) => {
           let draws = 0
