@@ -33,6 +33,7 @@ import { headWrite, openHead, readPolicy, type PolicyState } from './ledger-stat
 import { createMetrics } from './metrics.ts'
 import { decision, type AnyNodeDefinition, type Context, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
+import { peerOf } from './outgoing.ts'
 import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
 import { createPassingLog } from './passing.ts'
@@ -431,7 +432,7 @@ export const createHost = (deps: HostDeps): Host => {
     start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
-        outbox.add(keyText(key), toHex(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
+        outbox.add(keyText(key), toHex(row.digest), peerOf(row), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
       if (accepted !== undefined)

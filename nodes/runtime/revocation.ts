@@ -7,6 +7,7 @@
  * brings it, so a replayed, withheld or forged one can at worst leave what was in force.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import {
   chainKeyIds,
   isRecordRevoked,
@@ -82,15 +83,22 @@ export const judging = (trust: Trust, revocations: Pick<Revocations, 'isRevoked'
   isPast: (notAfterMs) => now() > notAfterMs + LIMITS.expiredKeyGraceMs,
 })
 
-/** Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? */
+/**
+ * Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? A
+ * request to pay is told by the chain of the invoice inside, so it is worth no more than that.
+ */
 export const isStale = (trust: Trust, credentials: Pick<CredentialStore, 'byKeyId'>, frame: Uint8Array): boolean => {
   const parsed = parseFrame(frame)
   if (!parsed.ok) return false
-  const { keyId } = parsed.value.seal
-  const record = credentials.byKeyId(keyId)
-  return record === undefined
-    ? trust.isRevoked(keyId)
-    : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  const { seal, header, bodyBytes } = parsed.value
+  const record = credentials.byKeyId(seal.keyId)
+  const isVoid =
+    record === undefined
+      ? trust.isRevoked(seal.keyId)
+      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  if (isVoid || header.kind !== 'request-to-pay') return isVoid
+  const body = decodeBody('request-to-pay', header.bodyVersion, bodyBytes)
+  return body.ok && isStale(trust, credentials, body.value.trans)
 }
 
 /** Ids of the message key and of the keys of a host's own chains: it is believed while none of them is revoked. */
