@@ -126,7 +126,7 @@ const SENDERS = {
 const HOST = {
   recentAnswersKept: [256, 'answers to questions, repeated while they are remembered'],
   maxPassingEntries: [20_000, 'events without effect on the ledger that are kept for `trace`'],
-  maxPassingBytes: [16 * MIB, 'the same, as estimated'],
+  maxPassingBytes: [16 * MIB, 'the same, packed'],
   maxTracedHops: [10_000, 'entries that one `trace` finds'],
   maxTracedIds: [256, 'ids that one `trace` looks for'],
   maxPageRows: [1_000, 'rows of one page of a report'],

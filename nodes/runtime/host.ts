@@ -40,7 +40,7 @@ import { createPassingLog } from './passing.ts'
 import { adoptPolicy } from './policy-change.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
-import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
+import { createRevocations, isStale, judging, ownKeyIds, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
@@ -67,7 +67,7 @@ export const createHost = (deps: HostDeps): Host => {
     {
       trust: deps.trust,
       read: staged,
-      ownKeys: () => ownKeys(deps.trust, keyring.identity().signing, keyring.given()),
+      ownKeyIds: () => ownKeyIds(deps.trust, keyring.identity().signing, keyring.given()),
       metrics,
       log,
       fraction,
@@ -102,6 +102,7 @@ export const createHost = (deps: HostDeps): Host => {
       metrics.count('foreignSubjects')
       return
     }
+    if (faults.isCut(subject.fromHost)) return
     incoming.receive(subject, data, clock.now())
     deps.onWork()
   }
@@ -167,7 +168,7 @@ export const createHost = (deps: HostDeps): Host => {
     credentialOf: (host) =>
       credentials.usable(host) ??
       (roleOf(host) === 'dc' ? { role: 'dc', sealingKey: null, notAfterMs: Number.MAX_SAFE_INTEGER } : undefined),
-    drop: (send) => faults.shouldDrop(send.kind),
+    drop: (send) => faults.isCut(send.toHost) || faults.shouldDrop(send.kind),
     onSealed: (messages) => metrics.count('sealed', messages),
   })
   const contextAt = (nowMs: number): Context => ({
