@@ -39,6 +39,11 @@ export type OpenContext = NestedContext & {
   roleOf(host: string): Role | undefined
   readonly opener: Opener
   readonly secretOf: SecretOf
+  /**
+   * Was this very message taken before? Then its answer is due whether or not a key in it is still known: what it nests was judged when it
+   * came, and will not be again. Default: nothing was.
+   */
+  wasTaken?(kind: KindName, frame: Pick<ParsedFrame, 'header' | 'digest'>, body: Body<KindName>): boolean
 }
 
 /** Where the frame came from: three tokens of its subject. */
@@ -145,7 +150,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     beside = decoded.value
   }
   const nested = openNestedFields(kind, body.value, context)
-  if (nested.missing !== undefined && self.role !== 'dc') {
+  if (nested.missing !== undefined && self.role !== 'dc' && context.wasTaken?.(kind, inner, body.value) !== true) {
     // A data center routes what it can not judge. Not a verdict on the message: once the credential is fetched, the resend opens.
     state.missing = nested.missing
     return fail('UNKNOWN_KEY', 'of a nested frame')
