@@ -208,6 +208,22 @@ describe('a decision nested in its countersignature', () => {
       about: { authenticated: true, missing: { keyId: merchant.signing.keyId } },
     })
   })
+  test('waits for nothing when this very message was taken before: its answer is due, and nothing in it is judged again', () => {
+    const taken: string[] = []
+    const wasTaken: NonNullable<OpenContext['wasTaken']> = (kind, { digest }) => taken.push(`${kind} ${digest}`) > 0
+    const opened = openFrame(messages.countersigned, arrival, {
+      ...knowing(contexts.cpp, withoutMerchant),
+      wasTaken,
+    })
+    expect(opened).toMatchObject({
+      ok: true,
+      value: { nested: { merchantDecision: { ok: false, failure: { code: 'UNKNOWN_KEY' } } } },
+    })
+    expect(opened.ok && taken).toEqual(opened.ok ? [`countersigned-decision ${opened.value.digest}`] : [])
+    // Of any other message nothing is assumed.
+    const others = { ...knowing(contexts.cpp, withoutMerchant), wasTaken: () => false }
+    expect(code(messages.countersigned, arrival, others)).toBe('UNKNOWN_KEY')
+  })
   test('opens once a TRANS has shown it', () => {
     const context = knowing(contexts.cpp, withoutMerchant)
     expect(openNested(messages.trans, ['transaction-details'], context).ok).toBe(true)
