@@ -7,6 +7,7 @@
  * brings it, so a replayed, withheld or forged one can at worst leave what was in force.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import {
   chainKeyIds,
   isRecordRevoked,
@@ -15,10 +16,11 @@ import {
   type Trust,
 } from '../../protocol/credentials.ts'
 import { fail, ok, type Result } from '../../protocol/failures.ts'
+import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
 import type { RevocationStatement } from '../../protocol/statements.ts'
-import { parseFrame } from '../../protocol/seals.ts'
+import { parseOwnFrame, sealKeyIdOf } from '../../protocol/seals.ts'
 import type { Batch } from './apply.ts'
 import type { CredentialStore } from './credential-store.ts'
 import type { Log } from './log.ts'
@@ -61,7 +63,7 @@ export type RevocationDeps = {
   readonly trust: Trust
   readonly read: Reader
   /** The keys that this host's own word stands on: its message key and those of its chains. */
-  readonly ownKeys: () => readonly Uint8Array[]
+  readonly ownKeyIds: () => readonly Uint8Array[]
   readonly metrics: Metrics
   readonly log: Log
   /** Fractions in [0, 1). */
@@ -82,19 +84,32 @@ export const judging = (trust: Trust, revocations: Pick<Revocations, 'isRevoked'
   isPast: (notAfterMs) => now() > notAfterMs + LIMITS.expiredKeyGraceMs,
 })
 
-/** Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? */
-export const isStale = (trust: Trust, credentials: Pick<CredentialStore, 'byKeyId'>, frame: Uint8Array): boolean => {
-  const parsed = parseFrame(frame)
-  if (!parsed.ok) return false
-  const { keyId } = parsed.value.seal
+/**
+ * Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? A
+ * request to pay is told by the chain of the invoice inside, so it is worth no more than that.
+ */
+export const isStale = (
+  trust: Trust,
+  credentials: Pick<CredentialStore, 'byKeyId'>,
+  kind: KindName,
+  frame: Uint8Array,
+): boolean => {
+  const keyId = sealKeyIdOf(frame)
+  if (keyId === undefined) return false
   const record = credentials.byKeyId(keyId)
-  return record === undefined
-    ? trust.isRevoked(keyId)
-    : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  const isVoid =
+    record === undefined
+      ? trust.isRevoked(keyId)
+      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  if (isVoid || kind !== 'request-to-pay') return isVoid
+  const parsed = parseOwnFrame(frame)
+  if (!parsed.ok) return false
+  const body = decodeBody('request-to-pay', parsed.value.header.bodyVersion, parsed.value.bodyBytes)
+  return body.ok && isStale(trust, credentials, 'transaction-details', body.value.trans)
 }
 
-/** Message key and the keys of a host's own chains: it is believed while none of them is revoked. */
-export const ownKeys = (
+/** Ids of the message key and of the keys of a host's own chains: it is believed while none of them is revoked. */
+export const ownKeyIds = (
   trust: Trust,
   signing: { readonly keyId: Uint8Array },
   chains: readonly (readonly Uint8Array[])[],
@@ -145,7 +160,7 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
 
   const enforce = (statement: RevocationStatement): void => {
     revoked = new Map(statement.revoked.map((keyId) => [keyOfBytes(keyId), keyId]))
-    for (const keyId of deps.ownKeys()) {
+    for (const keyId of deps.ownKeyIds()) {
       const name = toHex(keyId)
       if (!revoked.has(keyOfBytes(keyId)) || lamented.has(name)) continue
       lamented.add(name)
@@ -169,7 +184,8 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
   }
 
   return {
-    isRevoked: (keyId) => revoked.has(keyOfBytes(keyId)),
+    // As a rule none is: then no name is made of the key.
+    isRevoked: (keyId) => revoked.size > 0 && revoked.has(keyOfBytes(keyId)),
     current: () => row,
     keyIds: () => [...revoked.values()],
     adopt: (list, nowMs) => {
