@@ -142,5 +142,5 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
 
 /** Matches where one of these stands; nowhere, when there is none. */
 const anyOf = (texts: readonly string[]): RegExp =>
-  texts.length === 0 ? /[]/ : new RegExp(texts.map((text) => text.replace(/[^\w-]/g, escaped)).join('|'))
+  texts.length === 0 ? /(?!)/ : new RegExp(texts.map((text) => text.replace(/[^\w-]/g, escaped)).join('|'))
 const escaped = (unit: string): string => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`
