@@ -15,37 +15,35 @@ export type Schedule<T extends Scheduled> = {
 
 export const createSchedule = <T extends Scheduled>(): Schedule<T> => {
   const heap: T[] = []
-  const swap = (i: number, j: number): void => {
-    const held = heap[i] as T
-    heap[i] = heap[j] as T
-    heap[j] = held
-  }
-  const sink = (): void => {
-    for (let i = 0; ;) {
-      const [left, right] = [2 * i + 1, 2 * i + 2]
-      let first = i
-      if (left < heap.length && isBefore(heap[left] as T, heap[first] as T)) first = left
-      if (right < heap.length && isBefore(heap[right] as T, heap[first] as T)) first = right
-      if (first === i) return
-      swap(i, first)
-      i = first
+  /** From the top down, those that come before it move up. */
+  const sink = (item: T): void => {
+    const { length } = heap
+    let place = 0
+    for (let child = 1; child < length; child = 2 * place + 1) {
+      const right = child + 1
+      if (right < length && isBefore(heap[right] as T, heap[child] as T)) child = right
+      const first = heap[child] as T
+      if (!isBefore(first, item)) break
+      heap[place] = first
+      place = child
     }
+    heap[place] = item
   }
   const pop = (): void => {
     const last = heap.pop() as T
-    if (heap.length === 0) return
-    heap[0] = last
-    sink()
+    if (heap.length > 0) sink(last)
   }
   return {
     push(item) {
-      let i = heap.push(item) - 1
-      while (i > 0) {
-        const parent = (i - 1) >> 1
-        if (!isBefore(heap[i] as T, heap[parent] as T)) return
-        swap(i, parent)
-        i = parent
+      let place = heap.push(item) - 1
+      while (place > 0) {
+        const above = (place - 1) >> 1
+        const parent = heap[above] as T
+        if (!isBefore(item, parent)) break
+        heap[place] = parent
+        place = above
       }
+      heap[place] = item
     },
     first() {
       while (heap[0]?.done === true) pop()

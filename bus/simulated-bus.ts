@@ -156,19 +156,20 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
 
   const receivers = (subject: string): readonly Endpoint[] => {
     const plain: Endpoint[] = []
-    const groups = new Map<string, Endpoint[]>()
+    let groups: Map<string, Endpoint[]> | undefined
     const address = addressPart(subject)
     for (const candidates of address === undefined ? [endpoints] : [byAddress.get(address), byAddress.get(undefined)])
       for (const endpoint of candidates ?? NOBODY) {
         if (!endpoint.listening || !endpoint.isConnected() || !matches(endpoint.pattern, subject)) continue
         if (endpoint.queue === undefined) plain.push(endpoint)
         else {
+          groups ??= new Map()
           const group = groups.get(endpoint.queue)
           if (group === undefined) groups.set(endpoint.queue, [endpoint])
           else group.push(endpoint)
         }
       }
-    for (const group of groups.values()) plain.push(group[pick(group.length)] as Endpoint)
+    if (groups !== undefined) for (const group of groups.values()) plain.push(group[pick(group.length)] as Endpoint)
     return plain
   }
 
@@ -176,9 +177,12 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     published++
     const sentAtMs = now()
     options.onPublish?.({ from, subject, data })
+    // As it is now, whatever the sender does with its bytes; each receiver gets its own copy when it is delivered.
+    let sent: Uint8Array | undefined
     for (const endpoint of receivers(subject)) {
       const { name: to, host: toHost } = endpoint
-      const message = { from, to, fromHost, toHost, subject, data: data.slice(), sentAtMs }
+      sent ??= data.slice()
+      const message = { from, to, fromHost, toHost, subject, data: sent, sentAtMs }
       const fate = onSend(message)
       if (fate.delaysMs.length === 0) lost++
       for (const delayMs of fate.delaysMs) {
@@ -188,7 +192,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
           dueAtMs = Math.max(dueAtMs, pairs.get(from) ?? dueAtMs)
           lastDue.set(endpoint, pairs.set(from, dueAtMs))
         }
-        add({ ...message, id: nextId++, dueAtMs }, endpoint)
+        add({ id: nextId++, from, to, fromHost, toHost, subject, data: sent, sentAtMs, dueAtMs }, endpoint)
       }
     }
   }
@@ -238,9 +242,11 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
   const openBus = (role: Role, name: string, host: string, { onEvent }: OpenOptions): Bus => {
     const granted = grantedTo(role, name)
     const allowed = new Map<string, boolean>()
+    /** @throws TypeError when it is no literal subject */
     const isAllowed = (subject: string): boolean => {
       let may = allowed.get(subject)
       if (may === undefined) {
+        checkLiteralSubject(subject)
         may = mayPublish(granted, subject)
         if (allowed.size >= MAX_REMEMBERED_SUBJECTS) allowed.clear()
         allowed.set(subject, may)
@@ -268,7 +274,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
     }
 
     const publish = (subject: string, data: Uint8Array): boolean => {
-      checkLiteralSubject(subject)
+      const may = isAllowed(subject)
       if (data.length > BUS_LIMITS.maxPayloadBytes)
         throw new RangeError(`${data.length} bytes are more than a frame of ${BUS_LIMITS.maxPayloadBytes}`)
       if (ending || !connected) {
@@ -278,7 +284,7 @@ export const createSimulatedNetwork = (options: SimulatedNetworkOptions = {}): S
       outMessages++
       outBytes += data.length
       // True even so: the broker's refusal comes later, as an event.
-      if (isAllowed(subject)) send(name, host, subject, data)
+      if (may) send(name, host, subject, data)
       else refuse('publish', subject)
       return true
     }

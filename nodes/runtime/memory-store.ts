@@ -2,7 +2,7 @@
  * The memory twin of the LMDB store, for the simulator and tests. Its invariant is the same: a crash keeps a prefix of the
  * committed batches that holds all that was flushed. `crash()` loses everything after the last flush.
  */
-import { afterPrefix, keyBytes, keyText, sortedMap, type SortedMap } from './sorted-map.ts'
+import { keyBytes, keyText, sortedMap, type SortedMap } from './sorted-map.ts'
 import { cut } from './slab.ts'
 import { checkMutations, type Store } from './store.ts'
 
@@ -53,7 +53,7 @@ type Place = {
 const onNextTurn: StoreScheduler = (_what, run) => void setImmediate(run)
 
 export const memoryStore = (schedule: StoreScheduler = onNextTurn, watch?: StoreWatch): MemoryStore =>
-  storeOver(sortedMap<Uint8Array>(), { schedule, watch, batch: 0 })
+  storeOver(new Map(), { schedule, watch, batch: 0 })
 
 const copied = <B extends Uint8Array | undefined>(bytes: B): B => {
   if (bytes === undefined) return bytes
@@ -61,28 +61,36 @@ const copied = <B extends Uint8Array | undefined>(bytes: B): B => {
   own.set(bytes)
   return own as B
 }
-const nameOf = (table: string, key: Uint8Array): string => `${table}\0${keyText(key)}`
 
-const storeOver = (rows: SortedMap<Uint8Array>, place: Place): MemoryStore => {
+/** By table: a key joined to its table's name would be made, and hashed whole, at every read. */
+type Tables = Map<string, SortedMap<Uint8Array>>
+
+const storeOver = (tables: Tables, place: Place): MemoryStore => {
   const { schedule, watch } = place
   let unflushed: Batch[] = []
   const waiting: (() => void)[] = []
   let crashed = false
   let failing: Error | undefined
-  const write = (name: string, value: Uint8Array | undefined): void => {
-    if (value === undefined) rows.delete(name)
-    else rows.set(name, value)
+  const rowsOf = (table: string): SortedMap<Uint8Array> => {
+    let rows = tables.get(table)
+    if (rows === undefined) tables.set(table, (rows = sortedMap<Uint8Array>()))
+    return rows
+  }
+  const write = (rows: SortedMap<Uint8Array>, key: string, value: Uint8Array | undefined): void => {
+    if (value === undefined) rows.delete(key)
+    else rows.set(key, value)
   }
   return {
-    get: (table, key) => copied(rows.get(nameOf(table, key))),
+    get: (table, key) => copied(tables.get(table)?.get(keyText(key))),
     range: function* (table, { from, before, reverse } = {}) {
-      const prefix = `${table}\0`
+      const rows = tables.get(table)
+      if (rows === undefined) return
       const bounds = {
-        from: from === undefined ? prefix : nameOf(table, from),
-        before: before === undefined ? afterPrefix(prefix) : nameOf(table, before),
+        from: from === undefined ? undefined : keyText(from),
+        before: before === undefined ? undefined : keyText(before),
         reverse,
       }
-      for (const [key, value] of rows.range(bounds)) yield [keyBytes(key.slice(prefix.length)), copied(value)]
+      for (const [key, value] of rows.range(bounds)) yield [keyBytes(key), copied(value)]
     },
     commit: (mutations) => {
       checkMutations(mutations)
@@ -95,9 +103,10 @@ const storeOver = (rows: SortedMap<Uint8Array>, place: Place): MemoryStore => {
             return
           }
           const changes = mutations.map(({ table, key, value }) => {
-            const name = nameOf(table, key)
+            const rows = rowsOf(table)
+            const name = keyText(key)
             const before = rows.get(name)
-            write(name, value)
+            write(rows, name, value)
             return { table, key, before, after: value }
           })
           place.batch += 1
@@ -134,23 +143,23 @@ const storeOver = (rows: SortedMap<Uint8Array>, place: Place): MemoryStore => {
         .slice(keptBatches)
         .toReversed()
         .flatMap(({ changes }) => changes.toReversed())
-      for (const { table, key, before } of lost) write(nameOf(table, key), before)
+      for (const { table, key, before } of lost) write(rowsOf(table), keyText(key), before)
       const last = kept.at(-1)
       if (last !== undefined) watch?.flushed(last.number)
       if (lost.length > 0) watch?.lost(lost)
-      return storeOver(rows, place)
+      return storeOver(tables, place)
     },
     unflushed: () => unflushed.length,
     failNextCommit: (error = new Error('commit failed, as was asked')) => {
       failing = error
     },
-    copy: (toSchedule = onNextTurn, toWatch) =>
-      storeOver(rows.copy(), { schedule: toSchedule, watch: toWatch, batch: 0 }),
+    copy: (toSchedule = onNextTurn, toWatch) => {
+      const own = new Map([...tables].map(([table, rows]) => [table, rows.copy()] as const))
+      return storeOver(own, { schedule: toSchedule, watch: toWatch, batch: 0 })
+    },
     rows: function* () {
-      for (const [name, value] of rows.range({})) {
-        const end = name.indexOf('\0')
-        yield { table: name.slice(0, end), key: name.slice(end + 1), value }
-      }
+      for (const table of [...tables.keys()].toSorted())
+        for (const [key, value] of rowsOf(table).range()) yield { table, key, value }
     },
   }
 }

@@ -12,7 +12,12 @@ const { latin1Slice } = Buffer.prototype as unknown as {
 }
 
 export const keyText = (bytes: Uint8Array): string => latin1Slice.call(bytes, 0, bytes.length)
-export const keyBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
+/** Keys are short: unit by unit costs less than a buffer between. */
+export const keyBytes = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(text.length)
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at)
+  return bytes
+}
 
 /** The first key text after every key that begins with `prefix`; undefined when there is none. */
 export const afterPrefix = (prefix: string): string | undefined => {

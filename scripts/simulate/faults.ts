@@ -235,9 +235,9 @@ export const createFaults = (deps: {
     onSend,
     onPublish: (message, as) => {
       if (as !== 'node' || rates.replay === 0) return
-      const copy = { ...message, data: message.data.slice() }
-      if (kept.length < KEPT_MESSAGES) kept.push(copy)
-      else if (chance.chance(0.2)) kept[chance.below(KEPT_MESSAGES)] = copy
+      const copy = (): Published => ({ ...message, data: message.data.slice() })
+      if (kept.length < KEPT_MESSAGES) kept.push(copy())
+      else if (chance.chance(0.2)) kept[chance.below(KEPT_MESSAGES)] = copy()
     },
     origin: () => origin,
     onFatal: (id, error) => {

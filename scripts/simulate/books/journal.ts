@@ -2,10 +2,10 @@
  * A ledger's journal: a chain without a gap, postings that balance, and accounts of the postings that are what the node's own tables say.
  */
 import { Buffer } from 'node:buffer'
-import { hash } from '../../../protocol/hash.ts'
 import { journalTable, type JournalRow } from '../../../nodes/runtime/runtime-tables.ts'
 import { rowOf, sums, type Desk } from './rows.ts'
 import type { RowChange } from '../observed.ts'
+import { hashRow } from '../read-once.ts'
 
 export type JournalBooks = {
   readonly entry: (change: RowChange, sign: 1n | -1n, judge: boolean) => void
@@ -64,7 +64,7 @@ export const auditJournal = (
       for (const [row] of added) {
         balance(row)
         const former = rows.get(row.seq - 1)
-        if (row.seq > 1 && (former === undefined || Buffer.compare(hash(former), row.prevHash) !== 0))
+        if (row.seq > 1 && (former === undefined || Buffer.compare(hashRow(former), row.prevHash) !== 0))
           broken('the journal is broken', `${host} journal ${row.seq} does not follow its former`)
       }
       if (head !== rows.size) broken('the journal is broken', `${host}: ${rows.size} entries, the last is ${head}`)

@@ -6,6 +6,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { AnyTable } from '../../../nodes/runtime/node.ts'
+import { readRow } from '../read-once.ts'
 
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
@@ -24,14 +25,8 @@ export const reading = <Row extends object>(
   apply: (change: Change<Row>) => void,
 ): Reading => ({ table: table as AnyTable, apply })
 
-/** What was a row's `after` is its `before` later: each is decoded once. */
-const decoded = new WeakMap<Uint8Array, object>()
-export const rowOf = (table: AnyTable, bytes: Uint8Array | undefined): object | undefined => {
-  if (bytes === undefined) return undefined
-  let row = decoded.get(bytes)
-  if (row === undefined) decoded.set(bytes, (row = table.decode(bytes) as object))
-  return row
-}
+export const rowOf = (table: AnyTable, bytes: Uint8Array | undefined): object | undefined =>
+  bytes === undefined ? undefined : readRow<object>(table, bytes)
 
 /** The number that ends a key. */
 export const numberAt = (key: Uint8Array, at: number): number => {

@@ -10,7 +10,7 @@ import { toHex } from '../../../protocol/bytes.ts'
 import { codecOf, decodeBody } from '../../../protocol/codec.ts'
 import { failureCode, isTransient } from '../../../protocol/failures.ts'
 import { hash } from '../../../protocol/hash.ts'
-import { isKindName, KINDS } from '../../../protocol/kinds.ts'
+import { isKindName, kindRow, KINDS, type KindName } from '../../../protocol/kinds.ts'
 import { parseFrame } from '../../../protocol/seals.ts'
 import { parseCredential, RevocationStatement } from '../../../protocol/statements.ts'
 import {
@@ -26,6 +26,7 @@ import {
 } from '../../../nodes/runtime/runtime-tables.ts'
 import { keyText } from '../../../nodes/runtime/sorted-map.ts'
 import type { RowChange } from '../observed.ts'
+import { hashRow, readRow } from '../read-once.ts'
 import type { Complain } from './complaints.ts'
 
 /** Whether a message with this digest was published by a node. */
@@ -96,14 +97,14 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
     if (!ledger.told.has(key)) ledger.told.set(key, batch)
   }
   /** The digest of a message, and, where answers are made anew for whoever asks, what it says. */
-  const tellSend = (ledger: Ledger, { digest, body, relay }: StoredSend, batch: number): void => {
+  const tellSend = (ledger: Ledger, { kind, digest, body, relay }: StoredSend, batch: number): void => {
     tell(ledger, keyText(digest), batch)
-    if (!relay) tell(ledger, bodyKey(body), batch)
+    if (!relay && ANSWERS_QUESTIONS.has(kind)) tell(ledger, bodyKey(body), batch)
   }
 
   const onSeen = (host: string, ledger: Ledger, change: RowChange, batch: number): void => {
-    const before = change.before === undefined ? undefined : seenTable.decode(change.before)
-    const after = change.after === undefined ? undefined : seenTable.decode(change.after)
+    const before = change.before === undefined ? undefined : readRow(seenTable, change.before)
+    const after = change.after === undefined ? undefined : readRow(seenTable, change.after)
     const request = (): string => {
       const text = keyText(change.key)
       return text.slice(0, text.indexOf('\0'))
@@ -120,7 +121,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
       if (before?.answer !== undefined) complain('an answer was forgotten', `${host}: of a ${request()}`)
       return
     }
-    const answer = outboxTable.decode(after.answer)
+    const answer = readRow(outboxTable, after.answer)
     const { digest, kind } = answer
     tellSend(ledger, answer, batch)
     if (kind === 'refusal') {
@@ -130,7 +131,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
         complain('a transient refusal was kept', `${host}: ${code} for a ${request()}`)
     }
     if (before?.answer === undefined) return
-    const earlier = outboxTable.decode(before.answer)
+    const earlier = readRow(outboxTable, before.answer)
     if (keyText(earlier.digest) !== keyText(digest))
       complain('another answer to one request', `${host}: ${earlier.kind}, then ${kind}, to one ${request()}`)
   }
@@ -140,13 +141,13 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
       complain('the journal was rewritten', `${host}: entry ${toHex(change.key)}`)
       return
     }
-    const row = journalTable.decode(change.after)
+    const row = readRow(journalTable, change.after)
     const last = ledger.entries.at(-1)
     if (last !== undefined && (row.seq !== last.seq + 1 || keyText(row.prevHash) !== last.hash))
       complain('the journal chain is broken', `${host}: entry ${row.seq} does not continue entry ${last.seq}`)
     if (last !== undefined && row.atMs < last.atMs)
       complain('time went back', `${host}: entry ${row.seq}, by ${last.atMs - row.atMs} ms`)
-    ledger.entries.push({ seq: row.seq, hash: keyText(hash(change.after)), atMs: row.atMs })
+    ledger.entries.push({ seq: row.seq, hash: keyText(hashRow(change.after)), atMs: row.atMs })
     for (const [, , digest] of row.sends) tell(ledger, keyText(digest), batch)
     if (row.event === 'revocation-list-adopted') ledger.revokedSinceSeq = row.seq
     judgeTrigger(host, ledger, row)
@@ -198,7 +199,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
         case outboxTable.name:
           if (after === undefined) ledger.waiting.delete(keyText(key))
           else {
-            const row = outboxTable.decode(after)
+            const row = readRow(outboxTable, after)
             tellSend(ledger, row, batch)
             ledger.waiting.set(keyText(key), `${row.kind} to ${row.toHost}`)
           }
@@ -214,7 +215,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
           break
         case deadlineTable.name:
           if (after === undefined) ledger.deadlines.delete(keyText(key))
-          else ledger.deadlines.set(keyText(key), deadlineTable.decode(after).name)
+          else ledger.deadlines.set(keyText(key), readRow(deadlineTable, after).name)
           break
         case headTable.name:
           head = after
@@ -228,7 +229,7 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
   }
 
   const onHead = (host: string, ledger: Ledger, after: Uint8Array): void => {
-    const head = headTable.decode(after)
+    const head = readRow(headTable, after)
     ledger.highestNowMs = Math.max(ledger.highestNowMs, head.highestNowMs)
     const last = ledger.entries.at(-1)
     if (last !== undefined && (head.seq !== last.seq || keyText(head.hash) !== last.hash))
@@ -242,20 +243,20 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
         case outboxTable.name:
           if (before === undefined) ledger.waiting.delete(keyText(key))
           else {
-            const row = outboxTable.decode(before)
+            const row = readRow(outboxTable, before)
             ledger.waiting.set(keyText(key), `${row.kind} to ${row.toHost}`)
           }
           break
         case journalTable.name: {
           if (after === undefined) break
-          const { seq, digest, trigger } = journalTable.decode(after)
+          const { seq, digest, trigger } = readRow(journalTable, after)
           ledger.entries = ledger.entries.filter((entry) => entry.seq < seq)
           if (digest !== undefined) ledger.acted.delete(`${trigger} ${keyText(digest)}`)
           break
         }
         case deadlineTable.name:
           if (before === undefined) ledger.deadlines.delete(keyText(key))
-          else ledger.deadlines.set(keyText(key), deadlineTable.decode(before).name)
+          else ledger.deadlines.set(keyText(key), readRow(deadlineTable, before).name)
           break
         case revocationTable.name:
           if (before === undefined) ledger.revoked = new Set()
@@ -300,7 +301,14 @@ export const createLedgers = (complain: Complain, wasSaid: WasSaid): Ledgers => 
   }
 }
 
-/** Under which a ledger is asked whether it holds a message that says this, whatever its envelope. */
+/** Kinds that answer questions as well: whoever asks again is answered anew, in the same words. */
+export const ANSWERS_QUESTIONS: ReadonlySet<KindName> = new Set(
+  (Object.keys(KINDS) as KindName[])
+    .filter((kind) => KINDS[kind].id === null)
+    .flatMap((kind) => kindRow(kind).answeredBy as readonly KindName[]),
+)
+
+/** Under which a ledger is asked whether it holds an answer to questions that says this, whatever its envelope. */
 export const bodyKey = (body: Uint8Array): string => `body ${keyText(hash(body))}`
 
 /** The number that a key begins with: 8 bytes, big-endian. */

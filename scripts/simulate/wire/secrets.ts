@@ -21,7 +21,7 @@ export type Secrets = {
 
 type Text = { readonly what: string; readonly bytes: Buffer }
 
-const BIN_8 = 0xc4
+const BIN_8 = '\xc4'
 /** Between a customer's host and its CPP nobody else's eyes come: but what is confidential is not said in clear there either. */
 const CUSTOMER_KINDS: ReadonlySet<KindName> = new Set(
   (Object.keys(KINDS) as KindName[]).filter((kind) => {
@@ -56,13 +56,20 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
   const payees = new Set(topology.payees.map(({ id }) => id))
   const customers = new Set<string>()
 
+  /** Any name or account, looked for in one pass: hardly a message bears one. Undefined until it is made of those known now. */
+  let suspects: RegExp | undefined
+  const mayName = (text: string): boolean =>
+    (suspects ??= anyOf([...names, ...accounts].map(({ bytes }) => keyText(bytes)))).test(text)
+
   const nameCustomer = (id: string): void => {
     if (customers.has(id)) return
     customers.add(id)
+    suspects = undefined
     if (!payees.has(id)) names.push({ what: `the customer ${id}`, bytes: Buffer.from(utf8(id)) })
   }
   const learnCustomer = (id: string, account: string, alias: string | undefined): void => {
     nameCustomer(id)
+    suspects = undefined
     if (!shownAccounts.has(account) && !accounts.some(({ what }) => what === `the account ${account}`))
       accounts.push({ what: `the account ${account}`, bytes: Buffer.from(utf8(account)) })
     if (alias !== undefined) aliases.push(Buffer.from(utf8(alias)))
@@ -86,26 +93,29 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
 
   const look: Secrets['look'] = ({ subject, data, login }) => {
     const { toRole, kind, fromHost, toHost } = subject
-    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-    const where = `${kind} from ${login} to ${toHost}`
-    for (const { what, bytes } of names)
-      if (stands(text, bytes)) complain('a customer is named in clear', `${what} in ${where}`)
-    // Only a customer's own CPP and bank speak of their account, in orders.
-    if (KINDS[kind].audience !== 'bank')
-      for (const { what, bytes } of accounts)
-        if (stands(text, bytes)) complain('a customer is named in clear', `${what} in ${where}`)
+    const text = keyText(data)
+    const where = (what: string): string => `${what} in ${kind} from ${login} to ${toHost}`
+    if (mayName(text)) {
+      const said = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+      for (const { what, bytes } of names)
+        if (stands(said, bytes)) complain('a customer is named in clear', where(what))
+      // Only a customer's own CPP and bank speak of their account, in orders.
+      if (KINDS[kind].audience !== 'bank')
+        for (const { what, bytes } of accounts)
+          if (stands(said, bytes)) complain('a customer is named in clear', where(what))
+    }
     const isGuests = KINDS[kind].audience === 'guest'
     if (isGuests)
       for (const { what, bytes } of hosts)
-        if (text.includes(bytes) || fromHost === what || toHost === what)
-          complain('a guest is named', `${what} in ${where}`)
+        if (text.includes(keyText(bytes)) || fromHost === what || toHost === what)
+          complain('a guest is named', where(what))
     const between = toRole === 'customer' || CUSTOMER_KINDS.has(kind) || isCustomerHost(login)
-    for (let at = data.indexOf(BIN_8); at >= 0; at = data.indexOf(BIN_8, at + 1)) {
+    for (let at = text.indexOf(BIN_8); at >= 0; at = text.indexOf(BIN_8, at + 1)) {
       const length = data[at + 1]
       if (length !== 16 && length !== 32) continue
-      const bin = keyText(data.subarray(at + 2, at + 2 + length))
+      const bin = text.slice(at + 2, at + 2 + length)
       const id = ids.get(bin) ?? (between ? undefined : traces.get(bin))
-      if (id !== undefined) complain('a secret of a customer in clear', `${id} in ${where}`)
+      if (id !== undefined) complain('a secret of a customer in clear', where(id))
     }
   }
   const customerHosts = new Set(topology.hosts.filter(({ role }) => role === 'customer').map(({ id }) => id))
@@ -129,3 +139,8 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
     },
   }
 }
+
+/** Matches where one of these stands; nowhere, when there is none. */
+const anyOf = (texts: readonly string[]): RegExp =>
+  texts.length === 0 ? /(?!)/ : new RegExp(texts.map((text) => text.replace(/[^\w-]/g, escaped)).join('|'))
+const escaped = (unit: string): string => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`

@@ -14,7 +14,7 @@ import { kindRow, KINDS, type Body, type KindName } from '../../../protocol/kind
 import { parseFrame, type ParsedFrame, type Seal } from '../../../protocol/seals.ts'
 import { keyText } from '../../../nodes/runtime/sorted-map.ts'
 import type { Complain } from './complaints.ts'
-import { bodyKey, type Ledgers } from './ledgers.ts'
+import { ANSWERS_QUESTIONS, bodyKey, type Ledgers } from './ledgers.ts'
 import type { Speech } from './speech.ts'
 
 /** A message at its first saying, by its originator; what it says is read once. An answer made anew for a question is not new. */
@@ -39,13 +39,6 @@ export type Words = {
 }
 
 type Known = { readonly kind: KindName; readonly host: string; readonly frames: Uint8Array[] }
-
-/** Kinds that answer questions as well: whoever asks again is answered anew, in the same words. */
-const ANSWERS_QUESTIONS: ReadonlySet<KindName> = new Set(
-  (Object.keys(KINDS) as KindName[])
-    .filter((kind) => KINDS[kind].id === null)
-    .flatMap((kind) => kindRow(kind).answeredBy as readonly KindName[]),
-)
 
 const BAD_BATCH = 'a batch seal mixes audiences'
 
