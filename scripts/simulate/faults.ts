@@ -10,6 +10,7 @@ import type { Chance } from './chance.ts'
 import type { Hosts } from './hosts.ts'
 import type { Kernel } from './kernel.ts'
 import type { Finding, Wire } from './observed.ts'
+import { createThief, type Thief } from './thief.ts'
 import type { Topology } from './world.ts'
 
 export const FAULTS = {
@@ -25,6 +26,7 @@ export const FAULTS = {
   disk: 'commits fail, disks are slow',
   pause: 'hosts stand still',
   disconnect: 'hosts lose their connection to the bus',
+  theft: 'who stole a key speaks on under it when it is revoked',
 } as const
 export type FaultName = keyof typeof FAULTS
 export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[]
@@ -43,6 +45,7 @@ export type Faults = {
   /** A batch is committed, and not on disk yet. */
   readonly onCommitted: (host: string) => void
   readonly diskSlowness: (host: string) => number
+  readonly onRevoked: Thief['onRevoked']
 }
 
 /** An injected failure: the only thing that may stop a host. */
@@ -99,6 +102,13 @@ export const createFaults = (deps: {
       origin = before
     }
   }
+  const thief = createThief({
+    kernel,
+    network,
+    chance,
+    hosts: ids,
+    inject: (message) => inject('corrupted', message),
+  })
   const altered = (data: Uint8Array): Uint8Array => {
     const bytes = chance.chance(0.2) ? data.slice(0, chance.below(data.length)) : data.slice()
     for (let changes = 1 + chance.below(3); changes > 0 && bytes.length > 0; changes--) {
@@ -115,7 +125,7 @@ export const createFaults = (deps: {
     if (chance.chance(rates.drop * 0.2)) return LOST
     if (chance.chance(rates.crash * 0.003)) dieSoon(chance.chance(0.5) ? message.fromHost : message.toHost)
     const delaysMs = [usual]
-    if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.1) ? 20_000 : 1_000)
+    if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.2) ? 20_000 : 1_000)
     if (chance.chance(rates.duplicate * 0.2)) delaysMs.push(usual + chance.between(0, 2_000))
     const overtake = chance.chance(rates.reorder * 0.3)
     if (origin === 'node' && chance.chance(rates.corrupt * 0.05)) {
@@ -234,6 +244,7 @@ export const createFaults = (deps: {
     areOver: () => stopped,
     onSend,
     onPublish: (message, as) => {
+      if (rates.theft > 0) thief.onPublish(message, as)
       if (as !== 'node' || rates.replay === 0) return
       const copy = { ...message, data: message.data.slice() }
       if (kept.length < KEPT_MESSAGES) kept.push(copy)
@@ -258,5 +269,8 @@ export const createFaults = (deps: {
       if (active && chance.chance(rates.crash * 0.008)) dieSoon(host)
     },
     diskSlowness: (host) => slow.get(host) ?? 1,
+    onRevoked: (host, keys, version) => {
+      if (rates.theft > 0) thief.onRevoked(host, keys, version)
+    },
   }
 }
