@@ -61,8 +61,13 @@ const OUTBOX = {
   firstResendMs: [500, 'the wait before the first resend; it doubles'],
   maxResendMs: [15 * SECOND, 'the longest wait before a resend'],
   resendJitterPercent: [25, 'by how much each wait is longer or shorter'],
+  askSilentBankMs: [500, 'how often a bank is sent some of what waits for it, while it is not heard of'],
+  maxAskedSilentBank: [16, 'messages that it is sent then'],
   maxOutboxResendsPerStep: [256, 'resends in one step'],
-  reconnectSpreadMs: [300, 'over how long the outbox is sent again after a reconnect'],
+  reconnectSpreadMs: [
+    300,
+    'over how long the outbox is sent again after a reconnect, or what waits for a host that returns',
+  ],
 } as const
 
 const STEP = {
@@ -121,7 +126,7 @@ const SENDERS = {
 const HOST = {
   recentAnswersKept: [256, 'answers to questions, repeated while they are remembered'],
   maxPassingEntries: [20_000, 'events without effect on the ledger that are kept for `trace`'],
-  maxPassingBytes: [16 * MIB, 'the same, as estimated'],
+  maxPassingBytes: [16 * MIB, 'the same, packed'],
   maxTracedHops: [10_000, 'entries that one `trace` finds'],
   maxTracedIds: [256, 'ids that one `trace` looks for'],
   maxPageRows: [1_000, 'rows of one page of a report'],

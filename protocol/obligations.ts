@@ -55,7 +55,7 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
     purpose: 'A TRANS sent to an alias that a customer opted in to.',
     sender: ['MUST seal the TRANS as for an offer; its lifetime MAY be longer.', 'MUST resend it until a receipt.'],
     receiver: [
-      'MPP and CPP MUST answer with a receipt once it is durable, and take over the resending to the next hop.',
+      'MPP and CPP MUST answer with a receipt once it is durable, and take over the resending to the next hop, until the TRANS expires or its key is void.',
       'The data center routes it by alias; the CPP MUST NOT tell anyone whose alias it is.',
       'The customer pays it by a payment-request like any other, or not at all.',
     ],

@@ -3,7 +3,7 @@
  * one message, 2 Ed25519 over a Merkle batch of messages, 3 RSA-PSS over one message (design §6). Each frame carries all
  * that is needed to verify it and so stands alone as evidence.
  */
-import { concat, equalBytes, u32be } from './bytes.ts'
+import { concat, u32be } from './bytes.ts'
 import { DOMAINS } from './domains.ts'
 import { signatureEngine, type Algorithm, type Engine } from './engines/engine.ts'
 import { contentBytes, parseHeader, type Content, type ParsedHeader } from './envelope.ts'
@@ -203,8 +203,11 @@ const readSeal = (cursor: Cursor): Seal | FailureCode => {
   return { form, keyId, batchId, index, count, salt, path, signature }
 }
 
-/** Roots whose signature was verified; bounded, and only a cache. */
-export type RootCache = Lru<{ readonly count: number; readonly root: Uint8Array; readonly signature: Uint8Array }>
+/**
+ * Roots whose signature was verified; bounded, and only a cache. Key and batch → count, root and signature, each as one text of a
+ * character a byte: as byte strings of their own, what a host keeps of a few thousand roots is four times as large.
+ */
+export type RootCache = Lru<string>
 
 export const createRootCache = (): RootCache => createLru(LIMITS.verifiedRootCacheSize)
 
@@ -231,19 +234,12 @@ export const verifySeal = (
   if (count < 2 || count > LIMITS.maxBatchLeaves || index >= count) return fail('BAD_PROOF', 'index and count')
   const root = rootOfPath(batchId, index, count, batchLeaf(batchId, index, salt, parsed.digest), path)
   if (root === undefined) return fail('BAD_PROOF', 'path length')
-  const name = keyOfBytes(keyId) + keyOfBytes(batchId)
-  const known = rootCache.get(name)
-  // The signature is compared as well: a frame with a spoilt one would pass by the cache and be worthless as evidence.
-  if (
-    known !== undefined &&
-    known.count === count &&
-    equalBytes(known.root, root) &&
-    equalBytes(known.signature, signature)
-  )
-    return ok(undefined)
+  const name = keyOfBytes(concat(keyId, batchId))
+  // The signature is part of it: a frame with a spoilt one would pass by the cache and be worthless as evidence.
+  const sealed = keyOfBytes(concat(u32be(count), root, signature))
+  if (rootCache.get(name) === sealed) return ok(undefined)
   if (!verify(signature, batchInput(batchId, count, keyId, root), key.publicKey)) return fail('BAD_SIGNATURE')
-  // Copies, so that a small entry does not keep a whole frame alive.
-  rootCache.set(name, { count, root, signature: signature.slice() })
+  rootCache.set(name, sealed)
   return ok(undefined)
 }
 

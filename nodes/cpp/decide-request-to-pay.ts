@@ -2,12 +2,30 @@
  * Request to pay (design §2): a TRANS sent to an alias that a customer chose to be shown. The CPP takes responsibility for it from
  * the MPP by its receipt, and hands the frame to the customer's wallet host; nothing of the customer goes back.
  *
- * Order: TRANS_INVALID, TRANS_EXPIRED, alias unknown here → NOT_FOUND; then receipt and relay.
+ * Order: TRANS_INVALID, TRANS_EXPIRED, alias unknown here → NOT_FOUND; then receipt and relay. Invariant: the relay ends with the
+ * invoice at the latest, or once the invoice is void: a wallet host is silent to what it can not tell whose it is.
  */
-import { decision, on, refuse, type Context, type Decision, type Incoming } from '../runtime/node.ts'
-import { OUTBOX, receipt, toWallet, until, viaDataCenter } from './messages.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { parseFrame } from '../../protocol/seals.ts'
+import {
+  decision,
+  on,
+  refuse,
+  type Context,
+  type DeadlineEvent,
+  type Decision,
+  type Incoming,
+  type Reader,
+  type Stale,
+} from '../runtime/node.ts'
+import { OUTBOX, outbox, receipt, toWallet, until, viaDataCenter } from './messages.ts'
 import type { CppPolicy } from './policy.ts'
 import { aliases, customers } from './state.ts'
+
+export const REQUEST_TO_PAY_EXPIRY = 'request-to-pay-expiry'
+
+/** Not the requestId: another merchant may choose the same one, and would end this one's resending. */
+const relayId = (digest: Uint8Array): Uint8Array => digest.slice(0, 16)
 
 export const requestToPay = on(
   (read, { message }: Incoming<'request-to-pay'>) => {
@@ -18,11 +36,11 @@ export const requestToPay = on(
     const { trans } = message.nested
     if (!trans.ok || trans.value.merchant.host.id !== message.sender.id)
       return refuse('TRANS_INVALID', 'the invoice is not of the host that asks')
-    if ((trans.value.header.expiresAtMs ?? 0) <= nowMs) return refuse('TRANS_EXPIRED', 'invoice')
+    const expiresAtMs = trans.value.header.expiresAtMs ?? 0
+    if (expiresAtMs <= nowMs) return refuse('TRANS_EXPIRED', 'invoice')
     if (customer?.state !== 'active') return refuse('NOT_FOUND', 'alias')
     const { requestId } = message.body
-    // Not the requestId: another merchant may choose the same one, and would end this one's resending.
-    const key = message.digest.slice(0, 16)
+    const key = relayId(message.digest)
     return decision({
       sends: [
         receipt(trans.value.merchant.mpp.id, viaDataCenter(self), message.digest, ref),
@@ -34,7 +52,25 @@ export const requestToPay = on(
           delivery: until(OUTBOX.requestToPay, key),
         },
       ],
+      // No wallet takes an invoice that lives longer.
+      set: [
+        { name: REQUEST_TO_PAY_EXPIRY, key, atMs: Math.min(expiresAtMs, nowMs + LIMITS.maxRequestToPayLifetimeMs) },
+      ],
       record: { event: 'request-to-pay-relayed', ids: [requestId] },
     })
   },
 )
+
+/** Nothing is left to forget, most often: the wallet host has receipted it. */
+export const requestToPayExpiry = (_: Reader, { key }: DeadlineEvent): Decision =>
+  decision({ forget: [outbox(OUTBOX.requestToPay, key)] })
+
+/** The invoice, or the request around it, is sealed with a key that is void: no wallet host would take it, and none would say so. */
+export const requestToPayStale = (_: Reader, { frame }: Stale): Decision => {
+  const parsed = parseFrame(frame)
+  if (!parsed.ok) throw new Error('a relay that is no frame')
+  return decision({
+    forget: [outbox(OUTBOX.requestToPay, relayId(parsed.value.digest))],
+    record: { event: 'request-to-pay-void', ids: [], level: 'warn' },
+  })
+}

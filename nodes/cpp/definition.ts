@@ -44,7 +44,7 @@ import {
 } from './decide-enrolment.ts'
 import { countersignedRefund, refundRetry } from './decide-refund.ts'
 import { holdAnswer, paymentQuery, paymentRequest } from './decide-request.ts'
-import { requestToPay } from './decide-request-to-pay.ts'
+import { REQUEST_TO_PAY_EXPIRY, requestToPay, requestToPayExpiry, requestToPayStale } from './decide-request-to-pay.ts'
 import {
   GATHER_JOB,
   accountNotice,
@@ -134,6 +134,7 @@ export const cppDefinition = ({
   },
   deadlines: {
     'notice-expiry': noticeExpiry,
+    [REQUEST_TO_PAY_EXPIRY]: requestToPayExpiry,
     [DEBT_AGE]: debtAge,
     [BULK_WINDOW]: bulkWindow,
     [COLLECTION_RETRY]: collectionRetry,
@@ -200,6 +201,7 @@ export const cppDefinition = ({
   rotated: (read, _event, context) => combineParts([registerProcessor(read, chain(), context)]),
   refused,
   receipted,
+  stale: requestToPayStale,
   policyChanged,
   deviceKey: (read, id) => {
     const row = read.get(customers, id)

@@ -10,8 +10,11 @@ import {
   type Decision,
   type Incoming,
   type Reader,
+  type Stale,
 } from '../runtime/node.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import type { MppPolicy } from './policy.ts'
 import { ASKS, DEADLINES, outboxKey, PAYEES, type PayeeRow } from './state.ts'
 
@@ -57,6 +60,28 @@ const decideAsk = (
 }
 
 export const onRequestToPay = on(loadAsk, decideAsk)
+
+/** The invoice, or the request around it, is sealed with a key that is void: nobody on its way would take it. */
+export const onAskStale = on(
+  (read: Reader, { frame }: Stale) => {
+    const parsed = parseFrame(frame)
+    const body = parsed.ok
+      ? decodeBody('request-to-pay', parsed.value.header.bodyVersion, parsed.value.bodyBytes)
+      : parsed
+    if (!body.ok) throw new Error('a relay that is no request to pay')
+    const { requestId } = body.value
+    return { requestId, ask: read.get(ASKS, requestId) }
+  },
+  ({ requestId, ask }): Decision =>
+    ask === undefined
+      ? decision()
+      : decision({
+          writes: [remove(ASKS, requestId)],
+          forget: [outboxKey('ask', requestId)],
+          clear: [{ name: DEADLINES.askExpiry, key: requestId, atMs: ask.expiresAtMs }],
+          record: { event: 'request-void', ids: [requestId], level: 'warn', fields: { payee: ask.payee } },
+        }),
+)
 
 export const onAskExpiry = on(
   (read: Reader, { key }: DeadlineEvent) => read.get(ASKS, key),

@@ -21,7 +21,7 @@ import { onNoticeRecord, onStale } from './decide-notice-record.ts'
 import { onSettleBatch, settlementsOf } from './decide-operator.ts'
 import { onPayoutDeadline, onPayoutNow, onTransferAnswer } from './decide-payout.ts'
 import { onRefundConfirmation, onRefundRequest } from './decide-refund.ts'
-import { onAskExpiry, onRequestToPay } from './decide-request.ts'
+import { onAskExpiry, onAskStale, onRequestToPay } from './decide-request.ts'
 import {
   onAccountNotice,
   onMissingEntries,
@@ -102,7 +102,8 @@ export const mppDefinition = ({
   rotated: onRotated(chain),
   refused: onRefused,
   receipted: onReceipted,
-  stale: onStale,
+  stale: (read, event, context) =>
+    event.kind === 'request-to-pay' ? onAskStale(read, event, context) : onStale(read, event, context),
   policySchema: MppPolicySchema,
   policyDefaults: { ...MPP_POLICY_DEFAULTS, dataCenters },
   ready: (read, { self, policy }) => isListed(1, loadListings(read, self.id), policy.dataCenters),

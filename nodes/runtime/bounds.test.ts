@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { encodeBody } from '../../protocol/codec.ts'
@@ -20,6 +21,7 @@ import { createIncoming } from './incoming.ts'
 import { createLineLimit } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createParking } from './parking.ts'
+import { memoryInUse } from './memory-use.ts'
 import { createPassingLog } from './passing.ts'
 import { createSenders } from './senders.ts'
 import { testId } from './testing.ts'
@@ -264,6 +266,47 @@ describe('events kept for the trace of a stateless host', () => {
     expect(small.all().length).toBeLessThan(10)
     expect(small.bytes).toBeLessThanOrEqual(10_000)
     expect(small.all().at(-1)?.atMs).toBe(99)
+  })
+
+  it('are told as they were, and keep none of the frames alive that their ids stand in', async () => {
+    const FRAME_BYTES = 64 * 1_024
+    const log = createPassingLog()
+    const entry = (n: number): Passing => {
+      const frame = new Uint8Array(FRAME_BYTES).fill(n)
+      return {
+        atMs: n,
+        trigger: 'message',
+        name: 'payment-notice',
+        event: 'relayed',
+        from: 'hu-otp',
+        digest: frame.subarray(0, 32),
+        ids: [frame.subarray(32, 48), frame.subarray(48, 64)],
+        sends: [['payment-notice', 'hu-cosmo', frame.subarray(0, 32)]],
+        postings: [['a', 'EUR', 5n]],
+        refused: 'NO_ROUTE',
+        fields: '{"n":1}',
+      }
+    }
+    // What one collection frees is counted until the next.
+    const external = async (): Promise<number> => {
+      memoryInUse()
+      await turn()
+      return memoryInUse().externalBytes
+    }
+    const before = await external()
+    for (let n = 0; n < 500; n++) log.add(entry(n))
+    expect((await external()) - before).toBeLessThan(250 * FRAME_BYTES)
+    expect(log.all()).toHaveLength(500)
+    expect(log.all()[7]).toEqual(entry(7))
+    log.add({ atMs: 500, trigger: 'message', name: 'receipt', ids: [], sends: [], postings: [] })
+    expect(log.all().at(-1)).toEqual({
+      atMs: 500,
+      trigger: 'message',
+      name: 'receipt',
+      ids: [],
+      sends: [],
+      postings: [],
+    })
   })
 })
 

@@ -79,15 +79,20 @@ const drain = async (host: Host, args: Readonly<Record<string, unknown>>): Promi
   return ok({ inFlight: host.inFlight(), depths: host.depths() })
 }
 
+const isHostList = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((id) => typeof id === 'string')
+
 const fault = (host: Host, args: Readonly<Record<string, unknown>>): Answer => {
-  const { 'drop-next': drop, 'die-at': die, disarm } = args
+  const { 'drop-next': drop, 'die-at': die, cut, disarm } = args
   const deaths = die === undefined ? [] : (Array.isArray(die) ? die : [die]).map((one) => readDeath(host.steps, one))
   const wrong = deaths.find((death) => typeof death === 'string')
   if (wrong !== undefined) return bad(`die-at: { point, count?, step? }, or a list of them; ${wrong}`)
   const { kind, count = 1 } = (drop ?? {}) as { readonly kind?: unknown; readonly count?: unknown }
   const dropped = typeof kind === 'string' && isKindName(kind) && Number.isSafeInteger(count) ? kind : undefined
   if (drop !== undefined && dropped === undefined) return bad('drop-next: { kind, count }')
+  if (cut !== undefined && cut !== 'all' && !isHostList(cut)) return bad("cut: 'all', or a list of hosts")
   if (disarm !== undefined) host.faults.disarm()
+  if (cut !== undefined) host.faults.cut(cut)
   if (dropped !== undefined) host.faults.dropNext(dropped, count as number)
   for (const death of deaths) if (typeof death !== 'string') host.faults.dieAt(death)
   return ok(null)

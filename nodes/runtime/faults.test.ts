@@ -57,6 +57,25 @@ const live = async (deaths: readonly DieAt[], batches: readonly (readonly string
 const BATCHES = [['message hold-order'], ['control pay', 'deadline hold-expiry'], ['message hold-order']]
 const at = (point: Death, step?: string, count = 1): DieAt => ({ point, count, step })
 
+describe('from whom a host is cut off', () => {
+  const faultsOf = () => createFaults(() => undefined, stepName)
+  it('is nobody, unless it was told', () => {
+    expect(faultsOf().isCut('hu-otp')).toBe(false)
+  })
+  it('is who is named, or everybody, until it is healed', () => {
+    const faults = faultsOf()
+    faults.cut(['hu-otp', 'ro-dc'])
+    expect(['hu-otp', 'ro-dc', 'hu-kh'].map(faults.isCut)).toEqual([true, true, false])
+    faults.cut('all')
+    expect(['hu-otp', 'hu-kh'].map(faults.isCut)).toEqual([true, true])
+    faults.cut([])
+    expect(['hu-otp', 'hu-kh'].map(faults.isCut)).toEqual([false, false])
+    faults.cut('all')
+    faults.disarm()
+    expect(faults.isCut('hu-otp')).toBe(false)
+  })
+})
+
 describe('where a host dies', () => {
   it('is nowhere unless it was armed', async () => {
     const done = ['published 0', 'published 1', 'published 2']

@@ -1,6 +1,6 @@
 /**
  * Fault points that tests arm over the control socket, or in a host's configuration for what happens before the socket is there: a
- * message swallowed as the network would, a death between two steps of a commit. A death may wait for one durable step (steps.ts): then the host
+ * message swallowed as the network would, a way to others on which nothing comes through, a death between two steps of a commit. A death may wait for one durable step (steps.ts): then the host
  * dies at the commit that holds that step's journal entry. Unarmed, each point costs one comparison.
  */
 import type { KindName } from '../../protocol/kinds.ts'
@@ -33,6 +33,7 @@ export const readDeath = (steps: readonly StepName[], json: unknown): DieAt | st
 /** What a commit holds that somebody waits for. */
 export type CommitSteps = ReadonlySet<StepName>
 const NO_STEPS: CommitSteps = new Set()
+const NOBODY: ReadonlySet<string> = new Set()
 
 /** Ends the process at this point; `steps` are those that were waited for. Awaited: it does not resolve. */
 export type Die = (point: Death, steps: readonly StepName[]) => Promise<void> | undefined
@@ -42,8 +43,14 @@ export type Faults = {
   readonly dropNext: (kind: KindName, count: number) => void
   /** Replaces what was armed for the same point and step. */
   readonly dieAt: (death: DieAt) => void
+  /**
+   * Nothing gets to these hosts any more nor from them, while the connection stands: as when the way between two servers is lost.
+   * `all`: to and from nobody, guests among them. Replaces what was cut before; none heals it.
+   */
+  readonly cut: (peers: readonly string[] | 'all') => void
   readonly disarm: () => void
   readonly shouldDrop: (kind: KindName) => boolean
+  readonly isCut: (peer: string) => boolean
   /** A journal entry of this step is staged. */
   readonly note: (trigger: string, name: string) => void
   /** The steps noted since it was last asked: what the next commit holds. */
@@ -57,10 +64,15 @@ export const createFaults = (die: Die, nameOf: (trigger: string, name: string) =
   const drops = new Map<KindName, number>()
   const deaths = new Map<string, { readonly death: DieAt; left: number }>()
   let noted = new Set<StepName>()
+  let beyond: ReadonlySet<string> | 'all' = NOBODY
   return {
     dropNext: (kind, count) => void drops.set(kind, count),
     dieAt: (death) => void deaths.set(`${death.point} ${death.step ?? ''}`, { death, left: death.count }),
+    cut: (peers) => {
+      beyond = peers === 'all' ? peers : new Set(peers)
+    },
     disarm: () => {
+      beyond = NOBODY
       drops.clear()
       deaths.clear()
       noted = new Set()
@@ -73,6 +85,7 @@ export const createFaults = (die: Die, nameOf: (trigger: string, name: string) =
       else drops.set(kind, left - 1)
       return true
     },
+    isCut: (peer) => beyond === 'all' || (beyond.size > 0 && beyond.has(peer)),
     note: (trigger, name) => {
       if (deaths.size > 0) noted.add(nameOf(trigger, name))
     },

@@ -43,6 +43,11 @@ const lose = (sim: SimNetwork, kinds: readonly KindName[], from?: string): void 
   })
 const start = ({ sim }: WholeNetwork, amountMinor = '300', payee = 'hu-bakery'): Promise<Answer> =>
   sim.host('hu-wallet-1').host().command('pay', { customer: 'hu-alice', payee, amountMinor, currency: 'EUR' })
+const askAlice = async ({ sim }: WholeNetwork, lifetimeMs?: number): Promise<void> => {
+  const args = { payee: 'hu-bakery', alias: 'hu-alice-pays', amountMinor: '250', text: 'lunch', lifetimeMs }
+  void sim.host('hu-shop-1').host().command('request-payment', args)
+  await sim.run()
+}
 const lines = ({ sim }: WholeNetwork, id: string): readonly PaymentLine[] => {
   const answer = sim.host(id).host().ask('payments', {})
   if (!answer.ok) throw new Error(answer.error.code)
@@ -129,6 +134,35 @@ describe('what is under way when a key is revoked', { timeout: 60_000 }, () => {
     sim.setOnSend(undefined)
     await sim.advance(LIMITS.maxResendMs + 5_000)
     expect(await asked).toMatchObject({ ok: true, value: { ok: false, code: 'TRANS_INVALID' } })
+    expect(unrest(network)).toEqual([])
+  })
+
+  it.each([
+    ['hu-mpp', 'its MPP'],
+    ['hu-cpp', "the customer's CPP"],
+  ])("an invoice's that waits at %s, %s: nobody would take it, so it is dropped", async (at) => {
+    const network = await buildWholeNetwork()
+    const { sim } = network
+    lose(sim, ['request-to-pay'], at)
+    await askAlice(network)
+    expect(network.sim.host(at).host().depths().outbox).toBe(1)
+    const list = listOf(sim, 1, 'hu-shop-1')
+    const taking = sim.host('hu-shop-1').take('new')
+    await sim.run()
+    await taking
+    await give(sim, 'hu-dc-1', list)
+    sim.setOnSend(undefined)
+    await sim.advance(LIMITS.revocationPollMs + LIMITS.maxResendMs + 5_000)
+    expect(unrest(network)).toEqual([])
+  })
+
+  it('an invoice that nobody is there to take: its request to pay ends with it', async () => {
+    const network = await buildWholeNetwork()
+    const { sim } = network
+    lose(sim, ['request-to-pay'], 'hu-cpp')
+    await askAlice(network, 60_000)
+    expect(sim.host('hu-cpp').host().depths().outbox).toBe(1)
+    await sim.advance(61_000)
     expect(unrest(network)).toEqual([])
   })
 

@@ -7,6 +7,7 @@
  * brings it, so a replayed, withheld or forged one can at worst leave what was in force.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeBody } from '../../protocol/codec.ts'
 import {
   chainKeyIds,
   isRecordRevoked,
@@ -61,7 +62,7 @@ export type RevocationDeps = {
   readonly trust: Trust
   readonly read: Reader
   /** The keys that this host's own word stands on: its message key and those of its chains. */
-  readonly ownKeys: () => readonly Uint8Array[]
+  readonly ownKeyIds: () => readonly Uint8Array[]
   readonly metrics: Metrics
   readonly log: Log
   /** Fractions in [0, 1). */
@@ -82,19 +83,26 @@ export const judging = (trust: Trust, revocations: Pick<Revocations, 'isRevoked'
   isPast: (notAfterMs) => now() > notAfterMs + LIMITS.expiredKeyGraceMs,
 })
 
-/** Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? */
+/**
+ * Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? A
+ * request to pay is told by the chain of the invoice inside, so it is worth no more than that.
+ */
 export const isStale = (trust: Trust, credentials: Pick<CredentialStore, 'byKeyId'>, frame: Uint8Array): boolean => {
   const parsed = parseFrame(frame)
   if (!parsed.ok) return false
-  const { keyId } = parsed.value.seal
-  const record = credentials.byKeyId(keyId)
-  return record === undefined
-    ? trust.isRevoked(keyId)
-    : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  const { seal, header, bodyBytes } = parsed.value
+  const record = credentials.byKeyId(seal.keyId)
+  const isVoid =
+    record === undefined
+      ? trust.isRevoked(seal.keyId)
+      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+  if (isVoid || header.kind !== 'request-to-pay') return isVoid
+  const body = decodeBody('request-to-pay', header.bodyVersion, bodyBytes)
+  return body.ok && isStale(trust, credentials, body.value.trans)
 }
 
-/** Message key and the keys of a host's own chains: it is believed while none of them is revoked. */
-export const ownKeys = (
+/** Ids of the message key and of the keys of a host's own chains: it is believed while none of them is revoked. */
+export const ownKeyIds = (
   trust: Trust,
   signing: { readonly keyId: Uint8Array },
   chains: readonly (readonly Uint8Array[])[],
@@ -145,7 +153,7 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
 
   const enforce = (statement: RevocationStatement): void => {
     revoked = new Map(statement.revoked.map((keyId) => [keyOfBytes(keyId), keyId]))
-    for (const keyId of deps.ownKeys()) {
+    for (const keyId of deps.ownKeyIds()) {
       const name = toHex(keyId)
       if (!revoked.has(keyOfBytes(keyId)) || lamented.has(name)) continue
       lamented.add(name)

@@ -1,6 +1,7 @@
 /**
  * What chaos does, as a list made before anything is done: the same for the same seed, options and network, or read from a file. Pure.
- * Invariant: no two faults hit one target at a time, so each is mended before the next.
+ * Invariant: no two faults hit one host, or the broker, at a time, so each is mended before the next. A realm that is cut off from the
+ * others hits every host.
  */
 import { Type, type Static } from '@sinclair/typebox'
 import { isKindName, kindRow, type KindName } from '../../protocol/kinds.ts'
@@ -13,6 +14,7 @@ import type { HostPlan } from '../fleet/plan.ts'
 export const FAULTS = {
   kill: 'SIGKILL to a host; it is started again after a while',
   pause: 'SIGSTOP to a host, SIGCONT after a while',
+  partition: 'nothing gets through between a host, or a realm, and all others, while connections stand',
   'server-restart': 'SIGKILL to the broker; another takes its place after a while',
   drop: 'the next messages of a kind that a host sends are swallowed',
 } as const
@@ -26,7 +28,7 @@ export type Action = {
   /** From the start. */
   readonly atMs: number
   readonly fault: Fault
-  /** A host; {@link BROKER} for `server-restart`. */
+  /** A host; {@link BROKER} for `server-restart`; a host or a realm for `partition`. */
   readonly target: string
   /** Until it is mended. */
   readonly lastsMs: number
@@ -40,6 +42,7 @@ type Range = readonly [least: number, most: number]
 const LASTS_MS: Readonly<Record<Fault, Range>> = {
   kill: [0, 5_000],
   pause: [500, 8_000],
+  partition: [500, 8_000],
   'server-restart': [0, 3_000],
   drop: [1_000, 5_000],
 }
@@ -68,6 +71,8 @@ export type ChaosOptions = {
   readonly everyMs: number
   readonly faults: readonly Fault[]
   readonly hosts: readonly Pick<HostPlan, 'id' | 'role'>[]
+  /** Realms that it may cut off as a whole, with all of {@link hosts} on the one side or the other. Default: none. */
+  readonly realms?: readonly string[]
   /** Hosts that may be hit in any way but this: their processes live on. Default: none. */
   readonly notKilled?: ReadonlySet<string>
 }
@@ -76,7 +81,7 @@ type Target = ChaosOptions['hosts'][number]
 
 /** In order of time. */
 export const planChaos = (options: ChaosOptions): readonly Action[] => {
-  const { seed, durationMs, everyMs, faults, hosts, notKilled = new Set() } = options
+  const { seed, durationMs, everyMs, faults, hosts, realms = [], notKilled = new Set() } = options
   const mayHit = (fault: Fault, { id, role }: Target): boolean =>
     fault === 'drop' ? DROPPABLE[role] !== undefined : fault !== 'kill' || !notKilled.has(id)
   const draws = createDraws(`chaos ${seed}`)
@@ -92,12 +97,18 @@ export const planChaos = (options: ChaosOptions): readonly Action[] => {
     const fault = pick(possible)
     if (fault === undefined) continue
     const host = pick(free.filter((one) => mayHit(fault, one)))
-    const target = fault === 'server-restart' ? BROKER : host?.id
+    // A network is seldom whole enough to be cut in two, so that is done as often as a host alone is cut off.
+    const realm =
+      fault === 'partition' && realms.length > 0 && free.length === hosts.length && draws.below(2) === 0
+        ? pick(realms)
+        : undefined
+    const target = fault === 'server-restart' ? BROKER : (realm ?? host?.id)
     if (target === undefined) continue
     const lastsMs = between(LASTS_MS[fault])
     const kind = fault === 'drop' && host !== undefined ? pick(DROPPABLE[host.role] ?? []) : undefined
     actions.push({ atMs, fault, target, lastsMs, ...(kind === undefined ? {} : { kind, count: between(DROPPED) }) })
-    busyUntilMs.set(target, atMs + lastsMs + RECOVERY_MS)
+    for (const id of realm === undefined ? [target] : hosts.map((one) => one.id))
+      busyUntilMs.set(id, atMs + lastsMs + RECOVERY_MS)
   }
   return actions
 }
@@ -113,7 +124,7 @@ const PlanFile = Type.Array(
   Type.Object(
     {
       at: seconds,
-      fault: Word('kill', 'pause', 'server-restart', 'drop'),
+      fault: Word('kill', 'pause', 'partition', 'server-restart', 'drop'),
       target: Type.Optional(Type.String({ minLength: 1 })),
       for: Type.Optional(seconds),
       kind: Type.Optional(Type.String()),
@@ -124,11 +135,18 @@ const PlanFile = Type.Array(
   { minItems: 1, maxItems: 10_000 },
 )
 
+/** What a list of faults is about. `hostOf`: the host that runs or carries an id. `realms`: those that can be cut off. */
+export type ChaosNetwork = {
+  readonly hosts: readonly Pick<HostPlan, 'id'>[]
+  readonly realms: readonly string[]
+  readonly hostOf: (id: string) => string
+}
+
 /**
  * A timed list as a person writes it: `[{ at: 5, fault: kill, target: hu-otp, for: 2 }, …]`, in seconds.
- * @param hostOf the host that runs or carries an id @throws TypeError that names the row and what is wrong with it
+ * @throws TypeError that names the row and what is wrong with it
  */
-export const readActions = (json: unknown, hostOf: (id: string) => string): readonly Action[] => {
+export const readActions = (json: unknown, { hosts, realms, hostOf }: ChaosNetwork): readonly Action[] => {
   const parsed = fromJson<Static<typeof PlanFile>>(PlanFile, json)
   if (!parsed.ok) throw new TypeError(parsed.problem)
   const busyUntilMs = new Map<string, number>()
@@ -139,11 +157,14 @@ export const readActions = (json: unknown, hostOf: (id: string) => string): read
     if (fault !== 'drop' && kind !== undefined) throw wrong(`only drop takes a kind`)
     if (fault === 'drop' && (kind === undefined || !isKindName(kind) || kindRow(kind).accepts.length === 0))
       throw wrong(`drop needs the kind of a message, not ${kind ?? 'nothing'}`)
-    const target = fault === 'server-restart' ? BROKER : hostOf(id ?? '')
+    const isRealm = fault === 'partition' && id !== undefined && realms.includes(id)
+    const target = fault === 'server-restart' ? BROKER : isRealm ? id : hostOf(id ?? '')
     const atMs = Math.round(at * 1_000)
     const lastsMs = Math.round(lasts * 1_000)
-    if ((busyUntilMs.get(target) ?? 0) > atMs) throw wrong(`${target} is not mended by then`)
-    busyUntilMs.set(target, atMs + lastsMs)
+    for (const hit of isRealm ? hosts.map((one) => one.id) : [target]) {
+      if ((busyUntilMs.get(hit) ?? 0) > atMs) throw wrong(`${hit} is not mended by then`)
+      busyUntilMs.set(hit, atMs + lastsMs)
+    }
     return { atMs, fault, target, lastsMs, ...(fault === 'drop' ? { kind: kind as KindName, count } : {}) }
   })
 }

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Fleet } from '../fleet/client.ts'
 import { connectHost } from '../fleet/host-client.ts'
 import { runsWith } from '../fleet/leftovers.ts'
+import { cutsFor } from './partition.ts'
 import type { Action } from './plan.ts'
 
 /** What is being done, as it is done. `failed`: it could not be done, which is no failure of the network. */
@@ -89,6 +90,8 @@ const begin = (fleet: Fleet, action: Action): Promise<Mend> => {
       return kill(fleet, action.target)
     case 'pause':
       return pause(fleet, action.target)
+    case 'partition':
+      return partition(fleet, action.target)
     case 'server-restart':
       return killServer(fleet)
     case 'drop':
@@ -143,18 +146,41 @@ const killServer = async (fleet: Fleet): Promise<Mend> => {
 }
 
 const drop = async (fleet: Fleet, { target, kind, count }: Action): Promise<Mend> => {
-  const fault = async (args: object): Promise<void> => {
-    const host = await connectHost(fleet.directory, target)
+  await pidOf(fleet, target)
+  await armFault(fleet, target, { 'drop-next': { kind, count } })
+  // One that was killed meanwhile has forgotten it.
+  return () => armFault(fleet, target, { disarm: true }).catch(() => undefined)
+}
+
+const armFault = async (fleet: Fleet, id: string, args: Readonly<Record<string, unknown>>): Promise<void> => {
+  const host = await connectHost(fleet.directory, id)
+  try {
+    await host.builtin('fault', args)
+  } finally {
+    host.close()
+  }
+}
+
+const partition = async (fleet: Fleet, target: string): Promise<Mend> => {
+  const cuts = cutsFor(target, fleet.plan.hosts)
+  const healOne = async (id: string): Promise<void> => {
     try {
-      await host.builtin('fault', { ...args })
-    } finally {
-      host.close()
+      await armFault(fleet, id, { cut: [] })
+    } catch (error) {
+      const { hosts } = await fleet.supervisor('status')
+      // One that ended meanwhile has forgotten it.
+      if (hosts.some((host) => host.id === id && host.state === 'ready')) throw error
     }
   }
-  await pidOf(fleet, target)
-  await fault({ 'drop-next': { kind, count } })
-  // One that was killed meanwhile has forgotten it.
-  return () => fault({ disarm: true }).catch(() => undefined)
+  const heal = async (): Promise<void> => void (await Promise.all(cuts.map(({ id }) => healOne(id))))
+  for (const { id } of cuts) await pidOf(fleet, id)
+  try {
+    await Promise.all(cuts.map(({ id, from }) => armFault(fleet, id, { cut: from })))
+  } catch (error) {
+    await heal()
+    throw error
+  }
+  return heal
 }
 
 const POLL_MS = 100

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { BROKER, FAULTS, isFault, planChaos, readActions, type Action, type Fault } from '../chaos/plan.ts'
+import { realmsOf } from '../chaos/partition.ts'
 import { runChaos, untilServing, type ChaosEvent } from '../chaos/run.ts'
 import { contextOf } from '../cli/context.ts'
 import { CliError } from '../cli/errors.ts'
@@ -33,7 +34,10 @@ export const register = (program: Command): void => {
     .option('--every <seconds>', 'between two faults, on average', '5')
     .option('--faults <list>', 'which, with commas between them', ALL)
     .option('--seed <text>', 'the same faults for the same seed (default: a fresh one, which is printed)')
-    .option('--only <list>', `hosts or roles that it may hit, with commas between them; ${BROKER} is the broker`)
+    .option(
+      '--only <list>',
+      `hosts or roles that it may hit, with commas between them; ${BROKER} is the broker (default: all, and whole realms)`,
+    )
     .option('--plan <file>', 'a list of faults in JSON or YAML, instead of random ones')
     .option('--timeout <seconds>', 'how long the network may take to come to rest afterwards', '120')
     .addHelpText(
@@ -90,6 +94,7 @@ export const register = (program: Command): void => {
     ['chaos --duration 300 --every 3', 'five minutes of everything, while somebody pays'],
     ['chaos --faults kill,pause --only bank,hu-otp --seed 7', 'the banks and one CPP, the same way each time'],
     ['chaos --plan faults.yaml', '- { at: 5, fault: kill, target: hu-otp, for: 2 }'],
+    ['chaos --plan apart.yaml', '- { at: 5, fault: partition, target: hu, for: 20 }'],
   ])
 }
 
@@ -118,6 +123,7 @@ const actionsOf = async (fleet: Fleet, options: Options, seed: string): Promise<
     everyMs: seconds('--every', options.every) * 1_000,
     faults: possible,
     hosts: chosen,
+    realms: only === undefined ? realmsOf(hosts) : [],
   })
 }
 
@@ -132,7 +138,11 @@ const actionsIn = async (file: string, fleet: Fleet): Promise<readonly Action[]>
     throw new CliError('usage', `cannot read ${file}`, { cause: error })
   })
   try {
-    return readActions(parse(text), (id) => hostOf(fleet.plan, id))
+    return readActions(parse(text), {
+      hosts: fleet.plan.hosts,
+      realms: realmsOf(fleet.plan.hosts),
+      hostOf: (id) => hostOf(fleet.plan, id),
+    })
   } catch (error) {
     if (error instanceof CliError) throw error
     throw new CliError('usage', `${file}: ${(error as Error).message}`, { cause: error })

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemoryUse } from '../../nodes/runtime/memory-use.ts'
 import type { Check } from '../../nodes/verify/check-network.ts'
+import { realmsOf } from '../chaos/partition.ts'
 import { FAULTS, planChaos, type Fault } from '../chaos/plan.ts'
 import { runChaos, untilServing, type ChaosEvent } from '../chaos/run.ts'
 import { startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
@@ -106,7 +107,7 @@ const soakOn = async (net: FaultFleet, fleet: Fleet, options: SoakOptions): Prom
   const stream = startStream(net, lanes, orderOf, PATIENCE_MS)
   const { hosts } = fleet.plan
   const notKilled = new Set(hosts.filter(({ realm }) => realm === NOT_KILLED).map(({ id }) => id))
-  const actions = planChaos({ seed, durationMs, everyMs, faults, hosts, notKilled })
+  const actions = planChaos({ seed, durationMs, everyMs, faults, hosts, realms: realmsOf(hosts), notKilled })
   const startedAt = performance.now()
   const done: Record<string, number> = {}
   const run = await runChaos(fleet, actions, {
