@@ -146,6 +146,7 @@ const specsOf = (
         id,
         role: 'dc',
         operatorId: `${realm}-dc`,
+        dataCenters: dataCentersOf(shape, realm),
         define: dataCenter,
         policy: { peerRealms: realms.filter((one) => one !== realm) },
       })

@@ -42,13 +42,13 @@ export const ACTS = {
   dispute: 2,
   rotate: 2,
   revoke: 2,
-  estrange: 2,
+  estrange: 5,
   'fund-reserve': 1,
 } as const satisfies Readonly<Record<string, number>>
 export type Act = keyof typeof ACTS
 
 /** Kinds of payment: how often, of each hundred, before the seed's mood. */
-const PURCHASES = { local: 62, international: 18, alias: 8, 'wrong-pin': 3, 'unknown-payee': 2, flurry: 7 } as const
+const PURCHASES = { local: 62, international: 30, alias: 8, 'wrong-pin': 3, 'unknown-payee': 2, flurry: 7 } as const
 type Kind = keyof typeof PURCHASES
 const MOODS = [0, 0.5, 1, 1, 1, 2] as const
 const PACES_MS = [15, 60, 250, 900] as const

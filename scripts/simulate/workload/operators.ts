@@ -254,7 +254,7 @@ export const createOperators = (acting: Acting, people: People) => {
         await order(mpp, 'payout-now', { payee: id })
       }
     },
-    /** A bank takes no credits of another for a while: they come back. */
+    /** A bank takes no credits of another for a while: what is settled meanwhile comes back. */
     estrange: async (draws: Draws): Promise<void> => {
       const banks = hostsOf('bank').filter((id) => id !== world.topology.settlementBank)
       if (banks.length < 2) return
@@ -268,6 +268,7 @@ export const createOperators = (acting: Acting, people: People) => {
       }
       await inTurn(`peers of ${bank}`, async () => {
         await setPeers((peers) => peers.filter((id) => id !== stranger))
+        for (const cpp of hostsOf('cpp')) await order(cpp, 'settle-now')
         await sleep(1_000 + draws.below(15_000))
         while (!(await setPeers((peers) => [...new Set([...peers, stranger])]))) await sleep(1_000)
       })
