@@ -118,7 +118,7 @@ export const createFaults = (deps: {
     const role = chance.pick(roles)
     return chance.pick(deps.topology.hosts.filter((host) => host.role === role)).id
   }
-  const downMs = (): number => chance.between(DOWN_MS.least, chance.chance(0.3) ? DOWN_MS.most : DOWN_MS.mostOften)
+  const outageMs = (): number => chance.between(DOWN_MS.least, chance.chance(0.3) ? DOWN_MS.most : DOWN_MS.mostOften)
   const unlucky = Array.from({ length: UNLUCKY_KINDS }, () => `.${chance.pick(FRAIL)}.`)
   let active = false
   let stopped = false
@@ -195,7 +195,7 @@ export const createFaults = (deps: {
   /** Death comes most often while something is under way. */
   const dieSoon = (id: string): void =>
     void kernel.after(chance.between(0, 2), () => {
-      if (active && ids.includes(id)) dieFor(id, downMs())
+      if (active && ids.includes(id)) dieFor(id, outageMs())
     })
 
   const setClock = (id: string, wrongByMs: number): void => {
@@ -215,7 +215,7 @@ export const createFaults = (deps: {
       return
     }
     const far = chance.between(LIMITS.maxClockJumpMs + 60_000, 6 * LIMITS.maxClockJumpMs)
-    const forMs = downMs()
+    const forMs = outageMs()
     // A running host sees a jump either way; one that starts can only see that its clock went back.
     if (chance.chance(0.5)) {
       dieFor(id, forMs)
@@ -256,7 +256,7 @@ export const createFaults = (deps: {
       // Machines are wrong from the beginning, not since somebody looks.
       if (rates['clock-skew'] > 0)
         for (const id of ids) if (chance.chance(0.2)) setClock(id, chance.between(-MOST_SKEW_MS, MOST_SKEW_MS))
-      recurring('crash', 5_000, () => dieFor(someHost(), downMs()))
+      recurring('crash', 5_000, () => dieFor(someHost(), outageMs()))
       recurring('pause', 8_000, () => hosts.freeze(someHost(), chance.between(100, 40_000)))
       recurring('disconnect', 8_000, () => {
         const id = someHost()
@@ -310,7 +310,7 @@ export const createFaults = (deps: {
         if (stopped) {
           hosts.crash(id)
           hosts.restart(id)
-        } else dieFor(id, downMs())
+        } else dieFor(id, outageMs())
       })
     },
     onCommitted: (host) => {

@@ -5,7 +5,6 @@
 import type { Published } from '../../bus/simulated-bus.ts'
 import { decodeBody, encodeBody } from '../../protocol/codec.ts'
 import { makeContent } from '../../protocol/envelope.ts'
-import type { Body, KindName } from '../../protocol/kinds.ts'
 import { KINDS } from '../../protocol/kinds.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { parseFrame, sealOne } from '../../protocol/seals.ts'
