@@ -202,7 +202,9 @@ const checkedAt = (verified: VerifiedChain, atMs: number): Result<VerifiedChain>
 }
 
 const verifiedChain = (trust: Trust, chain: readonly Uint8Array[]): Result<VerifiedChain> => {
-  const name = keyOfBytes(hash(...chain.flatMap((credential) => [u32be(credential.length), credential])))
+  const parts: Uint8Array[] = []
+  for (const credential of chain) parts.push(u32be(credential.length), credential)
+  const name = keyOfBytes(hash(...parts))
   const known = trust.chainCache.get(name)
   if (known !== undefined) {
     remember(trust, known)
@@ -304,6 +306,8 @@ export type MerchantChain = {
   readonly host: HostStatement
   readonly hostKey: KeyRecord
   readonly payee: PayeeStatement
+  /** The whole of it. */
+  readonly chain: VerifiedChain
 }
 
 /** The chain of an invoice: MPP, merchant host and payee, where the payee's credential names that host. Codes of {@link verifyChain}. */
@@ -321,7 +325,7 @@ export const verifyMerchantChain = (
   if (host.role !== 'merchant' || certified.host !== host.id)
     return fail('BROKEN_CHAIN', 'the payee credential names another host')
   if (certified.payee !== payee) return fail('BROKEN_CHAIN', 'the chain is of another payee')
-  return ok({ mpp: processor, mppKey: processorKey, host, hostKey, payee: certified })
+  return ok({ mpp: processor, mppKey: processorKey, host, hostKey, payee: certified, chain: verified.value })
 }
 
 /**

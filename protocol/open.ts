@@ -19,7 +19,7 @@ import { fail, ok, type Failure, type Result } from './failures.ts'
 import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
 import { isFinalHop, isHopAllowed, kindRow, type Body, type KINDS, type KindName } from './kinds.ts'
-import { parseFrame, verifySeal, type ParsedFrame } from './seals.ts'
+import { parseFrame, parseOwnFrame, verifySeal, type ParsedFrame } from './seals.ts'
 import { keyOfBytes } from './lru.ts'
 import type { Subject } from './subjects.ts'
 import type { Sender, Verified } from './verified.ts'
@@ -95,7 +95,12 @@ const NOTHING: About = { authenticated: false, digest: undefined, header: undefi
 /** How far an opening has come, for the report of its failure. */
 type State = { frame: ParsedFrame; authenticated: boolean; missing: Missing | undefined }
 
-type Authenticated = { readonly record: KeyRecord; readonly chain: VerifiedChain | undefined }
+type Authenticated = {
+  readonly record: KeyRecord
+  readonly chain: VerifiedChain | undefined
+  /** Where the key stands in the body: the body, so that it is not decoded again. */
+  readonly body?: object
+}
 
 const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, state: State): Result<Verified> => {
   const { trust, self } = context
@@ -124,7 +129,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     const opened = openCarrier(context.opener, context.secretOf, outer.headerBytes, outer.bodyBytes)
     if (!opened.ok) return opened
     cargo = opened.value
-    const parsed = parseFrame(cargo.innerFrame)
+    const parsed = parseOwnFrame(cargo.innerFrame)
     if (!parsed.ok) return parsed
     inner = parsed.value
     const original = openInner(inner, outer, kind, sender, context, state)
@@ -136,7 +141,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
 
   const hop = checkPath(kind, record, inner, outer, arrival.fromHost, context, state)
   if (!hop.ok) return hop
-  const body = decodeBody(kind, inner.header.bodyVersion, inner.bodyBytes)
+  const body = bodyOf(kind, inner, sender)
   if (!body.ok) return body
   let beside: unknown
   if (cargo !== undefined && cargo.beside !== null) {
@@ -144,14 +149,23 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     if (!decoded.ok) return decoded
     beside = decoded.value
   }
-  const nested = openNestedFields(kind, body.value, context)
+  // A data center routes what it does not judge: nothing on its way there depends on what is nested in it.
+  const nested =
+    self.role === 'dc' && !isFinalHop(kind, record.role, 'dc')
+      ? { fields: {}, missing: undefined }
+      : openNestedFields(kind, body.value, context)
   if (nested.missing !== undefined && self.role !== 'dc') {
-    // A data center routes what it can not judge. Not a verdict on the message: once the credential is fetched, the resend opens.
+    // Not a verdict on the message: once the credential is fetched, the resend opens.
     state.missing = nested.missing
     return fail('UNKNOWN_KEY', 'of a nested frame')
   }
   return ok(verifiedOf(kind, inner, record, chain, body.value, beside, hop.value.id, nested.fields))
 }
+
+const bodyOf = <K extends KindName>(kind: K, frame: ParsedFrame, sender: Authenticated): Result<Body<K>> =>
+  sender.body === undefined
+    ? decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
+    : ok(sender.body as Body<K>)
 
 /** The one place where a `Verified` is made. */
 const verifiedOf = <K extends KindName>(
@@ -343,7 +357,7 @@ const requesterKey = (parsed: ParsedFrame, { trust, lookupKey }: NestedContext):
   if (!versions.ok) return versions
   const body = decodeBody('request-to-pay', parsed.header.bodyVersion, parsed.bodyBytes)
   if (!body.ok) return body
-  const invoice = parseFrame(body.value.trans)
+  const invoice = parseOwnFrame(body.value.trans)
   if (!invoice.ok) return invoice
   if (invoice.value.header.kind !== 'transaction-details') return fail('SCHEMA_VIOLATION', 'no invoice inside')
   const found = invoiceKey(invoice.value, trust)
@@ -383,8 +397,8 @@ const invoiceKey = ({ header, bodyBytes }: ParsedFrame, trust: Trust): Result<Au
   if (!body.ok) return body
   const merchant = verifyMerchantChain(trust, body.value.chain, body.value.payee, header.sentAtMs)
   if (!merchant.ok) return merchant
-  const chain = verifyChain(trust, body.value.chain, header.sentAtMs)
-  return chain.ok ? ok({ record: merchant.value.hostKey, chain: chain.value }) : chain
+  const { hostKey, chain } = merchant.value
+  return ok({ record: hostKey, chain, body: body.value })
 }
 
 type Introducing = { [K in KindName]: (typeof KINDS)[K]['introduces'] extends true ? K : never }[KindName]
@@ -403,7 +417,7 @@ const introducedKey = ({ header, bodyBytes }: ParsedFrame, kind: Introducing, tr
         : (hostKey ?? processorKey)
   return record === undefined
     ? fail('BROKEN_CHAIN', 'the host credential is missing')
-    : ok({ record, chain: chain.value })
+    : ok({ record, chain: chain.value, body: body.value })
 }
 
 /** UNKNOWN_KIND, or UNSUPPORTED_VERSION with the list of those accepted. */
@@ -456,7 +470,7 @@ export const openNested = <K extends KindName>(
   bytes: Uint8Array,
   expected: readonly K[],
   context: NestedContext,
-): Result<Verified<K>> => openNestedFrame(bytes, expected, context, { missing: undefined })
+): Result<Verified<K>> => openNestedFrame(new Uint8Array(bytes), expected, context, { missing: undefined })
 
 const openNestedFrame = <K extends KindName>(
   bytes: Uint8Array,
@@ -464,7 +478,7 @@ const openNestedFrame = <K extends KindName>(
   context: NestedContext,
   state: { missing: Missing | undefined },
 ): Result<Verified<K>> => {
-  const parsed = parseFrame(bytes)
+  const parsed = parseOwnFrame(bytes)
   if (!parsed.ok) return parsed
   const frame = parsed.value
   if (!equalBytes(frame.header.networkId, context.trust.networkId)) return fail('WRONG_NETWORK', 'nested')
@@ -480,7 +494,7 @@ const openNestedFrame = <K extends KindName>(
   if (!checked.ok) return checked
   const { record, chain } = sender.value
   if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
-  const body = decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
+  const body = bodyOf(kind, frame, sender.value)
   if (!body.ok) return body
   const nested = openNestedFields(kind, body.value, context)
   state.missing ??= nested.missing

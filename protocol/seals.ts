@@ -143,9 +143,12 @@ export const encodeFrame = (content: Pick<Content, 'headerBytes' | 'bodyBytes'>,
  * Size, structure, header and seal structure; no signature is looked at. The bytes are copied once, so that every field of
  * the result stays what it is when the transport uses its buffer again.
  */
-export const parseFrame = (bytes: Uint8Array): Result<ParsedFrame> => {
-  if (bytes.length > LIMITS.maxFrameBytes) return fail('FRAME_TOO_LARGE')
-  const frame = new Uint8Array(bytes)
+export const parseFrame = (bytes: Uint8Array): Result<ParsedFrame> =>
+  bytes.length > LIMITS.maxFrameBytes ? fail('FRAME_TOO_LARGE') : parseOwnFrame(new Uint8Array(bytes))
+
+/** The same without the copy: `frame` is a plain `Uint8Array` that nobody changes, such as a field of a frame that was parsed. */
+export const parseOwnFrame = (frame: Uint8Array): Result<ParsedFrame> => {
+  if (frame.length > LIMITS.maxFrameBytes) return fail('FRAME_TOO_LARGE')
   const cursor = cursorOf(frame)
   if (readArrayLength(cursor) !== FRAME_FIELDS) return fail('MALFORMED_FRAME', 'not an array of three')
   const headerBytes = readBytes(cursor)
@@ -171,6 +174,15 @@ export const originatorOf = (bytes: Uint8Array): string | undefined => {
   const headerBytes = readBytes(cursor)
   const header = headerBytes === undefined ? undefined : parseHeader(headerBytes)
   return header?.ok === true && typeof header.value.from === 'string' ? header.value.from : undefined
+}
+
+/** The key that a frame names in its seal, without looking at anything else; undefined for what is no frame. */
+export const sealKeyIdOf = (frame: Uint8Array): Uint8Array | undefined => {
+  const cursor = cursorOf(frame)
+  if (readArrayLength(cursor) !== FRAME_FIELDS) return undefined
+  if (readBytes(cursor) === undefined || readBytes(cursor) === undefined) return undefined
+  if (readArrayLength(cursor) < 2 || readUint(cursor) < 0) return undefined
+  return readBytesOf(cursor, KEY_ID_BYTES)
 }
 
 const readSeal = (cursor: Cursor): Seal | FailureCode => {

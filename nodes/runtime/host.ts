@@ -215,7 +215,7 @@ export const createHost = (deps: HostDeps): Host => {
     dispatcher,
     metrics,
     onGone: (key) => queueAct(() => publisher.dropEntry(key)),
-    isStale: (frame) => definition.stale !== undefined && isStale(trust, credentials, frame),
+    isStale: (kind, frame) => definition.stale !== undefined && isStale(trust, credentials, kind, frame),
     onStale: (stale) =>
       queueAct((batch, nowMs) => {
         const decided = definition.stale?.(staged, stale, contextAt(nowMs)) ?? decision()

@@ -5,6 +5,7 @@
 import type { Bus } from '../../bus/bus.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
+import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Batch, Out } from './apply.ts'
 import { createCredentialQueries, type Missing } from './credential-store.ts'
@@ -30,7 +31,7 @@ export type PublisherDeps = {
   /** The key that an outbox entry is sealed with is no more: the entry is to be dropped in the next step. */
   readonly onGone: (outboxKey: string) => void
   /** Has the key of another's frame been revoked since it was taken? Then it is not forwarded. */
-  readonly isStale: (frame: Uint8Array) => boolean
+  readonly isStale: (kind: KindName, frame: Uint8Array) => boolean
   readonly onStale: (stale: Stale) => void
 }
 
@@ -63,7 +64,7 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
   }
 
   const isStale = ({ send, outboxKey }: Out, nowMs: number): boolean => {
-    if (!send.relay || !deps.isStale(send.body)) return false
+    if (!send.relay || !deps.isStale(send.kind, send.body)) return false
     metrics.count('staleRelays')
     if (outboxKey !== undefined) outbox.postpone(outboxKey, toHex(send.digest), nowMs)
     deps.onStale({ kind: send.kind, frame: send.body })

@@ -16,10 +16,11 @@ import {
   type Trust,
 } from '../../protocol/credentials.ts'
 import { fail, ok, type Result } from '../../protocol/failures.ts'
+import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { keyOfBytes } from '../../protocol/lru.ts'
 import type { RevocationStatement } from '../../protocol/statements.ts'
-import { parseFrame } from '../../protocol/seals.ts'
+import { parseOwnFrame, sealKeyIdOf } from '../../protocol/seals.ts'
 import type { Batch } from './apply.ts'
 import type { CredentialStore } from './credential-store.ts'
 import type { Log } from './log.ts'
@@ -87,18 +88,24 @@ export const judging = (trust: Trust, revocations: Pick<Revocations, 'isRevoked'
  * Was a frame that is kept to be forwarded sealed with a key that has been revoked, or is too long expired, since it was taken? A
  * request to pay is told by the chain of the invoice inside, so it is worth no more than that.
  */
-export const isStale = (trust: Trust, credentials: Pick<CredentialStore, 'byKeyId'>, frame: Uint8Array): boolean => {
-  const parsed = parseFrame(frame)
-  if (!parsed.ok) return false
-  const { seal, header, bodyBytes } = parsed.value
-  const record = credentials.byKeyId(seal.keyId)
+export const isStale = (
+  trust: Trust,
+  credentials: Pick<CredentialStore, 'byKeyId'>,
+  kind: KindName,
+  frame: Uint8Array,
+): boolean => {
+  const keyId = sealKeyIdOf(frame)
+  if (keyId === undefined) return false
+  const record = credentials.byKeyId(keyId)
   const isVoid =
     record === undefined
-      ? trust.isRevoked(seal.keyId)
+      ? trust.isRevoked(keyId)
       : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
-  if (isVoid || header.kind !== 'request-to-pay') return isVoid
-  const body = decodeBody('request-to-pay', header.bodyVersion, bodyBytes)
-  return body.ok && isStale(trust, credentials, body.value.trans)
+  if (isVoid || kind !== 'request-to-pay') return isVoid
+  const parsed = parseOwnFrame(frame)
+  if (!parsed.ok) return false
+  const body = decodeBody('request-to-pay', parsed.value.header.bodyVersion, parsed.value.bodyBytes)
+  return body.ok && isStale(trust, credentials, 'transaction-details', body.value.trans)
 }
 
 /** Ids of the message key and of the keys of a host's own chains: it is believed while none of them is revoked. */
@@ -177,7 +184,8 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
   }
 
   return {
-    isRevoked: (keyId) => revoked.has(keyOfBytes(keyId)),
+    // As a rule none is: then no name is made of the key.
+    isRevoked: (keyId) => revoked.size > 0 && revoked.has(keyOfBytes(keyId)),
     current: () => row,
     keyIds: () => [...revoked.values()],
     adopt: (list, nowMs) => {
