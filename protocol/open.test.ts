@@ -5,7 +5,7 @@ import { loadEngine, portableEngine } from './engines/load.ts'
 import { FAILURES, type FailureCode } from './failures.ts'
 import { KIND_NAMES, kindRow, type KindName } from './kinds.ts'
 import { openFrame, openFrames, openNested, withKeys, type Arrival, type OpenContext } from './open.ts'
-import { sealBatch, sealOne } from './seals.ts'
+import { parseFrame, sealBatch, sealOne } from './seals.ts'
 import { createInvalidFrames } from './testing/invalid-frames.ts'
 import { createSampleMessages } from './testing/sample-messages.ts'
 import { createSampleNetwork, sampleId, seededRandom } from './testing/sample-network.ts'
@@ -207,6 +207,22 @@ describe('a decision nested in its countersignature', () => {
       failure: { code: 'UNKNOWN_KEY' },
       about: { authenticated: true, missing: { keyId: merchant.signing.keyId } },
     })
+  })
+  test('waits for nothing when this very message was taken before: its answer is due, and nothing in it is judged again', () => {
+    const parsed = parseFrame(messages.countersigned)
+    const wasTaken: NonNullable<OpenContext['wasTaken']> = (kind, { digest }) =>
+      kind === 'countersigned-decision' && parsed.ok && equalBytes(digest, parsed.value.digest)
+    const opened = openFrame(messages.countersigned, arrival, {
+      ...knowing(contexts.cpp, withoutMerchant),
+      wasTaken,
+    })
+    expect(opened).toMatchObject({
+      ok: true,
+      value: { nested: { merchantDecision: { ok: false, failure: { code: 'UNKNOWN_KEY' } } } },
+    })
+    // Of any other message nothing is assumed.
+    const others = { ...knowing(contexts.cpp, withoutMerchant), wasTaken: () => false }
+    expect(code(messages.countersigned, arrival, others)).toBe('UNKNOWN_KEY')
   })
   test('opens once a TRANS has shown it', () => {
     const context = knowing(contexts.cpp, withoutMerchant)

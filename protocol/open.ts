@@ -39,6 +39,11 @@ export type OpenContext = NestedContext & {
   roleOf(host: string): Role | undefined
   readonly opener: Opener
   readonly secretOf: SecretOf
+  /**
+   * Was this very message taken before? Then its answer is due whether or not a key in it is still known: what it nests was judged when it
+   * came, and will not be again. Default: nothing was.
+   */
+  wasTaken?(kind: KindName, frame: Pick<ParsedFrame, 'header' | 'digest'>, body: Body<KindName>): boolean
 }
 
 /** Where the frame came from: three tokens of its subject. */
@@ -154,7 +159,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
     self.role === 'dc' && !isFinalHop(kind, record.role, 'dc')
       ? { fields: {}, missing: undefined }
       : openNestedFields(kind, body.value, context)
-  if (nested.missing !== undefined && self.role !== 'dc') {
+  if (nested.missing !== undefined && self.role !== 'dc' && context.wasTaken?.(kind, inner, body.value) !== true) {
     // Not a verdict on the message: once the credential is fetched, the resend opens.
     state.missing = nested.missing
     return fail('UNKNOWN_KEY', 'of a nested frame')
@@ -163,9 +168,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
 }
 
 const bodyOf = <K extends KindName>(kind: K, frame: ParsedFrame, sender: Authenticated): Result<Body<K>> =>
-  sender.body === undefined
-    ? decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
-    : ok(sender.body as Body<K>)
+  sender.body === undefined ? decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes) : ok(sender.body as Body<K>)
 
 /** The one place where a `Verified` is made. */
 const verifiedOf = <K extends KindName>(

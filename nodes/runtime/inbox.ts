@@ -110,6 +110,11 @@ export const createInbox = (deps: InboxDeps) => {
     roleOf: credentials.roleOf,
     opener: deps.opener,
     secretOf: deps.secretOf,
+    wasTaken: (kind, { header, digest }, body) => {
+      const ref = requestRef(kind, header, body)
+      const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)
+      return seen !== undefined && equalBytes(seen.digest, digest)
+    },
   })
   const own = openContext(self.role, deps.isAddressee)
 

@@ -104,7 +104,7 @@ export const isListed = (read: Reader, lastSeq: number, { header, digest, bodyBy
   if (listed || kind === undefined || !MADE_ANEW.has(kind)) return listed
   const body = decodeBody(kind, header.bodyVersion, bodyBytes)
   if (!body.ok) return false
-  const ids = [toHex(businessId(kind, { ...header, kind }, body.value))]
+  const ids = [toHex(businessId(kind, header, body.value))]
   return traceJournal(read, lastSeq, { ids, fromMs: 0, toMs: sentAtMs }).some(({ sends }) =>
     sends.some(([sent]) => sent === kind),
   )

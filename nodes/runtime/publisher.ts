@@ -47,19 +47,29 @@ export type Publisher = {
 
 export const createPublisher = (deps: PublisherDeps): Publisher => {
   const { self, bus, staged, outbox, composer, dispatcher, metrics } = deps
+  const { roleOf } = composer
   const queries = createCredentialQueries()
 
-  /** A data center asks the other realm's; everybody else their own. */
+  /**
+   * A data center asks the other realm's; everybody else their own. Of its own realm a data center asks nobody but another replica of it,
+   * and that for the replica's own: both may have new keys, and each is to answer the other.
+   */
+  const askedFor = ({ id }: Missing): string | undefined => {
+    if (self.role !== 'dc') return dataCenterAddress(self.realm)
+    const realm = realmOf(id)
+    if (realm !== self.realm) return dataCenterAddress(realm)
+    return id !== self.id && roleOf(id) === 'dc' ? id : undefined
+  }
+
   const queryFor = (missing: Missing, nowMs: number): StoredSend | undefined => {
-    const realm = self.role === 'dc' ? realmOf(missing.id) : self.realm
-    if ((self.role === 'dc' && realm === self.realm) || !queries.shouldAsk(missing, nowMs)) return undefined
+    const to = askedFor(missing)
+    if (to === undefined || !queries.shouldAsk(missing, nowMs)) return undefined
     metrics.count('credentialQueries')
     const body = {
       id: missing.id,
       chain: [...deps.chain()],
       ...(missing.keyId === undefined ? {} : { keyId: missing.keyId }),
     }
-    const to = dataCenterAddress(realm)
     return compose(composer, { kind: 'credential-query', to, body, delivery: { once: true } }, nowMs)
   }
 

@@ -6,12 +6,16 @@ import type { RequestRef } from './node.ts'
 import { keyOf } from './table.ts'
 
 /** The id that a message is known by: a field of its body, or the header's messageId. */
-export const businessId = (kind: KindName, header: Header, body: Body<KindName>): Uint8Array => {
+export const businessId = (kind: KindName, header: Pick<Header, 'messageId'>, body: Body<KindName>): Uint8Array => {
   const field = KINDS[kind].id
   return field === null ? header.messageId : ((body as Readonly<Record<string, unknown>>)[field] as Uint8Array)
 }
 
-export const requestRef = (kind: KindName, header: Header, body: Body<KindName>): RequestRef => {
+export const requestRef = (
+  kind: KindName,
+  header: Pick<Header, 'from' | 'messageId'>,
+  body: Body<KindName>,
+): RequestRef => {
   const from = typeof header.from === 'string' ? header.from : toHex(header.from)
   return keyOf(kind, from, businessId(kind, header, body))
 }

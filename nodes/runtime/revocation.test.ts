@@ -10,6 +10,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { parseFrame, type ParsedFrame } from '../../protocol/seals.ts'
 import { issueRevocationList } from '../../protocol/statements.ts'
 import { parseSubject } from '../../protocol/subjects.ts'
+import { dataCenter } from '../data-center/definition.ts'
 import type { Answer } from './host-types.ts'
 import type { PaymentLine, PaymentsPage } from './reports.ts'
 import type { SimNetwork } from './sim-network.ts'
@@ -113,6 +114,21 @@ describe('a revocation list', { timeout: 60_000 }, () => {
       if (id === 'ro-shop-1') expect(afterMs.get(id)).toBeUndefined()
       else expect([id, (afterMs.get(id) as number) <= (id.startsWith('ro-') ? abroad : 0) + bound]).toEqual([id, true])
     }
+  })
+})
+
+describe('two replicas of a data center', { timeout: 60_000 }, () => {
+  it('that have new keys at the same time ask each other for them', async () => {
+    const { sim } = await buildWholeNetwork()
+    await sim.add({ id: 'hu-dc-2', role: 'dc', operatorId: 'hu-dc', define: dataCenter })
+    await sim.run()
+    for (const id of ['hu-dc-1', 'hu-dc-2']) {
+      const taking = sim.host(id).take('new')
+      await sim.run()
+      await taking
+    }
+    await sim.advance(3 * LIMITS.maxResendMs)
+    expect(sim.host('hu-dc-2').host().depths()).toMatchObject({ outbox: 0, parked: 0 })
   })
 })
 

@@ -70,7 +70,7 @@ await new Command('crash-matrix')
     (text: string) => text.split(','),
   )
   .option('--minutes <n>', 'ends after that long', number, 60)
-  .option('--deaths <n>', 'after which the network comes to rest and is judged', number, 40)
+  .option('--deaths <n>', 'after which the network comes to rest and is judged', number, 80)
   .option('--stall <ms>', 'how late a sweep may come on a busy machine', number, 5_000)
   .option('--json', 'the result as one JSON value on stdout')
   .action(

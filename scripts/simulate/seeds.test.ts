@@ -31,6 +31,8 @@ const REGRESSIONS: readonly {
 }[] = [
   { found: 'a receipt to a wallet named the customer in clear', seed: '3', payments: 30 },
   { found: 'an order of a payment without its answer, at rest', seed: '2', payments: 60 },
+  { found: 'a request to pay that was sent for ever', seed: '2018', payments: 100 },
+  { found: 'an answer of before a crash, said after another', seed: '50092', payments: 30 },
 ]
 
 describe('seeds that once failed', () => {

@@ -24,6 +24,8 @@ type Hold = {
   /** Its bank has set the sum aside. */
   held: boolean
   end: string | undefined
+  /** When its bank decided so, by the bank's own clock, which never goes back. */
+  endedAtMs: number
 }
 type Pair = {
   readonly entries: Map<number, bigint>
@@ -72,11 +74,12 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
       complain('posted more than was held', `${host}: ${amountMinor} of ${hold.amountMinor}`, toHex(reference.id))
   }
 
-  const onHoldEnd = (host: string, holdId: Uint8Array, end: string): void => {
+  const onHoldEnd = (host: string, holdId: Uint8Array, end: string, endedAtMs: number): void => {
     const hold = holds.get(keyText(holdId))
     if (hold === undefined) return
     if (hold.end !== undefined && hold.end !== end) complain('a hold was posted and voided', host)
     hold.end = end
+    hold.endedAtMs = endedAtMs
   }
 
   const addEntry = (cpp: string, mpp: string, currency: string, seq: number, amountMinor: bigint): void => {
@@ -130,7 +133,7 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
   }
 
   return {
-    heard: ({ kind, body, host }) => {
+    heard: ({ kind, body, host, inner: { header } }) => {
       switch (kind) {
         case 'hold-order': {
           const { holdId, amountMinor, currency } = body as Body<'hold-order'>
@@ -141,6 +144,7 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
             voided: false,
             held: false,
             end: undefined,
+            endedAtMs: 0,
           })
           return
         }
@@ -148,7 +152,8 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
           const { holdId, result } = body as Body<'hold-answer'>
           const hold = holds.get(keyText(holdId))
           if (hold === undefined || result !== 'held') return
-          if (hold.end === 'voided') complain('held after it was voided', host)
+          // What was decided before is said again, or for the first time by a bank that died before it could.
+          if (hold.end === 'voided' && header.sentAtMs > hold.endedAtMs) complain('held after it was voided', host)
           hold.held = true
           return
         }
@@ -156,12 +161,12 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
           return onPost(host, body as Body<'post-order'>)
         case 'post-answer': {
           const { holdId, result } = body as Body<'post-answer'>
-          if (result === 'booked') onHoldEnd(host, holdId, 'posted')
+          if (result === 'booked') onHoldEnd(host, holdId, 'posted', header.sentAtMs)
           return
         }
         case 'void-answer': {
           const { holdId, result } = body as Body<'void-answer'>
-          if (result === 'voided') onHoldEnd(host, holdId, 'voided')
+          if (result === 'voided') onHoldEnd(host, holdId, 'voided', header.sentAtMs)
           return
         }
         case 'void-order': {

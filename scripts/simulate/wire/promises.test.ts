@@ -20,7 +20,13 @@ const MPP = 'hu-mpp'
 const SHOP = 'hu-shop-1'
 const PAYEE = 'hu-bakery'
 
-const frameOf = (kind: KindName, from: string, body: Uint8Array, expiresAtMs?: number): ParsedFrame => {
+const frameOf = (
+  kind: KindName,
+  from: string,
+  body: Uint8Array,
+  expiresAtMs?: number,
+  sentAtMs = NOW_MS,
+): ParsedFrame => {
   const header: Header = {
     version: ENVELOPE_VERSION,
     networkId: new Uint8Array(16),
@@ -29,7 +35,7 @@ const frameOf = (kind: KindName, from: string, body: Uint8Array, expiresAtMs?: n
     messageId: testId(`${kind} ${from}`),
     from,
     to: PAYEE,
-    sentAtMs: NOW_MS,
+    sentAtMs,
     expiresAtMs,
     correlationId: undefined,
     bodyForm: 'plain',
@@ -62,8 +68,14 @@ const setUp = () => {
   const payments = createPaymentWords(WHOLE_TOPOLOGY, complain)
   const orders = createOrderWords(payments, complain)
   const rules = (): readonly string[] => take().map(({ rule }) => rule)
-  const say = <K extends KindName>(kind: K, host: string, body: Body<K>, expiresAtMs?: number): readonly string[] => {
-    const inner = frameOf(kind, host, encodeBody(kind, body), expiresAtMs)
+  const say = <K extends KindName>(
+    kind: K,
+    host: string,
+    body: Body<K>,
+    expiresAtMs?: number,
+    sentAtMs?: number,
+  ): readonly string[] => {
+    const inner = frameOf(kind, host, encodeBody(kind, body), expiresAtMs, sentAtMs)
     const one: Utterance = { kind, originator: host, host, body, inner, digest: keyText(inner.digest) }
     payments.heard(one)
     orders.heard(one)
@@ -170,7 +182,8 @@ const setUp = () => {
         EXPIRES_MS,
       ),
     ],
-    held: () => say('hold-answer', 'hu-bank', { holdId: testId('hold'), result: 'held' }),
+    held: (sentAtMs?: number) =>
+      say('hold-answer', 'hu-bank', { holdId: testId('hold'), result: 'held' }, undefined, sentAtMs),
     post: (order: string, more: Partial<Body<'post-order'>> = {}) =>
       say('post-order', CPP, {
         orderId: testId(order),
@@ -225,6 +238,20 @@ const setUp = () => {
 }
 
 describe('what the words of a payment promise each other', () => {
+  test('a bank that died before it could say that it holds says so when its order comes again, voided or not', () => {
+    const { say, words } = setUp()
+    words.hold()
+    say('void-order', CPP, { orderId: testId('void'), holdId: testId('hold') })
+    say(
+      'void-answer',
+      'hu-bank',
+      { orderId: testId('void'), holdId: testId('hold'), result: 'voided' },
+      undefined,
+      NOW_MS + 5,
+    )
+    expect(words.held()).toEqual([])
+  })
+
   test('a payment, its settlement and its refund break no promise', () => {
     const { upTo, atRest } = setUp()
     const words = upTo('confirmed')
@@ -375,7 +402,7 @@ describe('what the words of a payment promise each other', () => {
         words.hold()
         say('void-order', CPP, { orderId: testId('void'), holdId: testId('hold') })
         say('void-answer', 'hu-bank', { orderId: testId('void'), holdId: testId('hold'), result: 'voided' })
-        return words.held()
+        return words.held(NOW_MS + 1)
       },
     ],
     [

@@ -154,6 +154,8 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
       const authorized = await order(cpp, 'authorize-device', { customer: id, host })
       if (authorized?.ok === true) {
         await whenUp(host)
+        // An earlier change was answered after all, for a device that is not believed any more.
+        if (enrolled({ id, host, cpp })) await insist(host, 'forget-device', { customer: id })
         const [pin = ''] = customer.pins
         const { authorization } = authorized
         const terms = { customer: id, cpp, pin, authorization, ...(alias === undefined ? {} : { alias }) }
@@ -163,18 +165,26 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
           customer.state = 'paying'
           return
         }
-        if (replaced?.code === 'WRONG_PIN') customer.pins = [...customer.pins.slice(1), pin]
+        // Another PIN may have joined them meanwhile.
+        if (replaced?.code === 'WRONG_PIN') customer.pins = [...customer.pins.filter((one) => one !== pin), pin]
         if (replaced?.code === 'PIN_LOCKED') await order(cpp, 'unlock-customer', { customer: id })
       }
       await sleep(TRY_AGAIN_MS)
     }
   }
 
-  /** A change that was on its way when its host died is finished by the host itself. */
+  /** The CPP's word: the device that it knows is not one that was reported lost. */
+  const believed = ({ id, cpp }: Pick<Customer, 'id' | 'cpp'>): boolean =>
+    ask(cpp, 'customer', { customer: id })?.['deviceLost'] === false
+
+  /**
+   * A change that was on its way when its host died is finished by the host itself. An earlier one whose answer comes now is none: the
+   * device it brought was reported lost when this one was authorised.
+   */
   const finishedLater = async (wallet: Pick<Customer, 'id' | 'host' | 'cpp'>): Promise<boolean> => {
     for (let tries = 1; tries <= TRIES; tries++) {
       await whenUp(wallet.host)
-      if (enrolled(wallet)) return true
+      if (enrolled(wallet) && believed(wallet)) return true
       await sleep(TRY_AGAIN_MS)
     }
     return false
