@@ -45,6 +45,8 @@ export type SimSpec = {
   readonly policy?: unknown
   readonly durability?: 'flushed' | 'committed'
   readonly maxAdmissions?: number
+  /** Data centers that it knows of and that are added later. Default: it knows those added before. */
+  readonly dataCenters?: readonly string[]
   /** 32 bytes that its message key is made of. Default: from the network's seed and its id. */
   readonly signingSeed?: Uint8Array
   /** Of its message key. Default: Ed25519. An RSA key is fresh in every run. */
@@ -219,7 +221,11 @@ export const createSimNetwork = (
     // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
     const directories = () => [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
     // Read at each start, but which data centers there are is settled when the host is added.
-    const known = new Set([...directories().map((one) => one.id), ...(role === 'dc' ? [id] : [])])
+    const known = new Set([
+      ...directories().map((one) => one.id),
+      ...(role === 'dc' ? [id] : []),
+      ...(spec.dataCenters ?? []),
+    ])
     const trusted = () =>
       directories()
         .filter((one) => known.has(one.id))
