@@ -163,9 +163,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
 }
 
 const bodyOf = <K extends KindName>(kind: K, frame: ParsedFrame, sender: Authenticated): Result<Body<K>> =>
-  sender.body === undefined
-    ? decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes)
-    : ok(sender.body as Body<K>)
+  sender.body === undefined ? decodeBody(kind, frame.header.bodyVersion, frame.bodyBytes) : ok(sender.body as Body<K>)
 
 /** The one place where a `Verified` is made. */
 const verifiedOf = <K extends KindName>(

@@ -16,7 +16,7 @@ export type OutboxEntry = {
 
 export type Outbox = {
   readonly size: number
-  /** Known from now on; its first send is due when {@link sent} or {@link due} says so. Replaces what the key stood for. */
+  /** `digest` as the text of a key, as is every digest here. Known from now on; its first send is due when {@link sent} or {@link due} says so. Replaces what the key stood for. */
   readonly add: (key: string, digest: string, dueAtMs?: number) => void
   readonly forget: (key: string) => void
   readonly get: (key: string) => OutboxEntry | undefined

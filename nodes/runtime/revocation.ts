@@ -98,9 +98,7 @@ export const isStale = (
   if (keyId === undefined) return false
   const record = credentials.byKeyId(keyId)
   const isVoid =
-    record === undefined
-      ? trust.isRevoked(keyId)
-      : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
+    record === undefined ? trust.isRevoked(keyId) : isRecordRevoked(trust, record) || trust.isPast(record.notAfterMs)
   if (isVoid || kind !== 'request-to-pay') return isVoid
   const parsed = parseOwnFrame(frame)
   if (!parsed.ok) return false
