@@ -62,8 +62,13 @@ const OUTBOX = {
   firstResendMs: [500, 'the wait before the first resend; it doubles'],
   maxResendMs: [15 * SECOND, 'the longest wait before a resend'],
   resendJitterPercent: [25, 'by how much each wait is longer or shorter'],
+  askSilentBankMs: [500, 'how often a bank is sent some of what waits for it, while it is not heard of'],
+  maxAskedSilentBank: [16, 'messages that it is sent then'],
   maxOutboxResendsPerStep: [256, 'resends in one step'],
-  reconnectSpreadMs: [300, 'over how long the outbox is sent again after a reconnect'],
+  reconnectSpreadMs: [
+    300,
+    'over how long the outbox is sent again after a reconnect, or what waits for a host that returns',
+  ],
 } as const
 
 const STEP = {

@@ -15,7 +15,7 @@ import { toJson } from './json.ts'
 import { createHeardBook } from './ledger-age.ts'
 import type { Metrics } from './metrics.ts'
 import { put, remove, type Decision, type Job, type Message, type RequestRef } from './node.ts'
-import { compose, composeRelay, type Composer } from './outgoing.ts'
+import { compose, composeRelay, peerOf, type Composer } from './outgoing.ts'
 import type { Outbox } from './outbox.ts'
 import {
   deadlineTable,
@@ -186,7 +186,7 @@ export const createApplier = (deps: ApplyDeps) => {
         outboxKey = keyText(key)
         staged.write(put(outboxTable, key, send))
         deps.sent.keep(key, send).forEach(staged.write)
-        outbox.add(outboxKey, keyText(send.digest))
+        outbox.add(outboxKey, keyText(send.digest), peerOf(send))
       } else if ('answers' in delivery) setAnswer(delivery.answers, send)
       else if (asked && refuse === undefined && ref !== undefined)
         deps.recent.set(keyText(ref), { digest: message.digest, answer: send })

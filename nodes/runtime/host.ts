@@ -33,13 +33,14 @@ import { headWrite, openHead, readPolicy, type PolicyState } from './ledger-stat
 import { createMetrics } from './metrics.ts'
 import { decision, type AnyNodeDefinition, type Context, type Job } from './node.ts'
 import { createOutbox } from './outbox.ts'
+import { peerOf } from './outgoing.ts'
 import type { OwnEvent } from './own-event.ts'
 import { createParking } from './parking.ts'
 import { createPassingLog } from './passing.ts'
 import { adoptPolicy } from './policy-change.ts'
 import { createPublisher } from './publisher.ts'
 import { randomBelow } from './random.ts'
-import { createRevocations, isStale, judging, ownKeys, revocationFacts, shownChain } from './revocation.ts'
+import { createRevocations, isStale, judging, ownKeyIds, revocationFacts, shownChain } from './revocation.ts'
 import { headTable, outboxTable } from './runtime-tables.ts'
 import { createRotation } from './rotation.ts'
 import { createSenders } from './senders.ts'
@@ -66,7 +67,7 @@ export const createHost = (deps: HostDeps): Host => {
     {
       trust: deps.trust,
       read: staged,
-      ownKeys: () => ownKeys(deps.trust, keyring.identity().signing, keyring.given()),
+      ownKeyIds: () => ownKeyIds(deps.trust, keyring.identity().signing, keyring.given()),
       metrics,
       log,
       fraction,
@@ -431,7 +432,12 @@ export const createHost = (deps: HostDeps): Host => {
     start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
-        outbox.add(keyText(key), keyText(row.digest), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
+        outbox.add(
+          keyText(key),
+          keyText(row.digest),
+          peerOf(row),
+          nowMs + Math.floor(LIMITS.firstResendMs * fraction()),
+        )
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
       if (accepted !== undefined)

@@ -414,6 +414,7 @@ export const createInbox = (deps: InboxDeps) => {
     }
     const message = opened.value
     const { kind } = message
+    outbox.heard(message.sender.host, nowMs)
     const trigger: Trigger = { trigger: 'message', name: kind, ids: idsOf(message), message }
     if (self.role === 'dc' && !isFinalHop(kind, message.sender.role, 'dc')) {
       relay(batch, message, trigger, nowMs)

@@ -15,7 +15,7 @@ import {
   type Forgotten,
   type OwnKeyOf,
 } from './ledger-age.ts'
-import { headOf, ownKeys } from './ledger-desk.ts'
+import { headOf, ownKeyFinder } from './ledger-desk.ts'
 import { memoryStore, type MemoryStore } from './memory-store.ts'
 import type { Reader } from './node.ts'
 import { build, paid, refund } from './refund-network.ts'
@@ -47,7 +47,7 @@ const heardOf = (of: string): readonly Heard[] =>
   network.sim.hosts().flatMap(({ id, host }) => heardIn(host().read, id, of))
 const forgottenIn = (read: Reader, frames: readonly Pick<Heard, 'by' | 'frame'>[]): readonly Forgotten[] => {
   const { identity } = network.sim.host(CPP)
-  const ownKeyOf: OwnKeyOf = ownKeys({ id: CPP }, trust, read, identity, {})
+  const ownKeyOf: OwnKeyOf = ownKeyFinder({ id: CPP }, trust, read, identity, {})
   return forgottenOf({ read, trust, lastSeq: headOf(read).seq, ownKeyOf }, frames)
 }
 
@@ -109,6 +109,14 @@ describe('an old ledger', () => {
     expect(behind).toMatchObject({ seq: headOf(old).seq, markedSeq: undefined, forgotten })
     expect(behind?.text).toMatch(
       /^the ledger is older than what this host has said: it ends at entry \d+ of .*hu-bank holds/,
+    )
+  })
+
+  it('that is whole by its mark says that somebody else may hold its key', () => {
+    const behind = judgeAge(old, headOf(old), headOf(old), forgottenIn(old, heard))
+    expect(behind?.markedSeq).toBeUndefined()
+    expect(behind?.text).toMatch(
+      /^somebody else speaks under this host's key, or the ledger is older than .*hu-bank holds/,
     )
   })
 

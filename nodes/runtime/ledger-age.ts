@@ -2,7 +2,8 @@
  * Is this ledger the newest that its host has had? A copy from before agrees with itself, so only others can tell: the mark that
  * the host leaves outside its ledger (`head-mark.ts`), and its peers, who keep the frames it has sealed (decision 0011). Invariant:
  * a host whose ledger has not been shown to be old makes no statement that its journal does not list, so a statement of its own
- * that it does not find there proves that the ledger is older than what it has said. Nobody else can make such a proof.
+ * that it does not find there proves that the ledger is older than what it has said. Nobody else can make such a proof, but who holds
+ * its key: then it is held as well, since its owner has to know of it before anything else.
  */
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { decodeBody } from '../../protocol/codec.ts'
@@ -142,7 +143,11 @@ export const judgeAge = (
     ...(forgotten.length > NAMED ? [`and ${forgotten.length - NAMED} others hold more`] : []),
   ]
   const ends = head.seq === 0 ? 'is empty' : `ends at entry ${head.seq} of ${new Date(atMs).toISOString()}`
-  const text = `the ledger is older than what this host has said: it ${ends}; ${reasons.join('; ')}`
+  const older = 'the ledger is older than what this host has said'
+  // Of a host that was alone on its machine the mark tells of every entry: then it was not this ledger's host that spoke.
+  const what =
+    mark === undefined || marked !== undefined ? older : `somebody else speaks under this host's key, or ${older}`
+  const text = `${what}: it ${ends}; ${reasons.join('; ')}`
   return { seq: head.seq, atMs, markedSeq: marked?.seq, forgotten, text }
 }
 const NAMED = 3

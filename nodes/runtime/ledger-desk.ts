@@ -47,7 +47,7 @@ const ok = (value: unknown): Answer => ({ ok: true, value })
 const refused = (code: string, detail: string): Answer => ({ ok: false, error: { code, detail } })
 
 /** Keys of this host as its ledger and its operator know them, those of before a rotation among them. */
-export const ownKeys = (
+export const ownKeyFinder = (
   self: { readonly id: string },
   trust: Trust,
   read: Reader,
@@ -101,7 +101,7 @@ export const createLedgerDesk = (deps: LedgerDeskDeps): LedgerDesk => {
   let behind: Behind | undefined
   let mark: Chain | undefined
   const forgotten = (heard: readonly Pick<Heard, 'by' | 'frame'>[]) => {
-    const ownKeyOf = ownKeys(host.self, trust, host.read, host.identity(), deps.definition)
+    const ownKeyOf = ownKeyFinder(host.self, trust, host.read, host.identity(), deps.definition)
     return forgottenOf({ read: host.read, trust, lastSeq: headOf(host.read).seq, ownKeyOf }, heard)
   }
   const judge = (heard: readonly Pick<Heard, 'by' | 'frame'>[]) =>

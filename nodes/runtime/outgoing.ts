@@ -8,6 +8,7 @@ import { dataCenterAddress, isGuestToken, type Role } from '../../protocol/ids.t
 import { KINDS, kindRow, type Audience, type Hop, type KindName } from '../../protocol/kinds.ts'
 import { InvariantBroken } from './decision-check.ts'
 import type { Message, Relay, Self } from './node.ts'
+import type { Peer } from './outbox.ts'
 import type { StoredSend } from './runtime-tables.ts'
 
 export type Composer = {
@@ -120,6 +121,10 @@ export const composeRelay = (self: Self, relay: Relay): StoredSend => {
     ...(nextHop.role === 'dc' ? {} : { responderId: nextHop.host }),
   }
 }
+
+/** Who has to answer it, where that is known: not of what a data center is still to find the way for. */
+export const peerOf = ({ responderId, responderRole }: StoredSend): Peer | undefined =>
+  responderId === undefined ? undefined : { host: responderId, prompt: responderRole === 'bank' }
 
 /**
  * The class whose batch tree a message may share. Receipts and refusals are of the class of their reader, or the batch id

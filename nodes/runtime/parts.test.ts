@@ -11,7 +11,6 @@ import { fromJson, toJson } from './json.ts'
 import { memoryStore } from './memory-store.ts'
 import { createHistogram } from './metrics.ts'
 import { put, remove } from './node.ts'
-import { createOutbox } from './outbox.ts'
 import { createParking } from './parking.ts'
 import { createQueue } from './queue.ts'
 import { journalTable } from './runtime-tables.ts'
@@ -160,43 +159,6 @@ describe('the journal', () => {
     expect(seqs(0, 100)).toEqual([1, 4, 7])
     expect(seqs(11, 49)).toEqual([4])
     expect(seqs(51, 100)).toEqual([])
-  })
-})
-
-describe('the outbox', () => {
-  it('backs off up to its bound, and forgets', () => {
-    const outbox = createOutbox(() => 0.5)
-    outbox.add('a', 'd1')
-    expect(outbox.nextDueAtMs()).toBeUndefined()
-    let nowMs = 0
-    const waits: number[] = []
-    for (let sends = 0; sends < 8; sends++) {
-      outbox.sent('a', 'd1', nowMs)
-      const due = outbox.nextDueAtMs() ?? Number.NaN
-      waits.push(due - nowMs)
-      expect(outbox.due(due - 1, 10)).toEqual([])
-      expect(outbox.due(due, 10)).toHaveLength(1)
-      nowMs = due
-    }
-    expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000])
-    expect(outbox.keyOfDigest('d1')).toBe('a')
-    outbox.forget('a')
-    expect([outbox.size, outbox.nextDueAtMs(), outbox.keyOfDigest('d1')]).toEqual([0, undefined, undefined])
-  })
-  it('tells a key’s new message from its old one', () => {
-    const outbox = createOutbox(() => 0)
-    outbox.add('a', 'd1')
-    outbox.add('a', 'd2')
-    outbox.sent('a', 'd1', 0)
-    expect(outbox.nextDueAtMs()).toBeUndefined()
-    expect([outbox.keyOfDigest('d1'), outbox.keyOfDigest('d2')]).toEqual([undefined, 'a'])
-  })
-  it('sends everything soon after a reconnect, within the bound of a step', () => {
-    const outbox = createOutbox(() => 0.5)
-    for (let n = 0; n < 400; n++) outbox.add(`k${n}`, `d${n}`, 10_000 + n)
-    outbox.hasten(0, 300)
-    expect(outbox.nextDueAtMs()).toBe(150)
-    expect(outbox.due(150, LIMITS.maxOutboxResendsPerStep)).toHaveLength(LIMITS.maxOutboxResendsPerStep)
   })
 })
 

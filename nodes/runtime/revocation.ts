@@ -63,7 +63,7 @@ export type RevocationDeps = {
   readonly trust: Trust
   readonly read: Reader
   /** The keys that this host's own word stands on: its message key and those of its chains. */
-  readonly ownKeys: () => readonly Uint8Array[]
+  readonly ownKeyIds: () => readonly Uint8Array[]
   readonly metrics: Metrics
   readonly log: Log
   /** Fractions in [0, 1). */
@@ -106,8 +106,8 @@ export const isStale = (
   return body.ok && isStale(trust, credentials, 'transaction-details', body.value.trans)
 }
 
-/** Message key and the keys of a host's own chains: it is believed while none of them is revoked. */
-export const ownKeys = (
+/** Ids of the message key and of the keys of a host's own chains: it is believed while none of them is revoked. */
+export const ownKeyIds = (
   trust: Trust,
   signing: { readonly keyId: Uint8Array },
   chains: readonly (readonly Uint8Array[])[],
@@ -158,7 +158,7 @@ export const createRevocations = (deps: RevocationDeps, questions: () => Revocat
 
   const enforce = (statement: RevocationStatement): void => {
     revoked = new Map(statement.revoked.map((keyId) => [keyOfBytes(keyId), keyId]))
-    for (const keyId of deps.ownKeys()) {
+    for (const keyId of deps.ownKeyIds()) {
       const name = toHex(keyId)
       if (!revoked.has(keyOfBytes(keyId)) || lamented.has(name)) continue
       lamented.add(name)

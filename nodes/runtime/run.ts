@@ -126,10 +126,11 @@ export const startHost = async (
       },
       onDurable: mark.write,
     })
+    if (definition === undefined) throw new Error('a host makes its definition while it is created')
     const desk = createLedgerDesk({
       host,
       trust,
-      definition: definition ?? {},
+      definition,
       hold: driver.hold,
       release: driver.release,
       flushed: store.flushed,

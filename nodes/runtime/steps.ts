@@ -14,20 +14,33 @@ const OWN = new Set(['started', 'rotated'])
 
 export const stepName = (trigger: string, name: string): StepName => (OWN.has(trigger) ? trigger : `${trigger} ${name}`)
 
-/** Kinds that a host of this role sends, its own or another's, and waits for an answer to. */
+/** Kinds that a host of this role sends, its own or another's, and waits for an answer to. A data center keeps nothing of what it relays. */
 const awaitedBy = (role: Role): readonly KindName[] =>
-  KIND_NAMES.filter((name) => kindRow(name).answeredBy.length > 0 && legsOf(name).some(({ from }) => from === role))
+  KIND_NAMES.filter((name) => {
+    const { answeredBy, paths } = kindRow(name)
+    const sends =
+      role === 'dc'
+        ? (paths as readonly (readonly string[])[]).some(([originator]) => originator === role)
+        : legsOf(name).some(({ from }) => from === role)
+    return answeredBy.length > 0 && sends
+  })
+
+/** The runtime asks these once, and again when it needs to: nothing is kept that a refusal could end. */
+const ASKED_ONCE: ReadonlySet<KindName> = new Set(['credential-query', 'revocation-query'])
+
+/** Others' messages that a host of this role sends on: what may become void while it waits. */
+const relayedBy = (role: Role): readonly KindName[] =>
+  KIND_NAMES.filter((name) =>
+    (kindRow(name).paths as readonly (readonly string[])[]).some((path) => path.slice(1, -1).includes(role)),
+  )
 
 /** What every host journals beside its node's own. */
 const RUNTIME_STEPS: readonly StepName[] = [
   'started',
-  'rotated',
   'identity rotate',
   'policy set-policy',
-  'policy policy-changed',
   'message revocation-record',
   'control revocations',
-  'revoked revocation-list',
 ]
 
 /** Every step that a host with this definition may journal. Some decide without ever changing anything, and never are. */
@@ -43,8 +56,11 @@ export const stepsOf = (definition: AnyNodeDefinition): readonly StepName[] => {
     ...awaited
       .filter((kind) => kindRow(kind).answeredBy.includes('receipt'))
       .map((kind) => stepName('receipted', kind)),
-    ...awaited.map((kind) => stepName('refused', kind)),
-    ...(definition.stale === undefined ? [] : awaited.map((kind) => stepName('stale', kind))),
+    ...awaited.filter((kind) => !ASKED_ONCE.has(kind)).map((kind) => stepName('refused', kind)),
+    ...(definition.stale === undefined ? [] : relayedBy(definition.role).map((kind) => stepName('stale', kind))),
+    ...(definition.rotated === undefined ? [] : ['rotated']),
+    ...(definition.policyChanged === undefined ? [] : ['policy policy-changed']),
+    ...(definition.revoked === undefined ? [] : ['revoked revocation-list']),
     ...RUNTIME_STEPS,
   ]
 }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FaultFleet } from '../e2e/fault-fleet.ts'
-import { HostRefusal } from '../fleet/host-client.ts'
+import { HostRefusal, type HostClient } from '../fleet/host-client.ts'
 
 export type Act = {
   readonly name: string
@@ -106,3 +106,11 @@ export const inquire = <T>(
   args: Readonly<Record<string, unknown>> = {},
   ms = 30_000,
 ): Promise<T> => again(ms, () => net.withHost(host, (client) => client.read<T>(read, args)))
+
+/** Whatever is to be done at a host, done again while it dies and comes back: it must bear being done twice. @throws Error when `ms` have passed */
+export const persist = <T>(
+  net: Pick<FaultFleet, 'withHost'>,
+  host: string,
+  act: (client: HostClient) => Promise<T>,
+  ms = 30_000,
+): Promise<T> => again(ms, () => net.withHost(host, act))

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { LIMITS } from '../../protocol/limits.ts'
+import { buildWholeNetwork } from '../../nodes/runtime/whole-network.ts'
 import { cellText, createCells, isTaken, type CellFilter } from './cells.ts'
-import { createOutages, longestWaitMs } from './outages.ts'
+import { createOutages } from './outages.ts'
+import { excused, reasonFor } from './unreached.ts'
 
 const ALL: CellFilter = { roles: [], points: [], only: [] }
 const POINTS = ['before-commit', 'after-flush'] as const
@@ -27,15 +27,32 @@ describe('cells', () => {
         taken: 2,
         cells: 4,
         hit: 1,
-        notTaken: ['deadline hold-expiry'],
+        notTaken: [{ step: 'deadline hold-expiry', why: reasonFor('bank', 'deadline hold-expiry') }],
         missed: [
           'bank/message hold-order/before-commit',
           'bank/control deposit/before-commit',
           'bank/control deposit/after-flush',
         ],
       },
-      { role: 'cpp', steps: 1, taken: 0, cells: 0, hit: 0, notTaken: ['message hold-answer'], missed: [] },
+      {
+        role: 'cpp',
+        steps: 1,
+        taken: 0,
+        cells: 0,
+        hit: 0,
+        notTaken: [{ step: 'message hold-answer', why: undefined }],
+        missed: [],
+      },
     ])
+  })
+
+  test('are excused only where a host knows such a step, by a reason each', { timeout: 60_000 }, async () => {
+    const { sim } = await buildWholeNetwork()
+    const steps = sim.hosts().flatMap(({ host }) => host().steps.map((step) => `${host().self.role} ${step}`))
+    expect(excused().filter(({ role, step }) => !steps.includes(`${role} ${step}`))).toEqual([])
+    expect(excused().filter(({ role, step }) => reasonFor(role, step) === undefined)).toEqual([])
+    expect(reasonFor('bank', 'refused interbank-credit')).toMatch(/refuse/)
+    expect(reasonFor('bank', 'message hold-order')).toBeUndefined()
   })
 
   test.each([
@@ -105,21 +122,5 @@ describe('outages', () => {
     outages.up('a', 30)
     outages.up('a', 40)
     expect([outages.count(), outages.totalMs()]).toEqual([1, 20])
-  })
-
-  test('a message never waits longer for its next sending than that, whatever the jitter', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.double({ min: 0.75, max: 1.25, noNaN: true }), { minLength: 1, maxLength: 12 }),
-        (jitters) => {
-          let elapsed = 0
-          for (const [sends, jitter] of jitters.entries()) {
-            const wait = Math.min(LIMITS.maxResendMs, LIMITS.firstResendMs * 2 ** sends) * jitter
-            expect(wait).toBeLessThanOrEqual(longestWaitMs(elapsed) + 1)
-            elapsed += wait
-          }
-        },
-      ),
-    )
   })
 })

@@ -6,6 +6,7 @@
 import type { Death } from '../../nodes/runtime/faults.ts'
 import type { StepName } from '../../nodes/runtime/steps.ts'
 import type { HostRole } from '../fleet/plan.ts'
+import { reasonFor } from './unreached.ts'
 
 export type Cell = { readonly role: HostRole; readonly step: StepName; readonly point: Death }
 export const cellText = ({ role, step, point }: Cell): string => `${role}/${step}/${point}`
@@ -22,6 +23,8 @@ export const isTaken = ({ roles, points, only }: CellFilter, cell: Cell): boolea
   (points.length === 0 || points.includes(cell.point)) &&
   (only.length === 0 || only.some((part) => cellText(cell).includes(part)))
 
+export type NotTaken = { readonly step: StepName; readonly why: string | undefined }
+
 export type Coverage = {
   readonly role: HostRole
   /** Steps that hosts of the role say they may journal, and of these those that any did. */
@@ -30,8 +33,8 @@ export type Coverage = {
   /** Cells of the steps taken, and of these those hit. */
   readonly cells: number
   readonly hit: number
-  /** Steps that no host took: nothing of this run could die there. */
-  readonly notTaken: readonly StepName[]
+  /** Steps that no host took: nothing of this run could die there. With the reason, where nobody could be expected to (`unreached.ts`). */
+  readonly notTaken: readonly NotTaken[]
   /** Cells of steps that were taken, where nobody died. */
   readonly missed: readonly string[]
 }
@@ -92,7 +95,7 @@ export const createCells = (filter: CellFilter): Cells => {
           taken: steps.filter((step) => wasTaken({ step })).length,
           cells: reachable.length,
           hit: reachable.filter((cell) => hit.has(cellText(cell))).length,
-          notTaken: steps.filter((step) => !wasTaken({ step })),
+          notTaken: steps.filter((step) => !wasTaken({ step })).map((step) => ({ step, why: reasonFor(role, step) })),
           missed: reachable.map(cellText).filter((text) => !hit.has(text)),
         }
       }),

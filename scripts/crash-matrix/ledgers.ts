@@ -9,7 +9,7 @@ import type { FleetDirectory } from '../fleet/directory.ts'
 import { auditLedger } from '../fleet/audit-ledger.ts'
 import type { Plan } from '../fleet/plan.ts'
 import { bankWaits } from './bank-waits.ts'
-import { longestWaitMs, type Outages } from './outages.ts'
+import type { Outages } from './outages.ts'
 
 export type LedgerFindings = {
   readonly violations: readonly string[]
@@ -47,10 +47,8 @@ export const examineLedgers = async (
       ofBanks,
     )) {
       orders += 1
-      const parties = [cpp, ...banks]
-      const calm = outages.calmFrom(parties, orderedAtMs, sweepMs)
-      const wait = longestWaitMs(calm - orderedAtMs)
-      const latest = outages.calmFrom(parties, orderedAtMs, sweepMs + wait) + sweepMs + wait
+      const calm = outages.calmFrom([cpp, ...banks], orderedAtMs, sweepMs)
+      const latest = calm + sweepMs
       if (answeredAtMs !== undefined) latestOrderMs = Math.max(latestOrderMs, answeredAtMs - calm - LIMITS.sweepEveryMs)
       if (answeredAtMs === undefined || answeredAtMs > latest)
         violations.push(

@@ -4,6 +4,7 @@ import { DEATHS, isDeath, type Death } from '../../nodes/runtime/faults.ts'
 import { toJson } from '../cli/output.ts'
 import { exitCode } from '../exit-codes.ts'
 import type { HostRole } from '../fleet/plan.ts'
+import type { NotTaken } from './cells.ts'
 import { runMatrix, type MatrixResult } from './matrix.ts'
 
 const ROLES: readonly HostRole[] = ['dc', 'bank', 'cpp', 'mpp', 'merchant', 'customer']
@@ -30,6 +31,16 @@ type Options = {
   readonly json?: boolean
 }
 
+/** What nobody came to, by reason; what has none should have been come to. */
+const unreached = (role: HostRole, notTaken: readonly NotTaken[]): readonly string[] =>
+  [...new Set(notTaken.map(({ why }) => why))].map(
+    (why) =>
+      `${role}: never came to ${notTaken
+        .filter((one) => one.why === why)
+        .map(({ step }) => step)
+        .join(', ')} (${why ?? 'nobody knows why'})`,
+  )
+
 const table = ({ coverage, acts, violations, latestMs, ...sums }: MatrixResult): string =>
   [
     'role      steps  taken  cells  hit',
@@ -37,7 +48,7 @@ const table = ({ coverage, acts, violations, latestMs, ...sums }: MatrixResult):
       [role.padEnd(9), ...[steps, taken, cells, hit].map((figure) => String(figure).padStart(5))].join(' '),
     ),
     ...coverage.flatMap(({ missed }) => missed.map((cell) => `missed: ${cell}`)),
-    ...coverage.map(({ role, notTaken }) => `never taken by a ${role}: ${notTaken.join(', ')}`),
+    ...coverage.flatMap(({ role, notTaken }) => unreached(role, notTaken)),
     ...acts.map(
       ({ name, done, failed, lastError }) =>
         `${name}: ${done} to the end, ${failed} not${failed > 0 ? ` (${lastError})` : ''}`,

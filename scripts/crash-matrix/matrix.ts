@@ -256,7 +256,7 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     ...sums,
     entries: ledgers.entries,
     orders: ledgers.orders,
-    ok: violations.length === 0 && coverage.every(({ missed }) => missed.length === 0),
+    ok: violations.length === 0 && coverage.every(isWhole),
     seconds: Math.round((performance.now() - startedAt) / 1_000),
     downSeconds: Math.round(outages.totalMs() / 1_000),
     coverage,
@@ -265,6 +265,10 @@ export const runMatrix = async (options: MatrixOptions): Promise<MatrixResult> =
     violations,
   }
 }
+
+/** Every step of the role was died at, or there is a reason why nobody came to it. */
+const isWhole = ({ missed, notTaken }: Coverage): boolean =>
+  missed.length === 0 && notTaken.every(({ why }) => why !== undefined)
 
 const rolesOf = (hosts: readonly HostPlan[]): readonly HostRole[] => [...new Set(hosts.map(({ role }) => role))]
 

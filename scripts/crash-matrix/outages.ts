@@ -1,8 +1,7 @@
 /**
- * When hosts were down, and what may be expected of them in spite of it: a host that comes back does within a sweep what is due, and a
- * message that waits for its next sending goes after its back-off at the latest.
+ * When hosts were down, and what may be expected of them in spite of it: a host that comes back does within a sweep what is due, and has
+ * within a sweep what waited for it.
  */
-import { LIMITS } from '../../protocol/limits.ts'
 
 export type Outages = {
   readonly down: (host: string, fromMs: number) => void
@@ -37,10 +36,4 @@ export const createOutages = (): Outages => {
       all().reduce((sum, { fromMs, untilMs }) => sum + (Number.isFinite(untilMs) ? untilMs - fromMs : 0), 0),
     count: () => all().length,
   }
-}
-
-/** The longest that a message, unanswered for `forMs`, waits for its next sending: each wait is twice the one before, and jitters. */
-export const longestWaitMs = (forMs: number): number => {
-  const jitter = 1 + LIMITS.resendJitterPercent / 100
-  return Math.min(LIMITS.maxResendMs, forMs / (1 - LIMITS.resendJitterPercent / 100) + LIMITS.firstResendMs) * jitter
 }

@@ -7,6 +7,7 @@ import { issueMandate } from '../../protocol/statements.ts'
 import { fromHex } from '../../protocol/bytes.ts'
 import { readHostCredentials } from '../../nodes/runtime/bundle.ts'
 import { randomBytes, randomInt } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type FaultFleet } from '../e2e/fault-fleet.ts'
 import type { Ordered } from '../e2e/payment-stream.ts'
 import { hostOf } from '../fleet/client.ts'
@@ -15,6 +16,7 @@ import { refund } from '../fleet/refund.ts'
 import { inquire, insist, type Act } from './acts.ts'
 
 const EUR: Currency = 'EUR'
+const ASKS_AFTER_MS = 1_500
 const pick = <T>(items: readonly T[]): T => items[randomInt(items.length)] as T
 
 /** Micro and macro, at home and abroad, in another currency, to who rejects and who is silent. Every kind within twelve orders. */
@@ -218,10 +220,29 @@ const poor = (net: FaultFleet): Act => ({
   },
 })
 
+/** Somebody pays who has no patience, and asks what became of it. */
+const impatient = (net: FaultFleet): Act => ({
+  name: 'a payment asked after',
+  everyMs: 3_000,
+  run: async () => {
+    const [customer, wallet] = pick([
+      ['hu-anna', 'hu-wallets-1'],
+      ['ro-ana', 'ro-wallets-1'],
+    ] as const)
+    const order: PayOrder = { customer, payee: 'hotel@hu', amountMinor: 140n, currency: EUR }
+    const paymentId = newPaymentId()
+    const paid = net.withHost(wallet, (host) => pay(host, order, 20_000, paymentId)).catch(() => undefined)
+    await delay(ASKS_AFTER_MS)
+    await insist(net, wallet, 'query', { paymentId }).catch(() => undefined)
+    await paid
+  },
+})
+
 export const peoplesActs = (net: FaultFleet, made: () => ReadonlyMap<string, Ordered>): readonly Act[] => [
   customerLife(net),
   payeeLife(net),
   refunds(net, made),
   requests(net),
   poor(net),
+  impatient(net),
 ]

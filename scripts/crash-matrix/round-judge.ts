@@ -4,7 +4,7 @@ import { isFinalState } from '../../nodes/runtime/reports.ts'
 import type { FaultFleet } from '../e2e/fault-fleet.ts'
 import type { PaymentJudge } from '../e2e/payment-judge.ts'
 import type { Ordered } from '../e2e/payment-stream.ts'
-import { longestWaitMs, type Outages } from './outages.ts'
+import type { Outages } from './outages.ts'
 
 export type RoundJudgement = {
   readonly violations: readonly string[]
@@ -46,10 +46,7 @@ export const judgeRound = async ({
     const calm = outages.calmFrom(hosts, postingAtMs ?? expiresAtMs, sweepMs)
     const of = postingAtMs === undefined ? 'expiry' : 'bank'
     latestMs[of] = Math.max(latestMs[of], decidedAtMs - calm - LIMITS.sweepEveryMs)
-    if (postingAtMs === undefined) return calm + sweepMs
-    // What a bank has to decide is asked again as the back-off says: after the longest wait that the outage made.
-    const wait = longestWaitMs(calm - postingAtMs)
-    return outages.calmFrom(hosts, postingAtMs, sweepMs + wait) + sweepMs + wait
+    return calm + sweepMs
   })
   violations.push(...late.map((text) => `decided late: ${text}`))
 

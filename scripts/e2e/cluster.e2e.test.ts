@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startRelay, type TcpRelay } from '../../bus/testing/tcp-relay.ts'
 import { moveHosts, startFleetCluster } from './cluster.ts'
 import { startFaultFleet, type FaultFleet } from './fault-fleet.ts'
-import { faultNetwork, NONE_DOWN, payThrough, SOUND, type Lives } from './pay-through.ts'
+import { faultNetwork, NONE_DOWN, payThrough, SOUND } from './pay-through.ts'
+import type { Lives } from './two-realms.ts'
 
 const SHORT: Lives = { noticeMs: 4_000, invoiceMs: 7_000, guestMs: 5_000 }
 /** Whatever was on its way to the other realm is over before it heals. */

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { LIMITS } from '../../protocol/limits.ts'
 import { startFaultFleet, type FaultFleet } from './fault-fleet.ts'
 import { CAN_FILL_DISKS, fillDisk, ledgerFile, stopHosts } from './machine.ts'
-import { faultNetwork, NONE_DOWN, payThrough, SOUND, type Lives } from './pay-through.ts'
+import { faultNetwork, NONE_DOWN, payThrough, SOUND } from './pay-through.ts'
+import type { Lives } from './two-realms.ts'
 
 /** Short, so that a host can stand still for longer; long enough for a slow machine. */
 const SHORT: Lives = { noticeMs: 4_000, invoiceMs: 7_000, guestMs: 5_000 }

@@ -22,7 +22,7 @@ import { kindRow, type Body, type KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { parseFrame, sealBatch } from '../../protocol/seals.ts'
 import { formatSubject, parseSubject } from '../../protocol/subjects.ts'
-import { hostOf } from '../fleet/client.ts'
+import { hostOf, openFleet } from '../fleet/client.ts'
 import { pay } from '../fleet/pay.ts'
 import { eventually, startFaultFleet, type FaultFleet } from './fault-fleet.ts'
 import { startStream } from './payment-stream.ts'
@@ -214,6 +214,15 @@ describe('a flooded bank', () => {
       const order = { customer: 'hu-robert', payee: 'bakery@hu', amountMinor: 1_200n, currency: 'EUR' } as const
       const paid = await net.withHost(hostOf(net.plan, 'hu-robert'), (wallet) => pay(wallet, order, RECOVERY_MS))
       expect(paid).toMatchObject({ outcome: 'confirmed', confirmation: 'T' })
+
+      // Whoever the key was taken from learns of it before doing anything under it: its operator decides.
+      await net.start(FLOODER)
+      const { state, problem } = await net.statusOf(FLOODER)
+      expect([state, problem]).toEqual(['held', expect.stringContaining(`${BANK} holds its`)])
+      expect(problem).toContain("somebody else speaks under this host's key")
+      const fleet = await openFleet(net.directory.root)
+      await fleet.supervisor('accept-ledger', { id: FLOODER }).finally(fleet.close)
+      expect((await net.statusOf(FLOODER)).state).toBe('ready')
     },
   )
 })

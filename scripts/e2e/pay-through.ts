@@ -7,37 +7,23 @@ import type { PayOrder } from '../fleet/pay.ts'
 import { eventually, type FaultFleet } from './fault-fleet.ts'
 import { judgePayments, type CppPayment } from './payment-judge.ts'
 import { startStream, type PaymentStream } from './payment-stream.ts'
+import { twoRealms, twoRealmsOrder, type Lives } from './two-realms.ts'
 
-export type Lives = { readonly noticeMs: number; readonly invoiceMs: number; readonly guestMs: number }
-export const LIVES: Lives = { noticeMs: 6_000, invoiceMs: 15_000, guestMs: 8_000 }
+const CUSTOMERS = 5
 
-/** Every path within and across two realms, a payee that never answers, and settlement, payout and clearing that go on meanwhile. */
-export const faultNetwork = (name: string, { noticeMs, invoiceMs, guestMs }: Lives = LIVES): string => `network: ${name}
-currency: EUR
-policies:
-  cpp: { noticeLifetimeMs: ${noticeMs}, settlement: { thresholdMinor: { EUR: '2000' }, maxAgeMs: 2000, retryMs: 500 } }
-  mpp: { payout: { thresholdMinor: { EUR: '500' }, maxAgeMs: 2000, retryMs: 500 } }
-  bank: { clearing: { windowMs: 1000 } }
-  merchant: { transLifetimeMs: ${invoiceMs} }
-  customer: { guestPhaseMs: ${guestMs} }
-banks:
-  - { id: hu-kh }
-  - { id: ro-carpat }
-  - { id: ro-reserve, settlement: true }
-realms:
-  hu:
-    cpps: [{ id: hu-otp, bank: hu-kh }]
-    mpps: [{ id: hu-cosmo, bank: hu-kh }]
-    merchants:
-      - { payee: bakery@hu, bank: hu-kh }
-      - { payee: hotel@hu, bank: hu-kh, approval: { rule: silent } }
-    customers: [{ pattern: 'hu-c{n}', count: 5, bank: hu-kh, balance: '9000.00' }]
-  ro:
-    cpps: [{ id: ro-libra, bank: ro-carpat }]
-    mpps: [{ id: ro-danube, bank: ro-carpat }]
-    merchants: [{ payee: cafe@ro, bank: ro-carpat }]
-    customers: [{ pattern: 'ro-c{n}', count: 5, bank: ro-carpat, balance: '9000.00' }]
-`
+/** Every path within and across two realms, and a payee that never answers. */
+export const faultNetwork = (name: string, lives?: Lives): string =>
+  twoRealms({
+    name,
+    ...(lives === undefined ? {} : { lives }),
+    customers: CUSTOMERS,
+    balance: '9000.00',
+    settlementMinor: 2_000,
+    payoutMinor: 500,
+    mostAgeMs: 2_000,
+    clearingMs: 1_000,
+    payees: { hu: '{ payee: hotel@hu, bank: hu-kh, approval: { rule: silent } }' },
+  })
 
 const IN_FLIGHT = 8
 /** Payments that end before a fault, and again after it: it hits a busy network, and the network serves afterwards. */
@@ -48,12 +34,8 @@ export const RECOVERY_MS = 60_000
 const STALL_MS = 5_000
 
 /** Micro and macro, within a realm and across: every kind within twelve orders, a crossing of the threshold now and then. */
-const orderOf = (i: number): PayOrder => ({
-  customer: `${i % 2 === 0 ? 'hu' : 'ro'}-c${1 + (i % 5)}`,
-  payee: i % 4 < 2 ? 'bakery@hu' : 'cafe@ro',
-  amountMinor: i % 3 === 0 ? 1_200n + BigInt(i) : BigInt(90 + ((i * 37) % 300)),
-  currency: 'EUR',
-})
+const orderOf = (i: number): PayOrder =>
+  twoRealmsOrder(i, CUSTOMERS, i % 3 === 0 ? 1_200n + BigInt(i) : BigInt(90 + ((i * 37) % 300)))
 
 /** Resolves when payments go on: so many more have ended. */
 const more = (stream: PaymentStream): Promise<void> => {

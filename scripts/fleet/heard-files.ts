@@ -29,17 +29,27 @@ export const heardByHost = async (
   )
 }
 
+/** A host that runs, and one that may not: its ledger is opened then. */
+export type Openers = { readonly openRunning: typeof openRunning; readonly openSource: typeof openSource }
+
 /**
  * For every host of the plan, or for one that is to start while others run. Then only those that run are asked: others may be starting
  * too, and whoever reads a ledger keeps its host from it.
  */
-export const leaveHeard = async (directory: FleetDirectory, plan: Plan, only?: string): Promise<void> => {
+export const leaveHeard = async (
+  directory: FleetDirectory,
+  plan: Pick<Plan, 'hosts'>,
+  only?: string,
+  open: Openers = { openRunning, openSource },
+): Promise<void> => {
   const sources: NodeSource[] = []
   try {
     await mapBounded(plan.hosts, HOSTS_AT_ONCE, async (host) => {
       if (host.id === only) return
       // It has never run, is starting or stopping, its ledger does not open, or it dies meanwhile: then it says nothing here.
-      const source = await (only === undefined ? openSource : openRunning)(directory, host).catch(() => undefined)
+      const source = await (only === undefined ? open.openSource : open.openRunning)(directory, host).catch(
+        () => undefined,
+      )
       if (source !== undefined) sources.push({ ...source, heard: (of) => source.heard(of).catch(() => []) })
     })
     const heard = await heardByHost(sources, only)

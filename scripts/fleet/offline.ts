@@ -14,7 +14,7 @@ import { heardFromJson, heardToJson } from '../../nodes/runtime/heard.ts'
 import type { NodeServices } from '../../nodes/runtime/host-types.ts'
 import { traceJournal } from '../../nodes/runtime/journal.ts'
 import { forgottenOf, heardIn, judgeAge } from '../../nodes/runtime/ledger-age.ts'
-import { ownKeys } from '../../nodes/runtime/ledger-desk.ts'
+import { ownKeyFinder } from '../../nodes/runtime/ledger-desk.ts'
 import { LedgerLocked, lockLedger, type LedgerLock } from '../../nodes/runtime/ledger-lock.ts'
 import { openHead, readPolicy } from '../../nodes/runtime/ledger-state.ts'
 import { lmdbStore } from '../../nodes/runtime/lmdb-store.ts'
@@ -52,7 +52,7 @@ export const openLedger = async (directory: FleetDirectory, { id, role }: HostPl
     const definition = DEFINITIONS[role](services)
     const trust = createTrust(loadEngine(), fromHex(credentials.rootKey))
     const head = openHead(read, id, trust.networkId)
-    const ownKeyOf = ownKeys({ id }, trust, read, services.identity(), definition)
+    const ownKeyOf = ownKeyFinder({ id }, trust, read, services.identity(), definition)
     const context: Context = {
       self: selfOf(credentials),
       nowMs: head.highestNowMs,

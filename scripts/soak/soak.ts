@@ -11,38 +11,24 @@ import { runChaos, untilServing, type ChaosEvent } from '../chaos/run.ts'
 import { startFaultFleet, type FaultFleet } from '../e2e/fault-fleet.ts'
 import { judgePayments } from '../e2e/payment-judge.ts'
 import { startStream } from '../e2e/payment-stream.ts'
+import { twoRealms, twoRealmsOrder } from '../e2e/two-realms.ts'
 import { openFleet, type Fleet } from '../fleet/client.ts'
 import { connectHost } from '../fleet/host-client.ts'
 import type { PayOrder } from '../fleet/pay.ts'
 import { judgeMemory, type HostMemory, type Sample } from './memory.ts'
 
-/** Two realms that pay each other; accounts that ten minutes do not empty. Hosts of `ro` are not killed: their memory is watched. */
-const NETWORK = `network: soak
-currency: EUR
-policies:
-  cpp: { noticeLifetimeMs: 6000, settlement: { thresholdMinor: { EUR: '5000' }, maxAgeMs: 3000, retryMs: 500 } }
-  mpp: { payout: { thresholdMinor: { EUR: '2000' }, maxAgeMs: 3000, retryMs: 500 } }
-  bank: { clearing: { windowMs: 2000 } }
-  merchant: { transLifetimeMs: 15000 }
-  customer: { guestPhaseMs: 8000 }
-banks:
-  - { id: hu-kh }
-  - { id: ro-carpat }
-  - { id: ro-reserve, settlement: true }
-realms:
-  hu:
-    cpps: [{ id: hu-otp, bank: hu-kh }]
-    mpps: [{ id: hu-cosmo, bank: hu-kh }]
-    merchants: [{ payee: bakery@hu, bank: hu-kh }]
-    customers: [{ pattern: 'hu-c{n}', count: 6, bank: hu-kh, balance: '9000000.00' }]
-  ro:
-    cpps: [{ id: ro-libra, bank: ro-carpat }]
-    mpps: [{ id: ro-danube, bank: ro-carpat }]
-    merchants:
-      - { payee: cafe@ro, bank: ro-carpat }
-      - { payee: museum@ro, bank: ro-carpat, approval: { rule: reject-all } }
-    customers: [{ pattern: 'ro-c{n}', count: 6, bank: ro-carpat, balance: '9000000.00' }]
-`
+const CUSTOMERS = 6
+/** Accounts that ten minutes do not empty, and a payee who rejects. Hosts of `ro` are not killed: their memory is watched. */
+const NETWORK = twoRealms({
+  name: 'soak',
+  customers: CUSTOMERS,
+  balance: '9000000.00',
+  settlementMinor: 5_000,
+  payoutMinor: 2_000,
+  mostAgeMs: 3_000,
+  clearingMs: 2_000,
+  payees: { ro: '{ payee: museum@ro, bank: ro-carpat, approval: { rule: reject-all } }' },
+})
 const NOT_KILLED = 'ro'
 
 export type SoakOptions = {
@@ -82,12 +68,11 @@ const PATIENCE_MS = 180_000
 const REST_MS = 120_000
 
 /** Micro and macro, at home and abroad, now and then to who rejects. */
-const orderOf = (i: number): PayOrder => ({
-  customer: `${i % 2 === 0 ? 'hu' : 'ro'}-c${1 + (i % 6)}`,
-  payee: i % 12 === 7 ? 'museum@ro' : i % 4 < 2 ? 'bakery@hu' : 'cafe@ro',
-  amountMinor: i % 3 === 0 ? BigInt(1_200 + (i % 700)) : BigInt(40 + ((i * 37) % 500)),
-  currency: 'EUR',
-})
+const orderOf = (i: number): PayOrder => {
+  const amountMinor = i % 3 === 0 ? BigInt(1_200 + (i % 700)) : BigInt(40 + ((i * 37) % 500))
+  const order = twoRealmsOrder(i, CUSTOMERS, amountMinor)
+  return i % 12 === 7 ? { ...order, payee: 'museum@ro' } : order
+}
 
 /** @throws Error when the network does not come up, or a payment has no end */
 export const soak = async (options: SoakOptions): Promise<SoakResult> => {
