@@ -26,8 +26,8 @@ export type Payee = {
   readonly account: string
   readonly currency: Currency
   readonly refundPin: string
-  /** Says no, or nothing, to whoever pays. */
-  readonly unwilling: boolean
+  /** To whoever pays. */
+  readonly answers: 'yes' | 'no' | 'nothing'
 }
 
 /** A payment that was confirmed, and how much of it may still be asked back. */
@@ -44,6 +44,8 @@ export type People = {
   readonly payees: Payee[]
   readonly confirmed: Confirmed[]
 }
+
+const ANSWERS = { approve: 'yes', 'reject-all': 'no', silent: 'nothing' } as const
 
 export const peopleOf = ({ customers, payees }: Topology): People => ({
   customers: customers.map(({ id, host, cpp, account, currency, pin, alias }) => ({
@@ -63,7 +65,7 @@ export const peopleOf = ({ customers, payees }: Topology): People => ({
     account,
     currency: currency as Currency,
     refundPin,
-    unwilling: approval !== 'approve',
+    answers: ANSWERS[approval],
   })),
   confirmed: [],
 })

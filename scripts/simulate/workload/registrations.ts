@@ -120,7 +120,8 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     for (let tries = 1; tries <= TRIES; tries++) {
       const reply = await insist(host, 'enrol-payee', terms)
       if (reply.ok) {
-        people.payees.push({ id, host, mpp, account, currency, refundPin, unwilling: approval.rule === 'silent' })
+        const answers = approval.rule === 'silent' ? 'nothing' : 'yes'
+        people.payees.push({ id, host, mpp, account, currency, refundPin, answers })
         return
       }
       await sleep(TRY_AGAIN_MS)
