@@ -33,8 +33,8 @@ import { readPayeeArgs, refusedReply } from './control-args.ts'
 import { payeeSlice } from './load.ts'
 import type { MppPolicy } from './policy.ts'
 import { loadListings, nextVersion, registerPayee, registerSelf, untold, type Listings } from './registration.ts'
+import { ASKS, type AskRow } from './request-state.ts'
 import {
-  ASKS,
   ENROLMENTS,
   HOSTS,
   LISTINGS,
@@ -146,13 +146,17 @@ type Receipted = { readonly key: Uint8Array }
 export const onReceipted = on(
   (read: Reader, { key }: Receipted) => {
     const { name, id } = readOutboxKey(key)
-    return { name, id, registration: name === 'registration' ? loadRegistration(read, id) : undefined }
+    return {
+      id,
+      registration: name === 'registration' ? loadRegistration(read, id) : undefined,
+      ask: name === 'ask' ? read.get(ASKS, id) : undefined,
+    }
   },
-  ({ name, id, registration }, _: Receipted, context: Context_): Decision => {
+  ({ id, registration, ask }, _: Receipted, context: Context_): Decision => {
     if (registration !== undefined) return listingAnswered(registration, id, undefined, context)
-    return name === 'ask'
-      ? decision({ writes: [remove(ASKS, id)], record: { event: 'request-forwarded', ids: [id] } })
-      : decision()
+    return ask === undefined
+      ? decision()
+      : decision({ writes: [remove(ASKS, id)], record: { event: 'request-forwarded', ids: [ask.requestId] } })
   },
 )
 
@@ -165,7 +169,7 @@ type RefusedSlice = {
   readonly request: RequestRow | undefined
   readonly batch: BookSlice | undefined
   readonly refund: RefundSlice | undefined
-  readonly isAsk: boolean
+  readonly ask: AskRow | undefined
 }
 
 const loadRefused = (read: Reader, { key }: Refused): RefusedSlice => {
@@ -180,14 +184,14 @@ const loadRefused = (read: Reader, { key }: Refused): RefusedSlice => {
     request,
     batch: request === undefined ? undefined : loadOrdered(read, request.batchId),
     refund: name === 'refund' ? loadRefund(read, id) : undefined,
-    isAsk: name === 'ask',
+    ask: name === 'ask' ? read.get(ASKS, id) : undefined,
   }
 }
 
 /** A permanent refusal. A CPP's of a countersigned decision changes nothing: only its outcome frees invoice and credit. */
 export const onRefused = on(loadRefused, (slice: RefusedSlice, refusal: Refused, context: Context_): Decision => {
   const { kind, code, by, detail } = refusal
-  const { id, registration, mandate, notice, order, request, batch, refund, isAsk } = slice
+  const { id, registration, mandate, notice, order, request, batch, refund, ask } = slice
   if (registration !== undefined) return listingAnswered(registration, id, code, context)
   if (mandate !== undefined) return mandateRefused(mandate, id, code, context)
   if (notice !== undefined) return noticeRefused(notice, by, code, context.nowMs)
@@ -195,8 +199,8 @@ export const onRefused = on(loadRefused, (slice: RefusedSlice, refusal: Refused,
   if (order !== undefined) return orderRefused(order, id, code, context)
   if (request !== undefined) return missingRefused(batch, id, request, context)
   return decision({
-    writes: isAsk ? [remove(ASKS, id)] : [],
-    record: { event: `${kind}-refused`, ids: [id], level: 'warn', fields: { code, by, detail } },
+    writes: ask === undefined ? [] : [remove(ASKS, id)],
+    record: { event: `${kind}-refused`, ids: [ask?.requestId ?? id], level: 'warn', fields: { code, by, detail } },
   })
 })
 

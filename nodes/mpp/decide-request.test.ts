@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { FailureCode } from '../../protocol/failures.ts'
 import { keyOf } from '../runtime/table.ts'
 import { incoming, testId } from '../runtime/testing.ts'
-import { ASKS } from './state.ts'
+import { ASKS } from './request-state.ts'
 import {
   definition,
   enrolled,
@@ -15,10 +15,10 @@ import {
   type TransParts,
 } from './testing/fixture.ts'
 
-const ask = (parts: TransParts & { from?: string; broken?: FailureCode } = {}) =>
+const ask = (parts: TransParts & { from?: string; broken?: FailureCode; alias?: string } = {}) =>
   incoming(
     'request-to-pay',
-    { requestId: testId('request'), alias: 'ro-mihai-pays', description: 'bread', salt: testId('salt') },
+    { requestId: testId('request'), alias: parts.alias ?? 'ro-mihai-pays', description: 'bread', salt: testId('salt') },
     {
       from: parts.from ?? HOST,
       nested: {
@@ -26,6 +26,22 @@ const ask = (parts: TransParts & { from?: string; broken?: FailureCode } = {}) =
       },
     },
   )
+
+const keyIn = ({ message }: ReturnType<typeof ask>): Uint8Array => message.digest.slice(0, 16)
+
+test('two merchants who choose the same requestId do not stand in each other’s way', () => {
+  const other = { ...payeeRow({ payee: 'hu-florist' }), host: 'hu-elsewhere' }
+  const on = world(enrolled(payeeRow(), other))
+  const first = ask()
+  const second = ask({ payee: 'hu-florist', host: 'hu-elsewhere', from: 'hu-elsewhere', expiresAtMs: NOW + 60_000 })
+  on.take(first)
+  on.take(second)
+  expect(on.ledger.outbox.size).toBe(2)
+  on.nowMs = NOW + 60_000
+  on.sweep()
+  expect(on.ledger.rows(ASKS)).toMatchObject([{ host: HOST }])
+  expect([...on.ledger.outbox.values()]).toMatchObject([{ digest: first.message.digest }])
+})
 
 test('a request to pay is receipted, and forwarded to the data center until it is receipted there', () => {
   const on = world()
@@ -37,11 +53,11 @@ test('a request to pay is receipted, and forwarded to the data center until it i
       frame: message.message.frame,
       digest: message.message.digest,
       nextHop: { role: 'dc', host: 'hu-dc' },
-      delivery: { until: ['ask', testId('request')] },
+      delivery: { until: ['ask', keyIn(message)] },
     },
   ])
   on.ledger.apply(
-    definition.receipted(on.ledger, { kind: 'request-to-pay', key: keyOf('ask', testId('request')) }, on.context()),
+    definition.receipted(on.ledger, { kind: 'request-to-pay', key: keyOf('ask', keyIn(message)) }, on.context()),
   )
   expect(on.ledger.rows(ASKS)).toEqual([])
 })
@@ -60,10 +76,11 @@ test('it is given up when its invoice expires: an alias nobody has may not be as
 
 test('it is given up when it is refused', () => {
   const on = world()
-  on.take(ask())
+  const message = ask()
+  on.take(message)
   const refused = {
     kind: 'request-to-pay' as const,
-    key: keyOf('ask', testId('request')),
+    key: keyOf('ask', keyIn(message)),
     code: 'SCHEMA_VIOLATION' as const,
     detail: '',
     by: 'ro-cpp',

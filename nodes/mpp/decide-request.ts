@@ -12,11 +12,14 @@ import {
   type Reader,
   type Stale,
 } from '../runtime/node.ts'
-import { decodeBody } from '../../protocol/codec.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
 import { parseFrame } from '../../protocol/seals.ts'
 import type { MppPolicy } from './policy.ts'
-import { ASKS, DEADLINES, outboxKey, PAYEES, type PayeeRow } from './state.ts'
+import { ASKS } from './request-state.ts'
+import { DEADLINES, outboxKey, PAYEES, type PayeeRow } from './state.ts'
+
+/** Not the requestId: another merchant may choose the same one, and would take this one's place. */
+const askKey = (digest: Uint8Array): Uint8Array => digest.slice(0, 16)
 
 const loadAsk = (read: Reader, { message }: Incoming<'request-to-pay'>): PayeeRow | undefined => {
   const { trans } = message.nested
@@ -42,8 +45,9 @@ const decideAsk = (
   const { expiresAtMs } = header
   if (expiresAtMs === undefined || expiresAtMs <= nowMs) return refuse('TRANS_EXPIRED')
   const { requestId } = body
+  const key = askKey(digest)
   return decision({
-    writes: [put(ASKS, requestId, { payee: payee.payee, host: sender.id, expiresAtMs })],
+    writes: [put(ASKS, key, { requestId, payee: payee.payee, host: sender.id, expiresAtMs })],
     sends: [
       { kind: 'receipt', to: sender.id, body: { digest }, delivery: { answers: ref } },
       {
@@ -51,10 +55,10 @@ const decideAsk = (
         frame,
         digest,
         nextHop: { role: 'dc', host: dataCenterAddress(self.realm) },
-        delivery: { until: outboxKey('ask', requestId) },
+        delivery: { until: outboxKey('ask', key) },
       },
     ],
-    set: [{ name: DEADLINES.askExpiry, key: requestId, atMs: expiresAtMs }],
+    set: [{ name: DEADLINES.askExpiry, key, atMs: expiresAtMs }],
     record: { event: 'request-accepted', ids: [requestId], fields: { payee: payee.payee } },
   })
 }
@@ -65,21 +69,18 @@ export const onRequestToPay = on(loadAsk, decideAsk)
 export const onAskStale = on(
   (read: Reader, { frame }: Stale) => {
     const parsed = parseFrame(frame)
-    const body = parsed.ok
-      ? decodeBody('request-to-pay', parsed.value.header.bodyVersion, parsed.value.bodyBytes)
-      : parsed
-    if (!body.ok) throw new Error('a relay that is no request to pay')
-    const { requestId } = body.value
-    return { requestId, ask: read.get(ASKS, requestId) }
+    if (!parsed.ok) throw new Error('a relay that is no frame')
+    const key = askKey(parsed.value.digest)
+    return { key, ask: read.get(ASKS, key) }
   },
-  ({ requestId, ask }): Decision =>
+  ({ key, ask }): Decision =>
     ask === undefined
       ? decision()
       : decision({
-          writes: [remove(ASKS, requestId)],
-          forget: [outboxKey('ask', requestId)],
-          clear: [{ name: DEADLINES.askExpiry, key: requestId, atMs: ask.expiresAtMs }],
-          record: { event: 'request-void', ids: [requestId], level: 'warn', fields: { payee: ask.payee } },
+          writes: [remove(ASKS, key)],
+          forget: [outboxKey('ask', key)],
+          clear: [{ name: DEADLINES.askExpiry, key, atMs: ask.expiresAtMs }],
+          record: { event: 'request-void', ids: [ask.requestId], level: 'warn', fields: { payee: ask.payee } },
         }),
 )
 
@@ -91,6 +92,6 @@ export const onAskExpiry = on(
       : decision({
           writes: [remove(ASKS, key)],
           forget: [outboxKey('ask', key)],
-          record: { event: 'request-expired', ids: [key] },
+          record: { event: 'request-expired', ids: [ask.requestId] },
         }),
 )

@@ -35,6 +35,7 @@ import type { PayeeKind } from '../../protocol/messages/enrolment.ts'
 import type { RequestRef } from '../runtime/node.ts'
 import type { FinalState } from '../runtime/reports.ts'
 import { PAYMENT_REFUNDS, REFUNDS } from './refund-state.ts'
+import { ASKS } from './request-state.ts'
 import { defineTable, keyOf, type KeyPart } from '../runtime/table.ts'
 
 /** A merchant host that this MPP certified and that showed its credential. Key [host]. */
@@ -489,10 +490,6 @@ export const UNMATCHED = defineTable<UnmatchedRow>({
   version: 1,
   fields: ['bank', 'account', 'amountMinor', 'currency', 'purpose', 'id', 'arrivedAtMs'],
 })
-
-/** A request to pay on its way to an alias. Key [requestId]. */
-export type AskRow = { readonly payee: string; readonly host: string; readonly expiresAtMs: number }
-export const ASKS = defineTable<AskRow>({ name: 'asks', version: 1, fields: ['payee', 'host', 'expiresAtMs'] })
 
 export const MPP_TABLES = [
   HOSTS,

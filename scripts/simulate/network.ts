@@ -146,7 +146,6 @@ const specsOf = (
         id,
         role: 'dc',
         operatorId: `${realm}-dc`,
-        dataCenters: dataCentersOf(shape, realm),
         define: dataCenter,
         policy: { peerRealms: realms.filter((one) => one !== realm) },
       })
@@ -278,7 +277,7 @@ const lay = async (shape: ShapeName, engine: Engine): Promise<Foundation> => {
   const { realms } = SHAPES[shape]
   const people = createSimPeople(sim)
   const { must, open } = people
-  for (const spec of specsOf(shape, PLAIN, (define) => define, deriveWith(engine))) await sim.add(spec)
+  await sim.addAll(specsOf(shape, PLAIN, (define) => define, deriveWith(engine)))
   await sim.run()
   await sim.advance(3_000, 500)
   if (realms.length > 1)
@@ -369,6 +368,6 @@ export const launch = async (
       )
       return { ...definition, jobs: Object.fromEntries(jobs) }
     }
-  for (const spec of specsOf(shape, settings, inVirtualTime, deriveWith(engine))) await sim.add(spec)
+  await sim.addAll(specsOf(shape, settings, inVirtualTime, deriveWith(engine)))
   return sim
 }

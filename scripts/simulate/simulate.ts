@@ -15,7 +15,7 @@ import { createKeys } from './keys.ts'
 import { foundationOf, launch, pinKeysOf, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
 import { overhear, type Overheard } from './overhear.ts'
-import { hashOf, isAtRest, traceOf, whyNotAtRest } from './outcome.ts'
+import { hashOf, isAtRest, traceOf, unanswered, whyNotAtRest } from './outcome.ts'
 import { drawSettings } from './settings.ts'
 import { watchedLedgers } from './sim-store.ts'
 import { standInEngine } from './stand-in-engine.ts'
@@ -181,6 +181,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
       if (judges.violations().length > 0) return true
       if (kernel.now() >= end) {
         judges.found({ rule: 'everything comes to its end', detail: what })
+        unanswered(workload.open()).forEach(judges.found)
         return true
       }
       if (kernel.now() < looked) return false
@@ -208,7 +209,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
   if (!broken()) {
     await until('the network comes to rest', () => workload.done() && isAtRest(built()), REST_WITHIN_MS)
     if (!broken()) judges.atRest()
-    else whyNotAtRest(built(), workload.open()).forEach(judges.found)
+    else whyNotAtRest(built()).forEach(judges.found)
   }
   const payment = judges.violations().find((one) => one.payment !== undefined)?.payment
 

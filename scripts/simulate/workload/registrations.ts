@@ -8,10 +8,22 @@ import { isFinalState } from '../../../nodes/runtime/reports.ts'
 import type { Draws } from '../world.ts'
 import { money, type Acting } from './acting.ts'
 import type { Operators } from './operators.ts'
-import { bankOf, freshPin, macroFrom, paying, realmOf, type Customer, type People } from './people.ts'
+import {
+  afterWrong,
+  bankOf,
+  freshPin,
+  macroFrom,
+  orElse,
+  paying,
+  realmOf,
+  type Customer,
+  type People,
+} from './people.ts'
 
 const TRIES = 5
 const TRY_AGAIN_MS = 2_000
+/** What a wallet says of a change that was on its way when its device was reported lost. */
+const CUT_SHORT = 'the device is lost'
 const CLOSING_LOOK_MS = 5_000
 const APPROVALS = [
   { rule: 'approve' },
@@ -122,20 +134,18 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     for (let tries = 1; tries <= TRIES; tries++) {
       await whenUp(host)
       if (customer.state !== 'paying') return
-      const [pin = ''] = customer.pins
+      // What others find out meanwhile changes which one is tried, and an earlier try of this may have brought the new one.
+      const pin = customer.pins.find((one) => one !== newPin) ?? ''
       const reply = await order(host, 'change-pin', { customer: id, cpp, pin, newPin })
       if (reply?.ok === true) {
         customer.pins = [newPin]
         return
       }
-      if (reply === undefined) {
-        // It may stand or not: the CPP says at the next payment.
-        customer.pins = [newPin, pin]
-        return
-      }
-      if (reply.code !== 'UNDECIDED') return
-      // A device that is lost meanwhile leaves it to its CPP which of the two stands.
-      customer.pins = [pin, newPin]
+      if (reply?.code === 'WRONG_PIN') customer.pins = afterWrong(customer.pins, pin)
+      // It may stand or not: the CPP says at the next payment.
+      const isUnknown = reply === undefined || (reply.code === 'UNDECIDED' && reply['detail'] === CUT_SHORT)
+      if (isUnknown) customer.pins = orElse(customer.pins, newPin)
+      if (reply?.code !== 'UNDECIDED') return
       await sleep(TRY_AGAIN_MS)
     }
   }
@@ -161,12 +171,13 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
         const terms = { customer: id, cpp, pin, authorization, ...(alias === undefined ? {} : { alias }) }
         const replaced = await order(host, 'replace-device', terms)
         if (replaced?.ok === true || (await finishedLater({ id, host, cpp }))) {
+          // Whatever the lost device had asked for is over: the CPP has just said which one stands.
+          if (replaced?.ok === true) customer.pins = [pin]
           customer.host = host
           customer.state = 'paying'
           return
         }
-        // Another PIN may have joined them meanwhile.
-        if (replaced?.code === 'WRONG_PIN') customer.pins = [...customer.pins.filter((one) => one !== pin), pin]
+        if (replaced?.code === 'WRONG_PIN') customer.pins = afterWrong(customer.pins, pin)
         if (replaced?.code === 'PIN_LOCKED') await order(cpp, 'unlock-customer', { customer: id })
       }
       await sleep(TRY_AGAIN_MS)
