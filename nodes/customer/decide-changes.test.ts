@@ -65,6 +65,17 @@ describe('change-pin', () => {
     expect(pr.body.pinProof).toEqual(pinProof(keyOfPin(OLD), transDigest, pr.body.prId))
   })
 
+  test('of two that are asked for at once only the later goes to the CPP, and the other one is told so', async () => {
+    const host = await withAlice()
+    changePin(host)
+    const job = await host.run('derive-change-keys')
+    changePin(host, { newPin: '97531' })
+    const earlier = host.finish('derive-change-keys', job)
+    expect(earlier.sends).toEqual([])
+    expect(earlier.announce).toMatchObject([{ value: { ok: false, code: 'UNDECIDED' } }])
+    expect(oneSent(await derived(host), 'pin-change').body.pinKey).toEqual(keyOfPin('97531'))
+  })
+
   test('a refusal of another than the CPP ends nothing', async () => {
     const host = await withAlice()
     changePin(host)

@@ -288,7 +288,11 @@ export type ChangeSlice = {
   readonly change: Change | undefined
   readonly customer: Customer | undefined
   readonly keys: ReturnType<Vault['held']>
+  /** Nothing was asked for after it. */
+  readonly isLatest: boolean
 }
+const latestOf = (read: Reader, { customer, cpp, changeId }: Change): Uint8Array =>
+  read.get(latestChanges, customer, cpp)?.changeId ?? changeId
 export const loadChange =
   (vault: Vault) =>
   (read: Reader, changeId: Uint8Array): ChangeSlice => {
@@ -297,16 +301,18 @@ export const loadChange =
       change,
       customer: change === undefined ? undefined : read.get(customers, change.customer),
       keys: vault.held(showId(changeId)),
+      isLatest: change !== undefined && equalBytes(latestOf(read, change), changeId),
     }
   }
 
-/** The keys are in the vault: the change goes to the CPP. */
+/** The keys are in the vault: the change goes to the CPP, unless another was asked for meanwhile: one at a time is under way. */
 export const decideChangeKeys = (
-  { change, customer, keys }: ChangeSlice,
+  { change, customer, keys, isLatest }: ChangeSlice,
   { result }: JobEvent,
   context: Ctx,
 ): Decision => {
   if (change?.state !== 'deriving' || customer === undefined) return decision()
+  if (!isLatest) return changeRefused(change, 'UNDECIDED', 'another change is under way', context)
   if (!(result as ChangeKeysResult).ok || keys === undefined)
     return changeRefused(change, 'WRONG_PIN', 'no key could be derived', context)
   const { changeId, cpp } = change
