@@ -36,6 +36,7 @@ const SEALS = {
   maxBatchLeaves: [1_024, 'messages under one batch seal'],
   maxProofLength: [10, 'hashes in the path of a batch seal'],
   verifiedRootCacheSize: [8_192, 'verified batch roots kept'],
+  provenTreesKept: [64, 'verified batch trees kept, of the newest roots'],
   credentialCacheSize: [65_536, 'verified keys and chains kept'],
   rsaKeyCacheSize: [1_024, 'parsed RSA keys kept'],
   agreementCacheSize: [4_096, 'derived keys of confidential kinds kept'],

@@ -11,22 +11,27 @@ export type Lru<V> = {
 /** `capacity` entries at most, at least one. */
 export const createLru = <V>(capacity: number): Lru<V> => {
   const entries = new Map<string, V>()
+  /** The last used: it need not be moved to the end again. */
+  let newest: string | undefined
   return {
     get(key) {
       const value = entries.get(key)
-      if (value === undefined) return undefined
+      if (value === undefined || key === newest) return value
       // A Map iterates in the order of insertion, so the oldest use is always first.
       entries.delete(key)
       entries.set(key, value)
+      newest = key
       return value
     },
     set(key, value) {
       entries.delete(key)
       if (entries.size >= capacity) entries.delete(entries.keys().next().value as string)
       entries.set(key, value)
+      newest = key
     },
     delete(key) {
       entries.delete(key)
+      if (key === newest) newest = undefined
     },
     entries: () => entries.entries(),
     get size() {

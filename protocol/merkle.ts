@@ -73,6 +73,110 @@ export const pathLength = (index: number, count: number): number => {
   return siblings
 }
 
+/**
+ * The nodes of a batch's tree that are known to stand under its verified root. Invariant: with a node its sibling is known, and every
+ * node above both, since they came with the path that proved it.
+ */
+export type ProvenNodes = {
+  /** Level by level from the leaves up, 32 bytes a node. */
+  readonly nodes: Uint8Array
+  /** One byte a node: 1 when it is known. */
+  readonly known: Uint8Array
+}
+
+/** Nodes that a path has met, by their places. */
+type Met = readonly (readonly [place: number, node: Uint8Array])[]
+
+/** Of a path whose root was verified. */
+export const provenNodes = (
+  batchId: Uint8Array,
+  index: number,
+  count: number,
+  leaf: Uint8Array,
+  path: Uint8Array,
+): ProvenNodes => {
+  let size = 1
+  for (let width = count; width > 1; width = (width + 1) >> 1) size += width
+  const proven = { nodes: new Uint8Array(size * HASH_BYTES), known: new Uint8Array(size) }
+  learn(proven, climb(proven, batchId, index, count, leaf, path) ?? [])
+  return proven
+}
+
+/**
+ * Does the path lead from this leaf to the verified root? If so, what it passed is known from now on: a path is hashed up to the first
+ * node that is known, and compared from there on. False: it is to be hashed as a whole.
+ */
+export const isProven = (
+  proven: ProvenNodes,
+  batchId: Uint8Array,
+  index: number,
+  count: number,
+  leaf: Uint8Array,
+  path: Uint8Array,
+): boolean => {
+  if (index >= count || path.length !== pathLength(index, count) * HASH_BYTES) return false
+  const met = climb(proven, batchId, index, count, leaf, path)
+  if (met === undefined) return false
+  learn(proven, met)
+  return true
+}
+
+/** Undefined when the path meets a known node that is another than its own. */
+const climb = (
+  proven: ProvenNodes,
+  batchId: Uint8Array,
+  index: number,
+  count: number,
+  leaf: Uint8Array,
+  path: Uint8Array,
+): Met | undefined => {
+  const node = batchNodes(batchId)
+  const met: [number, Uint8Array][] = []
+  /** Undefined above a known node. */
+  let top: Uint8Array | undefined = leaf
+  let at = 0
+  let start = 0
+  let position = index
+  for (let width = count, level = 1; width > 1; width = (width + 1) >> 1, level++) {
+    const place = start + position
+    if (top !== undefined && proven.known[place] === 1) {
+      if (!isNodeAt(proven, place, top, 0)) return undefined
+      top = undefined
+    } else if (top !== undefined) met.push([place, top])
+    if ((position ^ 1) < width) {
+      const beside = start + (position ^ 1)
+      if (top === undefined) {
+        if (!isNodeAt(proven, beside, path, at)) return undefined
+      } else {
+        const sibling = path.subarray(at, at + HASH_BYTES)
+        met.push([beside, sibling])
+        top = position % 2 === 0 ? node(level, position >> 1, top, sibling) : node(level, position >> 1, sibling, top)
+      }
+      at += HASH_BYTES
+    }
+    start += width
+    position >>= 1
+  }
+  if (top === undefined) return met
+  if (proven.known[start] === 1) return isNodeAt(proven, start, top, 0) ? met : undefined
+  return [...met, [start, top]]
+}
+
+const learn = ({ nodes, known }: ProvenNodes, met: Met): void => {
+  for (const [place, node] of met) {
+    nodes.set(node, place * HASH_BYTES)
+    known[place] = 1
+  }
+}
+
+/** Is the known node at `place` what stands in `bytes` from `at` on? */
+const isNodeAt = ({ nodes, known }: ProvenNodes, place: number, bytes: Uint8Array, at: number): boolean => {
+  if (known[place] !== 1) return false
+  const from = place * HASH_BYTES
+  for (let i = 0; i < HASH_BYTES; i++) if (nodes[from + i] !== bytes[at + i]) return false
+  return true
+}
+
 /** The root that a leaf and its path claim; undefined when index, count and path length do not fit each other. */
 export const rootOfPath = (
   batchId: Uint8Array,

@@ -63,20 +63,36 @@ export const readUint = (cursor: Cursor): number => {
   return high < 0 || low < 0 || high > 0x1f_ffff ? -1 : high * 0x1_0000_0000 + low
 }
 
+/** Texts read of late, each at a place that its bytes say: the same few ids stand in all messages, and making one anew costs more. */
+const TEXT_PLACES = 1_024
+const texts: string[] = Array.from({ length: TEXT_PLACES }, () => '')
+
 /** Text of printable ASCII, as ids are; undefined when the next value is none. */
 export const readAscii = (cursor: Cursor): string | undefined => {
   const head = readFixed(cursor, 1)
   const length = head >= 0xa0 && head <= 0xbf ? head & 0x1f : head === 0xd9 ? readFixed(cursor, 1) : -1
   const { bytes, at } = cursor
   if (length < 0 || at + length > bytes.length) return undefined
-  cursor.at = at + length
-  let text = ''
-  for (let i = at; i < at + length; i++) {
+  const after = at + length
+  cursor.at = after
+  let place = length
+  for (let i = at; i < after; i++) {
     const code = bytes[i] as number
     if (code < 0x20 || code > 0x7e) return undefined
-    text += String.fromCharCode(code)
+    place = (place * 31 + code) | 0
   }
+  place &= TEXT_PLACES - 1
+  const known = texts[place] as string
+  if (isTextAt(known, bytes, at, length)) return known
+  const text = String.fromCharCode(...bytes.subarray(at, after))
+  texts[place] = text
   return text
+}
+
+const isTextAt = (text: string, bytes: Uint8Array, at: number, length: number): boolean => {
+  if (text.length !== length) return false
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) !== bytes[at + i]) return false
+  return true
 }
 
 export const isNil = (cursor: Cursor): boolean => cursor.bytes[cursor.at] === 0xc0

@@ -223,6 +223,26 @@ describe('a batch', () => {
     signature[40] = (signature[40] as number) ^ 1
     expect(verdict(resealed(frame, { signature }), rootCache)).toBe('BAD_SIGNATURE')
   })
+  test.each([8, 9, 13, 33])('of %i, its tree known: all that is true passes, and nothing else', (count) => {
+    const many = sealBatch(receipts(count), key, seededRandom(`tree ${count}`))
+    for (const first of [0, count - 1, count >> 1]) {
+      const rootCache = createRootCache()
+      expect(verdict(many[first] as Uint8Array, rootCache)).toBe('ok')
+      for (const one of many) {
+        const { path, salt, index } = parse(one).seal as BatchSeal
+        for (let at = 5; at < path.length; at += 32) {
+          const spoilt = path.slice()
+          spoilt[at] = (spoilt[at] as number) ^ 1
+          expect(verdict(resealed(one, { path: spoilt }), rootCache)).toBe('BAD_SIGNATURE')
+        }
+        expect(verdict(resealed(one, { path: path.subarray(32) }), rootCache)).toBe('BAD_PROOF')
+        expect(verdict(resealed(one, { salt: salt.map((byte) => byte ^ 1) }), rootCache)).toBe('BAD_SIGNATURE')
+        expect(verdict(resealed(one, { index: (index + 1) % count }), rootCache)).not.toBe('ok')
+        expect(verdict(one, rootCache)).toBe('ok')
+      }
+      expect(many.map((one) => verdict(one, rootCache))).toEqual(many.map(() => 'ok'))
+    }
+  })
   test('with the body of its neighbour is refused', () => {
     const other = parse(frames[2] as Uint8Array)
     expect(verdict(encodeFrame(other, seal))).toBe('BAD_SIGNATURE')

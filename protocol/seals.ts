@@ -3,7 +3,7 @@
  * one message, 2 Ed25519 over a Merkle batch of messages, 3 RSA-PSS over one message (design §6). Each frame carries all
  * that is needed to verify it and so stands alone as evidence.
  */
-import { concat, u32be } from './bytes.ts'
+import { concat, equalBytes, u32be } from './bytes.ts'
 import { DOMAINS } from './domains.ts'
 import { signatureEngine, type Algorithm, type Engine } from './engines/engine.ts'
 import { contentBytes, parseHeader, type Content, type ParsedHeader } from './envelope.ts'
@@ -12,7 +12,7 @@ import { digestOf, HASH_BYTES } from './hash.ts'
 import { KEY_ID_BYTES, type SigningKey } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import { createLru, keyOfBytes, type Lru } from './lru.ts'
-import { batchLeaf, buildBatchTree, rootOfPath } from './merkle.ts'
+import { batchLeaf, buildBatchTree, isProven, provenNodes, rootOfPath, type ProvenNodes } from './merkle.ts'
 import {
   atEnd,
   beginWrite,
@@ -60,8 +60,11 @@ export type VerificationKey = { readonly algorithm: Algorithm; readonly publicKe
 
 // Sealing
 
+/** What a seal is made of. */
+export type Sealable = Pick<Content, 'headerBytes' | 'bodyBytes' | 'digest'>
+
 /** Seals one message: form 1 with an Ed25519 key, form 3 with an RSA key. → the frame. */
-export const sealOne = (content: Content, key: SigningKey): Uint8Array => {
+export const sealOne = (content: Pick<Sealable, 'headerBytes' | 'bodyBytes'>, key: SigningKey): Uint8Array => {
   const form = key.algorithm === 'ed25519' ? 1 : 3
   const signature = key.sign(singleInput(form, content.headerBytes, content.bodyBytes))
   return encodeFrame(content, { form, keyId: key.keyId, signature })
@@ -77,7 +80,7 @@ export const sealOne = (content: Content, key: SigningKey): Uint8Array => {
  * @param random `n` fresh random bytes
  */
 export const sealBatch = (
-  contents: readonly Content[],
+  contents: readonly Sealable[],
   key: SigningKey,
   random: (n: number) => Uint8Array,
 ): Uint8Array[] => {
@@ -219,9 +222,17 @@ const readSeal = (cursor: Cursor): Seal | FailureCode => {
  * Roots whose signature was verified; bounded, and only a cache. Key and batch → count, root and signature, each as one text of a
  * character a byte: as byte strings of their own, what a host keeps of a few thousand roots is four times as large.
  */
-export type RootCache = Lru<string>
+export type RootCache = Lru<string> & {
+  /** Trees of the newest of them, by the same names: neighbours in a tree have most of their paths in common. */
+  readonly trees: Lru<Tree>
+}
+type Tree = { readonly count: number; readonly signature: Uint8Array; readonly proven: ProvenNodes }
 
-export const createRootCache = (): RootCache => createLru(LIMITS.verifiedRootCacheSize)
+export const createRootCache = (): RootCache =>
+  Object.assign(createLru<string>(LIMITS.verifiedRootCacheSize), { trees: createLru<Tree>(LIMITS.provenTreesKept) })
+
+/** A tree of fewer leaves costs more to keep than its paths cost to hash. */
+const MIN_TREE_LEAVES = 8
 
 export type SealContext = { readonly engine: Engine; readonly rootCache: RootCache }
 
@@ -244,14 +255,24 @@ export const verifySeal = (
       : fail('BAD_SIGNATURE')
   const { keyId, batchId, index, count, salt, path, signature } = seal
   if (count < 2 || count > LIMITS.maxBatchLeaves || index >= count) return fail('BAD_PROOF', 'index and count')
-  const root = rootOfPath(batchId, index, count, batchLeaf(batchId, index, salt, parsed.digest), path)
-  if (root === undefined) return fail('BAD_PROOF', 'path length')
+  const leaf = batchLeaf(batchId, index, salt, parsed.digest)
   const name = keyOfBytes(concat(keyId, batchId))
+  const tree = count < MIN_TREE_LEAVES ? undefined : rootCache.trees.get(name)
+  const isSame = tree !== undefined && tree.count === count && equalBytes(tree.signature, signature)
+  if (isSame && isProven(tree.proven, batchId, index, count, leaf, path)) return ok(undefined)
+  const root = rootOfPath(batchId, index, count, leaf, path)
+  if (root === undefined) return fail('BAD_PROOF', 'path length')
   // The signature is part of it: a frame with a spoilt one would pass by the cache and be worthless as evidence.
   const sealed = keyOfBytes(concat(u32be(count), root, signature))
-  if (rootCache.get(name) === sealed) return ok(undefined)
-  if (!verify(signature, batchInput(batchId, count, keyId, root), key.publicKey)) return fail('BAD_SIGNATURE')
-  rootCache.set(name, sealed)
+  if (rootCache.get(name) !== sealed) {
+    if (!verify(signature, batchInput(batchId, count, keyId, root), key.publicKey)) return fail('BAD_SIGNATURE')
+    rootCache.set(name, sealed)
+  }
+  if (count >= MIN_TREE_LEAVES && !isSame) {
+    const proven = provenNodes(batchId, index, count, leaf, path)
+    // A copy: a small entry does not keep a whole frame alive.
+    rootCache.trees.set(name, { count, signature: signature.slice(), proven })
+  }
   return ok(undefined)
 }
 

@@ -22,6 +22,20 @@ const isHostToken = (text: string): boolean => isNodeId(text) || isGuestToken(te
 
 /** Undefined when the text is not a subject of this network: such a message is dropped and counted. */
 export const parseSubject = (text: string): Subject | undefined => {
+  const known = parsed.get(text)
+  if (known !== undefined) return known
+  const subject = parse(text)
+  if (subject === undefined) return undefined
+  if (parsed.size >= PARSED_KEPT) parsed.clear()
+  parsed.set(text, subject)
+  return subject
+}
+
+/** Hosts write to each other on the same few subjects all the time. */
+const PARSED_KEPT = 1_024
+const parsed = new Map<string, Subject>()
+
+const parse = (text: string): Subject | undefined => {
   const tokens = text.split('.')
   if (tokens.length !== 6 || tokens[0] !== 'semops' || tokens[1] !== 'v1') return undefined
   const [, , toRole, toHost, kind, fromHost] = tokens as [string, string, string, string, string, string]

@@ -2,7 +2,7 @@
  * What a decision does: its writes, outbox entries, answers, deadlines and journal entry, staged together, so that one commit
  * holds all of it or nothing.
  */
-import { clip, equalBytes, toHex } from '../../protocol/bytes.ts'
+import { clip, equalBytes } from '../../protocol/bytes.ts'
 import { failureNumber, isTransient } from '../../protocol/failures.ts'
 import { isGuestToken, type Role } from '../../protocol/ids.ts'
 import { bearsPinKey, kindRow, KINDS, type KindName } from '../../protocol/kinds.ts'
@@ -186,7 +186,7 @@ export const createApplier = (deps: ApplyDeps) => {
         outboxKey = keyText(key)
         staged.write(put(outboxTable, key, send))
         deps.sent.keep(key, send).forEach(staged.write)
-        outbox.add(outboxKey, toHex(send.digest), peerOf(send))
+        outbox.add(outboxKey, keyText(send.digest), peerOf(send))
       } else if ('answers' in delivery) setAnswer(delivery.answers, send)
       else if (asked && refuse === undefined && ref !== undefined)
         deps.recent.set(keyText(ref), { digest: message.digest, answer: send })

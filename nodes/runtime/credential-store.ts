@@ -20,6 +20,7 @@ import { createLru } from '../../protocol/lru.ts'
 import { put, type Reader, type Write } from './node.ts'
 import { fullBucket, hasToken, takeToken, type Bucket, type Rate } from './rate.ts'
 import { credentialIdTable, credentialTable, type CredentialRow } from './runtime-tables.ts'
+import { keyText } from './sorted-map.ts'
 import { keyOf } from './table.ts'
 
 export type CredentialStore = {
@@ -76,7 +77,7 @@ export const createCredentialStore = (
   }
   const fix = (verified: VerifiedChain): void => {
     for (const record of recordsOf(verified)) {
-      fixedByKey.set(toHex(record.keyId), record)
+      fixedByKey.set(keyText(record.keyId), record)
       const newest = fixedById.get(record.owner)
       if (newest === undefined || isNewer(record, newest)) fixedById.set(record.owner, record)
     }
@@ -84,7 +85,7 @@ export const createCredentialStore = (
   for (const chain of known) fix(verifyGiven(chain, nowMs))
 
   const byKeyId = (keyId: Uint8Array): KeyRecord | undefined => {
-    const name = toHex(keyId)
+    const name = keyText(keyId)
     const quick = fixedByKey.get(name) ?? cache.get(name)
     if (quick !== undefined) return quick
     const row = read.get(credentialTable, keyId)
@@ -92,7 +93,7 @@ export const createCredentialStore = (
     // Judged at the time it was learned: validity at the time of a message is asked by whoever opens it.
     const verified = verifyChainAsIssued(trust, row.chain, row.learnedAtMs)
     if (!verified.ok) return undefined
-    const record = recordsOf(verified.value).find((one) => toHex(one.keyId) === name)
+    const record = recordsOf(verified.value).find((one) => keyText(one.keyId) === name)
     if (record !== undefined) cache.set(name, record)
     return record
   }
@@ -115,7 +116,7 @@ export const createCredentialStore = (
   }
   const learn: CredentialStore['learn'] = (chain, verified, learnedAtMs) =>
     recordsOf(verified).flatMap((record, at) => {
-      const name = toHex(record.keyId)
+      const name = keyText(record.keyId)
       const before = byKeyId(record.keyId)
       // The same key certified anew replaces what is known of it: a certifier that has rotated will not vouch by its old key for
       // ever, and a host that several processors certify may be known by the chain of one whose key is revoked by now.
@@ -195,7 +196,7 @@ export const createCredentialStore = (
       return verified.flatMap((one, index) => {
         fix(one)
         return recordsOf(one).flatMap((record, depth): readonly Write[] => {
-          cache.set(toHex(record.keyId), record)
+          cache.set(keyText(record.keyId), record)
           cacheById.delete(record.owner)
           if (read.get(credentialTable, record.keyId) !== undefined) return []
           const chain = (chains[index] as readonly Uint8Array[]).slice(0, depth + 1)

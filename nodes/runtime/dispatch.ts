@@ -8,7 +8,7 @@ import { restoreContent, type Content } from '../../protocol/envelope.ts'
 import { ENVELOPE_VERSION } from '../../protocol/header.ts'
 import type { Role } from '../../protocol/ids.ts'
 import { KINDS } from '../../protocol/kinds.ts'
-import { sealBatch, sealOne } from '../../protocol/seals.ts'
+import { sealBatch, sealOne, type Sealable } from '../../protocol/seals.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { formatSubject } from '../../protocol/subjects.ts'
 import type { Guest } from './guests.ts'
@@ -57,12 +57,19 @@ export type DispatchDeps = {
 type Prepared = {
   readonly send: StoredSend
   readonly toRole: Role
-  readonly content: Content | undefined
+  /** Undefined for another's frame. */
+  readonly content: Sealable | undefined
   readonly recipientKey: Uint8Array | undefined
   readonly guest: Guest | undefined
   readonly key: SigningKey
   frame: Uint8Array | undefined
 }
+/** What was stored is what was composed: neither read nor hashed again to be sealed. */
+const sealableOf = ({ header, body, digest }: StoredSend): Sealable => ({
+  headerBytes: header,
+  bodyBytes: body,
+  digest,
+})
 const WAITS: Sent = { result: 'waits' }
 const GONE: Sent = { result: 'gone' }
 const SENT: Sent = { result: 'sent' }
@@ -100,12 +107,12 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       // A guest names its own key, a host's stands in a credential that a CPP or MPP has signed: neither may stop this host.
       if (!sealer.agreesWith(recipientKey)) return GONE
     }
-    return { send, toRole, content: restoreContent(send.header, send.body), recipientKey, guest, key, frame: undefined }
+    return { send, toRole, content: sealableOf(send), recipientKey, guest, key, frame: undefined }
   }
 
   /** Seals with the host's key in one batch a class, with any other key one by one. */
   const seal = (
-    items: readonly { readonly item: Prepared; readonly content: Content; readonly key: SigningKey }[],
+    items: readonly { readonly item: Prepared; readonly content: Sealable; readonly key: SigningKey }[],
     hostKey: SigningKey,
   ): void => {
     const classes = new Map<string, (typeof items)[number][]>()
@@ -134,7 +141,7 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
   }
 
   const carrierOf = (item: Prepared, nowMs: number): Content => {
-    const { header } = item.content as Content
+    const { header } = restoreContent(item.send.header, item.send.body)
     return makeCarrier(
       sealer,
       {
@@ -164,7 +171,7 @@ export const createDispatcher = (deps: DispatchDeps): Dispatcher => {
       seal(
         items
           .filter(({ frame }) => frame === undefined)
-          .map((item) => ({ item, content: item.content as Content, key: item.key })),
+          .map((item) => ({ item, content: item.content as Sealable, key: item.key })),
         hostKey,
       )
       seal(

@@ -432,7 +432,12 @@ export const createHost = (deps: HostDeps): Host => {
     start: async (accepted) => {
       const nowMs = clock.now()
       for (const [key, row] of committed.scan(outboxTable, []))
-        outbox.add(keyText(key), toHex(row.digest), peerOf(row), nowMs + Math.floor(LIMITS.firstResendMs * fraction()))
+        outbox.add(
+          keyText(key),
+          keyText(row.digest),
+          peerOf(row),
+          nowMs + Math.floor(LIMITS.firstResendMs * fraction()),
+        )
       for (const { subject, queue } of hostSubscriptions(self.role, self.id))
         subscriptions.push(await bus.subscribe(subject, queue === undefined ? {} : { queue }, receive))
       if (accepted !== undefined)

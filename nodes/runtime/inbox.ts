@@ -219,7 +219,7 @@ export const createInbox = (deps: InboxDeps) => {
     digest: Uint8Array,
     message: Verified,
   ): { readonly key: Uint8Array; readonly row: StoredSend } | undefined => {
-    const text = outbox.keyOfDigest(toHex(digest))
+    const text = outbox.keyOfDigest(keyText(digest))
     if (text === undefined) return undefined
     const key = keyBytes(text)
     const row = staged.get(outboxTable, key)
@@ -474,7 +474,7 @@ export const createInbox = (deps: InboxDeps) => {
    * the older one's key may be revoked before the next hop has it (design §7).
    */
   const renewRelay = (message: Verified): void => {
-    const text = outbox.keyOfDigest(toHex(message.digest))
+    const text = outbox.keyOfDigest(keyText(message.digest))
     const row = text === undefined ? undefined : staged.get(outboxTable, keyBytes(text))
     if (text === undefined || row?.relay !== true) return
     const before = parseFrame(row.body)

@@ -171,25 +171,26 @@ export const refuse = (code: FailureCode, detail = ''): Decision => decision({ r
 
 /** Parts of several rules put together; the last `refuse`, `record`, `reply` and `replyOn` given win. */
 export const combine = (...parts: readonly Partial<Decision>[]): Decision => {
-  const all = <T>(pick: (part: Partial<Decision>) => readonly T[] | undefined): readonly T[] =>
-    parts.flatMap((part) => pick(part) ?? [])
-  const last = <T>(pick: (part: Partial<Decision>) => T | undefined): T | undefined =>
-    parts.map(pick).findLast((value) => value !== undefined)
-  return {
-    writes: all((part) => part.writes),
-    sends: all((part) => part.sends),
-    forget: all((part) => part.forget),
-    set: all((part) => part.set),
-    clear: all((part) => part.clear),
-    postings: all((part) => part.postings),
-    jobs: all((part) => part.jobs),
-    announce: all((part) => part.announce),
-    refuse: last((part) => part.refuse),
-    record: last((part) => part.record),
-    reply: last((part) => part.reply),
-    replyOn: last((part) => part.replyOn),
+  const all = { ...NOTHING }
+  for (const part of parts) {
+    all.writes = joined(all.writes, part.writes)
+    all.sends = joined(all.sends, part.sends)
+    all.forget = joined(all.forget, part.forget)
+    all.set = joined(all.set, part.set)
+    all.clear = joined(all.clear, part.clear)
+    all.postings = joined(all.postings, part.postings)
+    all.jobs = joined(all.jobs, part.jobs)
+    all.announce = joined(all.announce, part.announce)
+    all.refuse = part.refuse ?? all.refuse
+    all.record = part.record ?? all.record
+    if (part.reply !== undefined) all.reply = part.reply
+    all.replyOn = part.replyOn ?? all.replyOn
   }
+  return all
 }
+/** Of most parts of a payment's decision one list or both are empty: then nothing is copied. */
+const joined = <T>(before: readonly T[], more: readonly T[] | undefined): readonly T[] =>
+  more === undefined || more.length === 0 ? before : before.length === 0 ? more : [...before, ...more]
 
 export const put = <Row extends object>(table: Table<Row>, key: Uint8Array, row: Row): Write => ({ table, key, row })
 export const remove = <Row extends object>(table: Table<Row>, key: Uint8Array): Write => ({

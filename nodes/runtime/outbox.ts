@@ -29,7 +29,10 @@ export type OutboxEntry = {
 
 export type Outbox = {
   readonly size: number
-  /** Known from now on; its first send is due when {@link sent} or {@link due} says so. Replaces what the key stood for. */
+  /**
+   * Known from now on; its first send is due when {@link sent} or {@link due} says so. Replaces what the key stood for. Digests
+   * are given as the text of a key.
+   */
   readonly add: (key: string, digest: string, peer: Peer | undefined, dueAtMs?: number) => void
   readonly forget: (key: string) => void
   readonly get: (key: string) => OutboxEntry | undefined

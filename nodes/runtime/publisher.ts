@@ -3,7 +3,6 @@
  * A message that lacks somebody's credential waits while the realm's data center is asked for it.
  */
 import type { Bus } from '../../bus/bus.ts'
-import { toHex } from '../../protocol/bytes.ts'
 import { dataCenterAddress, realmOf } from '../../protocol/ids.ts'
 import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
@@ -15,7 +14,7 @@ import { remove, type Self, type Stale } from './node.ts'
 import type { Outbox } from './outbox.ts'
 import { compose, type Composer } from './outgoing.ts'
 import { outboxTable, type StoredSend } from './runtime-tables.ts'
-import { keyBytes } from './sorted-map.ts'
+import { keyBytes, keyText } from './sorted-map.ts'
 import type { Staged } from './staged.ts'
 
 export type PublisherDeps = {
@@ -76,7 +75,7 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
   const isStale = ({ send, outboxKey }: Out, nowMs: number): boolean => {
     if (!send.relay || !deps.isStale(send.kind, send.body)) return false
     metrics.count('staleRelays')
-    if (outboxKey !== undefined) outbox.postpone(outboxKey, toHex(send.digest), nowMs)
+    if (outboxKey !== undefined) outbox.postpone(outboxKey, keyText(send.digest), nowMs)
     deps.onStale({ kind: send.kind, frame: send.body })
     return true
   }
@@ -95,7 +94,7 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
         if (ask !== undefined) asks.push(ask)
       }
       if (outboxKey === undefined) return
-      const digest = toHex(send.digest)
+      const digest = keyText(send.digest)
       if (sent.result === 'sent') outbox.sent(outboxKey, digest, nowMs)
       else if (sent.result === 'waits') outbox.postpone(outboxKey, digest, nowMs)
       else if (outbox.get(outboxKey)?.digest === digest) deps.onGone(outboxKey)

@@ -208,8 +208,8 @@ export const createSimNetwork = (
     return { id, role, signing, sealing, chains: [[credential]] }
   }
 
-  /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
-  const add = async (spec: SimSpec): Promise<SimHost> => {
+  /** Registers a host that the returned function starts. */
+  const prepare = (spec: SimSpec): { readonly sim: SimHost; readonly launch: () => Promise<void> } => {
     let serial = 1
     let generation = 1
     let identity = identify(spec, keysOf(spec, 1), serial)
@@ -218,11 +218,11 @@ export const createSimNetwork = (
     const realm = realmOf(id)
     // A guest looks a payee up at the directory of the payee's realm, so those of all realms are known from the start.
     const directories = () => [...hosts.values()].map((one) => one.identity).filter((one) => one.role === 'dc')
-    // Read at each start, but which data centers there are is settled when the host is added.
-    const known = new Set([...directories().map((one) => one.id), ...(role === 'dc' ? [id] : [])])
+    // Their chains are read at each start, but which data centers there are is settled at the first.
+    let known: readonly string[] = []
     const trusted = () =>
       directories()
-        .filter((one) => known.has(one.id))
+        .filter((one) => known.includes(one.id))
         .flatMap((one) => one.chains)
     let store = options.store === undefined ? memoryStore() : options.store(id)
     let running: Host | undefined
@@ -235,6 +235,7 @@ export const createSimNetwork = (
       const bus = await broker.openHost()
       starts += 1
       const start = starts
+      if (start === 1) known = directories().map((one) => one.id)
       fatal = undefined
       running = createHost({
         self: { id, role, realm, operatorId: 'operatorId' in spec ? (spec.operatorId ?? id) : id },
@@ -249,7 +250,7 @@ export const createSimNetwork = (
         former: sim.former,
         localKey: hash(utf8(`${seed} ${id} local`)),
         trusted: trusted(),
-        dataCenters: [...known].filter((one) => realmOf(one) === realm),
+        dataCenters: known.filter((one) => realmOf(one) === realm),
         peerRealms: [...new Set([...hosts.keys()].map(realmOf))].filter((one) => one !== realm),
         policy: spec.policy,
         durability: spec.durability ?? 'flushed',
@@ -312,8 +313,20 @@ export const createSimNetwork = (
       },
     }
     hosts.set(id, sim)
+    return { sim, launch }
+  }
+
+  /** Adds a host and starts it. Data centers first, so that the others of the realm know their chains. */
+  const add = async (spec: SimSpec): Promise<SimHost> => {
+    const { sim, launch } = prepare(spec)
     await launch()
     return sim
+  }
+
+  /** Adds hosts that were planned together, as a fleet is: each starts with all their data centers, itself or later ones included. */
+  const addAll = async (specs: readonly SimSpec[]): Promise<void> => {
+    const prepared = specs.map(prepare)
+    for (const { launch } of prepared) await launch()
   }
 
   const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
@@ -347,6 +360,7 @@ export const createSimNetwork = (
     network,
     now: () => time,
     add,
+    addAll,
     run,
     host: (id: string): SimHost => {
       const found = hosts.get(id)

@@ -4,12 +4,14 @@
  * after `stop` everything is whole again.
  */
 import { LOST, type Fate, type OnSend, type Published } from '../../bus/simulated-bus.ts'
+import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
 import type { Chance } from './chance.ts'
 import type { Hosts } from './hosts.ts'
 import type { Kernel } from './kernel.ts'
 import type { Finding, Wire } from './observed.ts'
+import { createThief, type Thief } from './thief.ts'
 import type { Topology } from './world.ts'
 
 export const FAULTS = {
@@ -25,6 +27,7 @@ export const FAULTS = {
   disk: 'commits fail, disks are slow',
   pause: 'hosts stand still',
   disconnect: 'hosts lose their connection to the bus',
+  theft: 'who stole a key speaks on under it when it is revoked',
 } as const
 export type FaultName = keyof typeof FAULTS
 export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[]
@@ -43,6 +46,7 @@ export type Faults = {
   /** A batch is committed, and not on disk yet. */
   readonly onCommitted: (host: string) => void
   readonly diskSlowness: (host: string) => number
+  readonly onRevoked: Thief['onRevoked']
 }
 
 /** An injected failure: the only thing that may stop a host. */
@@ -55,17 +59,44 @@ class DiskFailure extends Error {
 
 /** Of a message on its way, without any fault. */
 const HOP_MS = [0.1, 3] as const
-const DOWN_MS = [50, 20_000] as const
+const DOWN_MS = { least: 50, mostOften: 3_000, most: 20_000 } as const
 const KEPT_MESSAGES = 256
 /** Within what the protocol allows between two hosts, however wrong both are. */
 const MOST_SKEW_MS = LIMITS.maxFutureSkewMs / 2 - 2_000
 
+/** Kinds of which each simulation has bad luck with a few, so that faults meet the steps of a payment that seldom are met. */
+const FRAIL = [
+  'payment-request',
+  'payment-notice',
+  'countersigned-decision',
+  'delayed-transfer-confirmation',
+  'hold-order',
+  'hold-answer',
+  'post-order',
+  'post-answer',
+  'void-order',
+  'transfer-order',
+  'transfer-answer',
+  'bulk-transfer-order',
+  'interbank-credit',
+  'interbank-booking',
+  'interbank-return',
+  'countersigned-refund',
+  'settlement-batch',
+  'settlement-acceptance',
+] as const satisfies readonly KindName[]
+const UNLUCKY_KINDS = 3
+const BAD_LUCK = ['delay', 'drop', 'pause', 'crash'] as const satisfies readonly FaultName[]
+
 /** Each fault's rate this time: none at all for some, so that what each does alone is seen as well. */
 type Rates = Readonly<Record<FaultName, number>>
 
+/** In the worst little is paid, settled and given back; in the best a fault meets a network that lives. */
+const WEATHERS = [0.03, 0.15, 0.5, 1] as const
 const drawRates = (chance: Chance, allowed: readonly FaultName[]): Rates => {
   // Drawn for all, so that leaving one out does not change the others.
-  const drawn = FAULT_NAMES.map((name) => [name, chance.chance(0.7) ? chance.fraction() ** 2 : 0] as const)
+  const weather = chance.pick(WEATHERS)
+  const drawn = FAULT_NAMES.map((name) => [name, chance.chance(0.7) ? weather * chance.fraction() ** 2 : 0] as const)
   return Object.fromEntries(drawn.map(([name, rate]) => [name, allowed.includes(name) ? rate : 0])) as Rates
 }
 
@@ -81,6 +112,14 @@ export const createFaults = (deps: {
   const { kernel, hosts, network, chance } = deps
   const rates = drawRates(chance, deps.allowed ?? FAULT_NAMES)
   const ids = deps.topology.hosts.map(({ id }) => id)
+  const roles = [...new Set(deps.topology.hosts.map(({ role }) => role))]
+  /** Of a role first: wallets and shops are many, banks are few. */
+  const someHost = (): string => {
+    const role = chance.pick(roles)
+    return chance.pick(deps.topology.hosts.filter((host) => host.role === role)).id
+  }
+  const outageMs = (): number => chance.between(DOWN_MS.least, chance.chance(0.3) ? DOWN_MS.most : DOWN_MS.mostOften)
+  const unlucky = Array.from({ length: UNLUCKY_KINDS }, () => `.${chance.pick(FRAIL)}.`)
   let active = false
   let stopped = false
   let origin: Wire['origin'] = 'node'
@@ -99,6 +138,13 @@ export const createFaults = (deps: {
       origin = before
     }
   }
+  const thief = createThief({
+    kernel,
+    network,
+    chance,
+    hosts: ids,
+    inject: (message) => inject('corrupted', message),
+  })
   const altered = (data: Uint8Array): Uint8Array => {
     const bytes = chance.chance(0.2) ? data.slice(0, chance.below(data.length)) : data.slice()
     for (let changes = 1 + chance.below(3); changes > 0 && bytes.length > 0; changes--) {
@@ -115,9 +161,18 @@ export const createFaults = (deps: {
     if (chance.chance(rates.drop * 0.2)) return LOST
     if (chance.chance(rates.crash * 0.003)) dieSoon(chance.chance(0.5) ? message.fromHost : message.toHost)
     const delaysMs = [usual]
-    if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.1) ? 20_000 : 1_000)
+    if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.2) ? 20_000 : 1_000)
     if (chance.chance(rates.duplicate * 0.2)) delaysMs.push(usual + chance.between(0, 2_000))
     const overtake = chance.chance(rates.reorder * 0.3)
+    if (unlucky.some((kind) => message.subject.includes(kind)) && chance.chance(0.15)) {
+      const luck = chance.pick(BAD_LUCK)
+      if (rates[luck] > 0) {
+        if (luck === 'drop') return LOST
+        if (luck === 'delay') return { delaysMs: [chance.between(1_000, 20_000)], overtake: rates.reorder > 0 }
+        if (luck === 'pause') hosts.freeze(message.toHost, chance.between(100, 20_000))
+        else dieSoon(message.toHost)
+      }
+    }
     if (origin === 'node' && chance.chance(rates.corrupt * 0.05)) {
       const { from, subject, data } = message
       kernel.after(usual, () => inject('corrupted', { from, subject, data: altered(data) }))
@@ -140,7 +195,7 @@ export const createFaults = (deps: {
   /** Death comes most often while something is under way. */
   const dieSoon = (id: string): void =>
     void kernel.after(chance.between(0, 2), () => {
-      if (active && ids.includes(id)) dieFor(id, chance.between(...DOWN_MS))
+      if (active && ids.includes(id)) dieFor(id, outageMs())
     })
 
   const setClock = (id: string, wrongByMs: number): void => {
@@ -154,19 +209,19 @@ export const createFaults = (deps: {
     if (host?.gate() === 'paused') host.acceptClock()
   }
   const spoilClock = (): void => {
-    const id = chance.pick(ids)
+    const id = someHost()
     if (chance.chance(0.6)) {
       setClock(id, chance.between(-MOST_SKEW_MS, MOST_SKEW_MS))
       return
     }
     const far = chance.between(LIMITS.maxClockJumpMs + 60_000, 6 * LIMITS.maxClockJumpMs)
-    const downMs = chance.between(...DOWN_MS)
+    const forMs = outageMs()
     // A running host sees a jump either way; one that starts can only see that its clock went back.
     if (chance.chance(0.5)) {
-      dieFor(id, downMs)
+      dieFor(id, forMs)
       setClock(id, -far)
     } else setClock(id, chance.chance(0.5) ? far : -far)
-    kernel.after(downMs + chance.between(1_000, 20_000), () => mendClock(id))
+    kernel.after(forMs + chance.between(1_000, 20_000), () => mendClock(id))
   }
 
   const heal = (): void => {
@@ -198,10 +253,13 @@ export const createFaults = (deps: {
   return {
     start: () => {
       active = true
-      recurring('crash', 5_000, () => dieFor(chance.pick(ids), chance.between(...DOWN_MS)))
-      recurring('pause', 8_000, () => hosts.freeze(chance.pick(ids), chance.between(100, 40_000)))
+      // Machines are wrong from the beginning, not since somebody looks.
+      if (rates['clock-skew'] > 0)
+        for (const id of ids) if (chance.chance(0.2)) setClock(id, chance.between(-MOST_SKEW_MS, MOST_SKEW_MS))
+      recurring('crash', 5_000, () => dieFor(someHost(), outageMs()))
+      recurring('pause', 8_000, () => hosts.freeze(someHost(), chance.between(100, 40_000)))
       recurring('disconnect', 8_000, () => {
-        const id = chance.pick(ids)
+        const id = someHost()
         network().network.disconnect(id)
         kernel.after(chance.between(10, 15_000), () => network().network.reconnect(id))
       })
@@ -213,7 +271,7 @@ export const createFaults = (deps: {
         })
       })
       recurring('disk', 10_000, () => {
-        const id = chance.pick(ids)
+        const id = someHost()
         if (!hosts.isUp(id)) return
         if (chance.chance(0.5)) network().host(id).store().failNextCommit(new DiskFailure())
         else {
@@ -234,6 +292,7 @@ export const createFaults = (deps: {
     areOver: () => stopped,
     onSend,
     onPublish: (message, as) => {
+      if (rates.theft > 0) thief.onPublish(message, as)
       if (as !== 'node' || rates.replay === 0) return
       const copy = (): Published => ({ ...message, data: message.data.slice() })
       if (kept.length < KEPT_MESSAGES) kept.push(copy())
@@ -251,12 +310,15 @@ export const createFaults = (deps: {
         if (stopped) {
           hosts.crash(id)
           hosts.restart(id)
-        } else dieFor(id, chance.between(...DOWN_MS))
+        } else dieFor(id, outageMs())
       })
     },
     onCommitted: (host) => {
       if (active && chance.chance(rates.crash * 0.008)) dieSoon(host)
     },
     diskSlowness: (host) => slow.get(host) ?? 1,
+    onRevoked: (host, keys, version) => {
+      if (rates.theft > 0) thief.onRevoked(host, keys, version)
+    },
   }
 }

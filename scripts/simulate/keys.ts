@@ -4,7 +4,7 @@
  */
 import { toHex } from '../../protocol/bytes.ts'
 import { isCurrency } from '../../protocol/amount.ts'
-import { networkIdOf } from '../../protocol/keys.ts'
+import { networkIdOf, type SigningKey } from '../../protocol/keys.ts'
 import { issueRevocationList } from '../../protocol/statements.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
 import { createSimPeople } from '../../nodes/runtime/sim-people.ts'
@@ -19,11 +19,13 @@ export const createKeys = (deps: {
   readonly hosts: Hosts
   readonly topology: Topology
   readonly now: () => number
+  /** These keys of a host are on a list that a data center has taken. */
+  readonly onRevoked: (host: string, keys: readonly SigningKey[], version: number) => void
 }): Keys => {
   const { network, hosts, topology } = deps
   const { holder, mandate } = createSimPeople(network)
   /** Every key that its host has exchanged. */
-  const former = new Map<string, Uint8Array[]>()
+  const former = new Map<string, SigningKey[]>()
   const revoked: Uint8Array[] = []
 
   /** Whom a processor certifies: their chains begin with its own. */
@@ -57,7 +59,7 @@ export const createKeys = (deps: {
     },
     rotate: async (id) => {
       if (!hosts.isUp(id)) return false
-      const before = network.host(id).identity.signing.keyId
+      const before = network.host(id).identity.signing
       const taking = take(id, 'new')
       // From here on its bundle has the new keys, whether it lives to read them or not.
       former.set(id, [...(former.get(id) ?? []), before])
@@ -71,19 +73,22 @@ export const createKeys = (deps: {
       const keys = former.get(id) ?? []
       const at = topology.hosts.find(({ id: one, role }) => role === 'dc' && hosts.isUp(one))
       if (keys.length === 0 || at === undefined) return false
-      revoked.push(...keys.filter((key) => !revoked.includes(key)))
+      revoked.push(...keys.map(({ keyId }) => keyId).filter((key) => !revoked.includes(key)))
+      const version = revoked.length
       const list = issueRevocationList(
         network.engine,
         {
           networkId: networkIdOf(network.root.publicKey),
-          version: revoked.length,
+          version,
           revoked,
           issuedAtMs: Math.floor(deps.now()),
         },
         network.root,
       )
       const answer = await hosts.whileUp(at.id, async () => await network.host(at.id).host().revocations(list))
-      return answer?.ok === true
+      if (answer?.ok !== true) return false
+      deps.onRevoked(id, keys, version)
+      return true
     },
   }
 }

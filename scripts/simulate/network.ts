@@ -41,7 +41,8 @@ const RESERVE = 'hu-reserve'
 const PIN = '246810'
 const REFUND_PIN = '1357'
 const RICH = '1000000'
-const RATES = { 'EUR HUF': { numerator: '400', denominator: '1' } }
+/** No whole number of minor units for most amounts: what is charged has to be rounded. */
+const RATES = { 'EUR HUF': { numerator: '39917', denominator: '100' } }
 
 /** Runs a host's job; the simulation says when its result is there. */
 export type RunJob = (host: string, work: Promise<unknown>) => Promise<unknown>
@@ -75,7 +76,7 @@ const customersOf = (realm: string): Topology['customers'] => {
     one('emma', phone, 'EUR', { alias: `${realm}-emma-pays` }),
   ]
 }
-const BALANCES: Readonly<Record<string, string>> = { poor: '2500', huba: '400000000' }
+const BALANCES: Readonly<Record<string, string>> = { poor: '900', huba: '400000000' }
 
 const payeesOf = (realm: string): Topology['payees'] => {
   const { bank, mpp, shops } = idsOf(realm)
@@ -259,6 +260,14 @@ const deriveWith = (engine: Engine): Derive => {
   return known
 }
 
+/** What the PINs come to that the customers begin with. */
+export const pinKeysOf = async ({ customers }: Topology, engine: Engine): Promise<ReadonlyMap<string, Uint8Array>> => {
+  const derive = deriveWith(engine)
+  const keys = new Map<string, Uint8Array>()
+  for (const { id, cpp, pin } of customers) keys.set(id, await derive(pin, id, cpp))
+  return keys
+}
+
 /** Keys are of the shape, not of the seed. */
 const keySeed = (shape: ShapeName): string => `simulation ${shape}`
 
@@ -268,7 +277,7 @@ const lay = async (shape: ShapeName, engine: Engine): Promise<Foundation> => {
   const { realms } = SHAPES[shape]
   const people = createSimPeople(sim)
   const { must, open } = people
-  for (const spec of specsOf(shape, PLAIN, (define) => define, deriveWith(engine))) await sim.add(spec)
+  await sim.addAll(specsOf(shape, PLAIN, (define) => define, deriveWith(engine)))
   await sim.run()
   await sim.advance(3_000, 500)
   if (realms.length > 1)
@@ -359,6 +368,6 @@ export const launch = async (
       )
       return { ...definition, jobs: Object.fromEntries(jobs) }
     }
-  for (const spec of specsOf(shape, settings, inVirtualTime, deriveWith(engine))) await sim.add(spec)
+  await sim.addAll(specsOf(shape, settings, inVirtualTime, deriveWith(engine)))
   return sim
 }

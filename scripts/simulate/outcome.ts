@@ -55,14 +55,19 @@ export const isAtRest = (sim: SimNetwork): boolean =>
     .every((host) => paymentsOf(host).every(({ state }) => isFinalState(state))) &&
   unmet(sim).length === 0
 
-/** @param open what the workload waits for */
-export const whyNotAtRest = (sim: SimNetwork, open: readonly string[]): readonly Finding[] => {
+const MOST_NAMED = 8
+const finding = (rule: string, items: readonly string[]): readonly Finding[] => {
+  if (items.length === 0) return []
+  const named = items.slice(0, MOST_NAMED).join('; ')
+  return [{ rule, detail: items.length > MOST_NAMED ? `${named} … ${items.length}` : named }]
+}
+
+/** What the workload waits for. */
+export const unanswered = (open: readonly string[]): readonly Finding[] => finding('what was started is answered', open)
+
+export const whyNotAtRest = (sim: SimNetwork): readonly Finding[] => {
   const down = sim.hosts().filter((host) => !isRunning(host))
   const busy = sim.hosts().filter((host) => isRunning(host) && host.host().inFlight() > 0)
-  const few = (items: readonly string[]): string =>
-    items.length > MOST_NAMED ? `${items.slice(0, MOST_NAMED).join('; ')} … ${items.length}` : items.join('; ')
-  const finding = (rule: string, items: readonly string[]): readonly Finding[] =>
-    items.length === 0 ? [] : [{ rule, detail: few(items) }]
   return [
     ...finding(
       'every host is up',
@@ -72,11 +77,9 @@ export const whyNotAtRest = (sim: SimNetwork, open: readonly string[]): readonly
       'nothing is under way',
       busy.map((host) => `${host.id} ${toJson(host.host().depths())}`),
     ),
-    ...finding('what was started is answered', open),
     ...(down.length === 0 ? unmet(sim) : []),
   ]
 }
-const MOST_NAMED = 8
 
 /** @param payment any of its ids, as hex */
 export const traceOf = async (sim: SimNetwork, payment: string): Promise<readonly TraceHop[]> => {

@@ -34,7 +34,7 @@ const aggregationOf = (chance: Chance): object => {
 
 export const drawSettings = (chance: Chance): Settings => ({
   aggregation: aggregationOf(chance),
-  noticeLifetimeMs: chance.pick([5_000, 10_000, 20_000]),
+  noticeLifetimeMs: chance.pick([2_000, 10_000, 20_000, 40_000]),
   collectionRetry: { firstMs: 5_000, maxMs: 30_000, maxRetries: chance.pick([0, 3, 12]) },
   cppSettlement: {
     thresholdMinor: { EUR: chance.pick(['500', '2000', '20000']) },
@@ -49,7 +49,7 @@ export const drawSettings = (chance: Chance): Settings => ({
     retryMs: 2_000,
   },
   clearingMs: chance.pick([1_000, 4_000]),
-  transLifetimeMs: chance.pick([15_000, 60_000]),
+  transLifetimeMs: chance.pick([15_000, 60_000, 60_000]),
 })
 
 /** For building what all simulations of a shape begin with. */

@@ -12,10 +12,10 @@ import { createHosts } from './hosts.ts'
 import { createJudges } from './judges.ts'
 import { createKernel } from './kernel.ts'
 import { createKeys } from './keys.ts'
-import { foundationOf, launch, SHAPE_NAMES, type ShapeName } from './network.ts'
+import { foundationOf, launch, pinKeysOf, SHAPE_NAMES, type ShapeName } from './network.ts'
 import type { Observer, Told, Violation } from './observed.ts'
 import { overhear, type Overheard } from './overhear.ts'
-import { hashOf, isAtRest, traceOf, whyNotAtRest } from './outcome.ts'
+import { hashOf, isAtRest, traceOf, unanswered, whyNotAtRest } from './outcome.ts'
 import { drawSettings } from './settings.ts'
 import { watchedLedgers } from './sim-store.ts'
 import { standInEngine } from './stand-in-engine.ts'
@@ -32,8 +32,8 @@ export type SimulationOptions = {
   readonly engine?: 'real' | 'stand-in'
   /** Default: by the seed. */
   readonly shape?: ShapeName
-  /** Who judges. `overheard`: what the hosts encrypt. Default: {@link allJudges}. */
-  readonly observers?: (topology: Topology, overheard: Overheard) => readonly Observer[]
+  /** Who judges. Default: {@link allJudges}. */
+  readonly observers?: typeof allJudges
   readonly onProgress?: (made: number, simulatedMs: number) => void
 }
 
@@ -54,11 +54,16 @@ export type SimulationResult = {
   readonly trace: readonly TraceHop[]
 }
 
-/** The books and the wire. */
-export const allJudges = (topology: Topology, overheard: Overheard): readonly Observer[] => [
-  createBooks(topology),
-  createWire(topology, overheard),
-]
+/**
+ * The books and the wire.
+ * @param overheard what the hosts encrypt
+ * @param pinKeys of the customers of the topology
+ */
+export const allJudges = (
+  topology: Topology,
+  overheard: Overheard,
+  pinKeys: ReadonlyMap<string, Uint8Array>,
+): readonly Observer[] => [createBooks(topology), createWire(topology, overheard, pinKeys)]
 
 /** Within this simulated time after the last fault everything must be decided and at rest. */
 const REST_WITHIN_MS = 20 * 60_000
@@ -79,6 +84,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
   const foundation = await foundationOf(shape, engine === 'real' ? loadEngine() : standInEngine)
   const { topology, endedAtMs: startMs } = foundation
   const heard = overhear(foundation.engine)
+  const pinKeys = await pinKeysOf(topology, foundation.engine)
   const settings = drawSettings(createChance(`${seed} settings`))
 
   let network: SimNetwork | undefined = undefined
@@ -96,7 +102,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
     (error) => judges.found({ rule: 'nothing throws', detail: textOf(error) }),
   )
   const sinceStart = (): number => kernel.now() - startMs
-  const judges = createJudges((options.observers ?? allJudges)(topology, heard.overheard), () => ({
+  const judges = createJudges((options.observers ?? allJudges)(topology, heard.overheard, pinKeys), () => ({
     step: kernel.steps(),
     atMs: sinceStart(),
   }))
@@ -162,7 +168,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
       return running === undefined ? undefined : (JSON.parse(running.policyJson()) as unknown)
     },
     setPolicy: (host, policy) => hosts.whileUp(host, () => built().host(host).host().setPolicy(policy)),
-    ...createKeys({ network, hosts, topology, now: kernel.now }),
+    ...createKeys({ network, hosts, topology, now: kernel.now, onRevoked: faults.onRevoked }),
   }
   const workload = createWorkload(world, { payments, tell: (fact: Told) => judges.told(fact) })
 
@@ -175,6 +181,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
       if (judges.violations().length > 0) return true
       if (kernel.now() >= end) {
         judges.found({ rule: 'everything comes to its end', detail: what })
+        unanswered(workload.open()).forEach(judges.found)
         return true
       }
       if (kernel.now() < looked) return false
@@ -202,7 +209,7 @@ export const simulate = async (options: SimulationOptions): Promise<SimulationRe
   if (!broken()) {
     await until('the network comes to rest', () => workload.done() && isAtRest(built()), REST_WITHIN_MS)
     if (!broken()) judges.atRest()
-    else whyNotAtRest(built(), workload.open()).forEach(judges.found)
+    else whyNotAtRest(built()).forEach(judges.found)
   }
   const payment = judges.violations().find((one) => one.payment !== undefined)?.payment
 

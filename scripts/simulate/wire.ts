@@ -11,17 +11,26 @@ import { createComplaints } from './wire/complaints.ts'
 import { createLedgers } from './wire/ledgers.ts'
 import { createOrderWords } from './wire/orders.ts'
 import { createPaymentWords } from './wire/payments.ts'
+import { createPinWords } from './wire/pins.ts'
 import { createSecrets } from './wire/secrets.ts'
 import { readSpeech } from './wire/speech.ts'
 import { createWords } from './wire/words.ts'
 import type { Topology } from './world.ts'
 
-/** @param overheard of the engine that every host of the network uses ({@link overhear}) */
-export const createWire = (topology: Topology, overheard: Overheard): Observer => {
+/**
+ * @param overheard of the engine that every host of the network uses ({@link overhear})
+ * @param pinKeys of customers that were enrolled before anybody listened; whose is unknown may prove what they like
+ */
+export const createWire = (
+  topology: Topology,
+  overheard: Overheard,
+  pinKeys: ReadonlyMap<string, Uint8Array> = new Map(),
+): Observer => {
   const { complain, take } = createComplaints()
   const ledgers = createLedgers(complain, (digest) => words.wasSaid(digest))
   const words = createWords(new Map(topology.hosts.map(({ id, role }) => [id, role])), ledgers, complain)
   const secrets = createSecrets(topology, complain)
+  const pins = createPinWords(pinKeys, complain)
   const payments = createPaymentWords(topology, complain)
   const orders = createOrderWords(payments, complain)
 
@@ -35,6 +44,7 @@ export const createWire = (topology: Topology, overheard: Overheard): Observer =
     }
     for (const utterance of words.said(speech)) {
       secrets.learn(utterance)
+      pins.heard(utterance)
       payments.heard(utterance)
       orders.heard(utterance)
     }

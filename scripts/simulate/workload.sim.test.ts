@@ -12,7 +12,7 @@ const lived = async (options: Pick<SimulationOptions, 'seed' | 'faults'>) => {
     payments: PAYMENTS,
     engine: 'stand-in',
     shape: 'one realm, two intermediaries',
-    observers: (topology, overheard) => [listener, ...allJudges(topology, overheard)],
+    observers: (...seen) => [listener, ...allJudges(...seen)],
   })
   return { result, paid: told.filter((fact) => fact.type === 'paid') }
 }

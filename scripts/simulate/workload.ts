@@ -31,7 +31,7 @@ export type Workload = {
 export const ACTS = {
   refund: 22,
   deposit: 4,
-  recover: 8,
+  recover: 10,
   'settle-now': 5,
   'new-customer': 3,
   'new-payee': 2,
@@ -41,19 +41,20 @@ export const ACTS = {
   'change-policy': 4,
   dispute: 2,
   rotate: 2,
-  revoke: 0.7,
+  revoke: 2,
+  estrange: 5,
   'fund-reserve': 1,
 } as const satisfies Readonly<Record<string, number>>
 export type Act = keyof typeof ACTS
 
 /** Kinds of payment: how often, of each hundred, before the seed's mood. */
-const PURCHASES = { local: 62, international: 18, alias: 8, 'wrong-pin': 3, 'unknown-payee': 2, flurry: 7 } as const
+const PURCHASES = { local: 62, international: 30, alias: 8, 'wrong-pin': 3, 'unknown-payee': 2, flurry: 7 } as const
 type Kind = keyof typeof PURCHASES
 const MOODS = [0, 0.5, 1, 1, 1, 2] as const
 const PACES_MS = [15, 60, 250, 900] as const
 const MOST_IN_A_FLURRY = 4
-/** Of payments that may go to somebody who says no, or nothing. */
-const UNWILLING_SHARE = 0.25
+/** What the payee says, of each hundred payments. */
+const ANSWERS = { yes: 80, no: 15, nothing: 5 } as const satisfies Readonly<Record<Payee['answers'], number>>
 /** What the banks are given at the end where a seed has left them short, in multiples of M. */
 const RESERVE_IN_M = 1_000_000n
 
@@ -99,14 +100,15 @@ export const createWorkload = (world: World, { payments, tell, acts }: WorkloadO
     return undefined
   }
   const kinds = { ...weighted(PURCHASES), local: PURCHASES.local }
-  const sizes = { ...weighted({ tiny: 2, small: 5, large: 5, border: 1, macro: 3, threshold: 3 }), small: 5 }
+  const sizes = { ...weighted({ tiny: 2, small: 5, large: 5, border: 1, macro: 5, threshold: 3 }), small: 5 }
   const others = weighted(ACTS)
 
   const pickPayee = (customer: Customer, kind: Kind): Payee => {
     const home = people.payees.filter(({ id }) => (realmOf(id) === realmOf(customer.id)) === (kind !== 'international'))
     const there = home.length > 0 ? home : people.payees
-    const willing = there.filter(({ unwilling }) => !unwilling)
-    return draws.pick(willing.length > 0 && !draws.chance(UNWILLING_SHARE) ? willing : there)
+    const answer = draw(ANSWERS) ?? 'yes'
+    const answering = there.filter(({ answers }) => answers === answer)
+    return draws.pick(answering.length > 0 ? answering : there)
   }
 
   const purchase = (customer: Customer, kind: Kind): void => {
@@ -174,6 +176,7 @@ export const createWorkload = (world: World, { payments, tell, acts }: WorkloadO
       dispute: () => operators.dispute(own),
       rotate: () => operators.rotate(own),
       revoke: () => operators.revoke(own),
+      estrange: () => operators.estrange(own),
       'fund-reserve': () => operators.reserves((macroMinor) => macroMinor * BigInt(1 + own.below(20))),
     }
     keep(`${name} ${n}`, doings[name])

@@ -1,6 +1,7 @@
 /**
  * A bank's money (design §8.1): entries that balance, accounts that are the sum of their entries, nobody below zero, holds that are what
- * is held and end once, no order carried out twice, and no money in or out of a bank but by a deposit or through clearing.
+ * is held and end once, no order carried out twice, what another bank returned given back at once, and no money in or out of a bank but by a
+ * deposit or through clearing.
  */
 import {
   ACCOUNTS,
@@ -11,6 +12,7 @@ import {
   ORDERS,
   OUTGOING_CREDITS,
   type EntryRow,
+  type HoldState,
   type OrderRow,
 } from '../../../nodes/bank/state.ts'
 import type { Facts } from './facts.ts'
@@ -37,7 +39,11 @@ const CLEARING_EDGES: Edges = { none: ['open', 'posted'], open: ['posted', 'refu
 const OUTSIDE: ReadonlySet<string> = new Set(['funding', 'reserve-funding', 'clearing-paid', 'clearing-received'])
 const FUNDING: ReadonlySet<string> = new Set(['funding', 'reserve-funding'])
 
+/** A hold in one of these has not been given back. */
+const STANDING: ReadonlySet<HoldState> = new Set(['held', 'posting', 'posted'])
+
 const kindOf = (account: string): string => account.slice(0, account.indexOf(':'))
+const clearingWith = (bank: string, currency: string): string => `clearing:${bank}:${currency}`
 const isHolders = (account: string): boolean => kindOf(account).includes('-')
 const isTransfer = ({ kind }: OrderRow): boolean => kind === 'post' || kind === 'transfer'
 
@@ -52,6 +58,12 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
   const booked = counts()
   const heldNow = counts()
   const underWay = counts()
+  /** By hold: whether its money is set aside or moved, and how many voids found it neither posted nor on its way. */
+  const standing = counts()
+  const voids = counts()
+  const touchedHolds = new Set<string>()
+  /** By clearing account: credits that were returned, less what was given back for them. */
+  const returned = sums()
   const touched = new Set<string>()
   const currencies = new Set<string>()
   let entries: EntryRow[] = []
@@ -81,6 +93,7 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
         for (const [account, minor] of legs) {
           offEntries.add(account, -sign * minor)
           touched.add(account)
+          if (event === 'interbank-reversal' && kindOf(account) === 'clearing') returned.add(account, sign * minor)
           if (FUNDING.has(event) && kindOf(account) !== 'nostro' && happened(change))
             facts.untold.add(isHolders(account) ? account : `${host} ${account}`, sign * minor)
           if (!isHolders(account)) continue
@@ -104,7 +117,11 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
       if (change.before !== undefined) broken('an entry was changed', `${host} entry ${after.entry}`)
     }),
     reading(HOLDS, (change) => {
-      contribute(change, ({ state, order }, sign) => {
+      contribute(change, ({ holdId, state, order }, sign) => {
+        if (STANDING.has(state)) {
+          standing.add(hex(holdId), sign)
+          touchedHolds.add(hex(holdId))
+        }
         if (state !== 'held' || order === undefined) return
         heldNow.add(order.account, sign)
         offHolds.add(order.account, -sign * order.amountMinor)
@@ -122,6 +139,10 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
     reading(ORDERS, (change) => {
       const { judge, before, after } = change
       contribute(change, (row, sign) => {
+        if (row.kind === 'void' && row.posted !== true && row.holdId !== undefined) {
+          voids.add(hex(row.holdId), sign)
+          touchedHolds.add(hex(row.holdId))
+        }
         if (isTransfer(row) && (row.state === 'booked' || row.state === 'crediting'))
           facts.underWay.add(`${row.from} ${hex(row.orderId)}`, sign)
       })
@@ -136,8 +157,11 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
     }),
     reading(OUTGOING_CREDITS, (change) => {
       const { before, after, judge } = change
-      contribute(change, ({ state, peer }, sign) => {
+      contribute(change, ({ state, peer, movement: { currency, amountMinor } }, sign) => {
         if (state !== 'booked' && state !== 'returned') underWay.add(peer, sign)
+        if (state !== 'returned') return
+        returned.add(clearingWith(peer, currency), sign * amountMinor)
+        touched.add(clearingWith(peer, currency))
       })
       if (after === undefined) return
       const { creditAccount, amountMinor } = after.movement
@@ -159,7 +183,7 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
     reading(CLEARING_ORDERS, (change) => {
       contribute(change, ({ state, items, currency }, sign) => {
         if (state !== 'open') return
-        for (const { bank, amountMinor } of items) offHolds.add(`clearing:${bank}:${currency}`, -sign * amountMinor)
+        for (const { bank, amountMinor } of items) offHolds.add(clearingWith(bank, currency), -sign * amountMinor)
       })
       if (change.judge)
         moved(desk, 'a clearing order', CLEARING_EDGES, change, () => hex((change.after ?? change.before)!.clearingId))
@@ -208,7 +232,11 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
           broken('a balance is not its entries', `${host} ${account} is off by ${offEntries.get(account)}`)
         if (offHolds.get(account) !== 0n)
           broken('what is held is not the holds', `${host} ${account} is off by ${offHolds.get(account)}`)
+        if (returned.get(account) !== 0n)
+          broken('a returned credit was not given back', `${host} ${account} is off by ${returned.get(account)}`)
       }
+      for (const id of touchedHolds)
+        if (standing.of(id) > 0 && voids.of(id) > 0) broken('a hold stands though it was voided', `${host}: ${id}`)
       for (const currency of currencies)
         if (totals.get(currency) !== 0n)
           broken('money made', `${host}: all accounts in ${currency} add up to ${totals.get(currency)}`)
@@ -220,6 +248,7 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
     },
     clear: () => {
       touched.clear()
+      touchedHolds.clear()
       currencies.clear()
       entries = []
       orders = []

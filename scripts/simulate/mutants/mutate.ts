@@ -21,6 +21,8 @@ export const mutated = (root: string, { name, edits }: Mutant): ReadonlyMap<stri
   return files
 }
 
+/** Names a map that the mutant has none of. */
+const SOURCE_MAP = /^\/\/# sourceMappingURL=.*$/m
 const emitted = (file: string): string => file.replace(/\.ts$/, '.js')
 const LAYERS = ['protocol', 'bus', 'nodes', 'scripts'] as const
 
@@ -54,8 +56,9 @@ export const plant = (root: string, mutant: Mutant, folder: string): void => {
   // What the broken code imports is not beside it: only its syntax is judged.
   if (status !== 0 && /error TS1\d{3}:/.test(stdout))
     throw new Error(`${mutant.name} does not compile: ${stdout.slice(0, 400)}${stderr.slice(0, 400)}`)
+  const code = (path: string): string => readFileSync(path, 'utf8').replace(SOURCE_MAP, '').trimEnd()
   for (const file of files.keys())
-    if (readFileSync(join(tree, emitted(file)), 'utf8') === readFileSync(join(root, '.build', emitted(file)), 'utf8'))
+    if (code(join(tree, emitted(file))) === code(join(root, '.build', emitted(file))))
       throw new Error(`${mutant.name} changes nothing of the emitted ${file}`)
 }
 

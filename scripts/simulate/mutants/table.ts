@@ -37,8 +37,8 @@ export const MUTANTS: readonly Mutant[] = [
     10,
     edit(
       'nodes/runtime/inbox.ts',
-      'const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)',
-      'const seen = undefined as ReturnType<typeof recentAnswer>',
+      'const seen = staged.get(seenTable, ref) ?? recentAnswer(ref)\n    if',
+      'const seen = undefined as ReturnType<typeof recentAnswer>\n    if',
     ),
   ),
   one(

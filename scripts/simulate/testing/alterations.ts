@@ -114,6 +114,24 @@ export const ALTERATIONS: readonly Alteration[] = [
           }
         : undefined,
   ),
+  breaks(
+    'a hold stands though it was voided',
+    'what overtook it is forgotten',
+    'bank',
+    bank.ORDERS,
+    ({ after, before }) =>
+      before === undefined && after.kind === 'void' && after.posted !== true && after.holdId !== undefined
+        ? and(bank.HOLDS, after.holdId, { holdId: after.holdId, state: 'held', owner: after.from, changedAtMs: 0 })
+        : undefined,
+  ),
+  breaks(
+    'a returned credit was not given back',
+    'the payer is forgotten',
+    'bank',
+    bank.OUTGOING_CREDITS,
+    ({ after }) =>
+      after.state === 'booked' ? becomes(after, { state: 'returned', code: 'ACCOUNT_UNKNOWN' }) : undefined,
+  ),
   breaks('a hold moved where it may not', 'a voided hold is posted', 'bank', bank.HOLDS, ({ after, before }) =>
     before?.state === 'held' && after.state === 'voided' ? becomes(after, { state: 'returned' }) : undefined,
   ),

@@ -81,7 +81,7 @@ export const createOperators = (acting: Acting, people: People) => {
     const { customer, row } = draws.pick(troubled.length > 0 ? troubled : known)
     const { id, cpp, account, currency } = customer
     if (row?.['pinLocked'] === true) await order(cpp, 'unlock-customer', { customer: id })
-    const luck = draws.below(6)
+    const luck = draws.below(5)
     if (luck < 2) await order(cpp, 'collect-customer', { customer: id })
     else if (luck === 2) await writeOff(customer)
     else {
@@ -254,6 +254,25 @@ export const createOperators = (acting: Acting, people: People) => {
         await order(mpp, 'payout-now', { payee: id })
       }
     },
+    /** A bank takes no credits of another for a while: what is settled meanwhile comes back. */
+    estrange: async (draws: Draws): Promise<void> => {
+      const banks = hostsOf('bank').filter((id) => id !== world.topology.settlementBank)
+      if (banks.length < 2) return
+      const bank = draws.pick(banks)
+      const stranger = draws.pick(banks.filter((id) => id !== bank))
+      const setPeers = async (change: (peers: readonly string[]) => readonly string[]): Promise<boolean> => {
+        await whenUp(bank)
+        const policy = world.policyOf(bank) as { readonly peers: readonly string[] } | undefined
+        if (policy === undefined) return false
+        return (await world.setPolicy(bank, { ...policy, peers: change(policy.peers) }))?.ok === true
+      }
+      await inTurn(`peers of ${bank}`, async () => {
+        await setPeers((peers) => peers.filter((id) => id !== stranger))
+        for (const cpp of hostsOf('cpp')) await order(cpp, 'settle-now')
+        await sleep(1_000 + draws.below(15_000))
+        while (!(await setPeers((peers) => [...new Set([...peers, stranger])]))) await sleep(1_000)
+      })
+    },
     rotate: async (draws: Draws): Promise<void> => {
       const { id } = draws.pick(world.topology.hosts)
       await inTurn('keys', async () => {
@@ -267,7 +286,7 @@ export const createOperators = (acting: Acting, people: People) => {
       await inTurn('keys', async () => {
         await whenUp(id)
         if (!(await world.rotate(id))) return
-        await sleep(draws.below(20_000))
+        await sleep(draws.below(4_000))
         await world.revokeFormer(id)
       })
     },

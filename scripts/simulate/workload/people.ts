@@ -13,7 +13,7 @@ export type Customer = {
   readonly account: string
   readonly currency: Currency
   readonly alias: string | undefined
-  /** The first is tried first; a second where a change of PIN was cut short. */
+  /** One of them stands. The first is tried first; there are more where a change of PIN was cut short. */
   pins: readonly string[]
   /** Pays no more: the account is closed or closing, or there is no device. */
   state: 'paying' | 'without-device' | 'closing'
@@ -26,8 +26,8 @@ export type Payee = {
   readonly account: string
   readonly currency: Currency
   readonly refundPin: string
-  /** Says no, or nothing, to whoever pays. */
-  readonly unwilling: boolean
+  /** To whoever pays. */
+  readonly answers: 'yes' | 'no' | 'nothing'
 }
 
 /** A payment that was confirmed, and how much of it may still be asked back. */
@@ -44,6 +44,8 @@ export type People = {
   readonly payees: Payee[]
   readonly confirmed: Confirmed[]
 }
+
+const ANSWERS = { approve: 'yes', 'reject-all': 'no', silent: 'nothing' } as const
 
 export const peopleOf = ({ customers, payees }: Topology): People => ({
   customers: customers.map(({ id, host, cpp, account, currency, pin, alias }) => ({
@@ -63,7 +65,7 @@ export const peopleOf = ({ customers, payees }: Topology): People => ({
     account,
     currency: currency as Currency,
     refundPin,
-    unwilling: approval !== 'approve',
+    answers: ANSWERS[approval],
   })),
   confirmed: [],
 })
@@ -84,7 +86,17 @@ export const unlock = (
 
 export const isLocked = ({ ok, code, outcome }: Reply): boolean => !ok && code === 'WRONG_PIN' && outcome === undefined
 
-/** Another PIN than the ones that stand. */
+/** Of PINs one of which stands: this one is not it, as the CPP says, unless it did not hear of a change yet. Tried last from now on. */
+export const afterWrong = (pins: readonly string[], wrong: string): readonly string[] =>
+  pins.includes(wrong) ? [...pins.filter((one) => one !== wrong), wrong] : pins
+
+/** Of PINs one of which stands, and a change to another that was made or was not. */
+export const orElse = (pins: readonly string[], other: string): readonly string[] => [
+  ...pins.filter((one) => one !== other),
+  other,
+]
+
+/** Another PIN than the ones that may stand. */
 export const freshPin = (draws: Draws, { pins }: Customer): string => {
   for (;;) {
     const pin = String(100_000 + draws.below(900_000))

@@ -4,14 +4,25 @@
  * what the person hoped.
  */
 import type { Currency } from '../../../protocol/amount.ts'
-import { isFinalState } from '../../../nodes/runtime/reports.ts'
 import type { Draws } from '../world.ts'
 import { money, type Acting } from './acting.ts'
 import type { Operators } from './operators.ts'
-import { bankOf, freshPin, macroFrom, paying, realmOf, type Customer, type People } from './people.ts'
+import {
+  afterWrong,
+  bankOf,
+  freshPin,
+  macroFrom,
+  orElse,
+  paying,
+  realmOf,
+  type Customer,
+  type People,
+} from './people.ts'
 
 const TRIES = 5
 const TRY_AGAIN_MS = 2_000
+/** What a wallet says of a change that was on its way when its device was reported lost. */
+const CUT_SHORT = 'the device is lost'
 const CLOSING_LOOK_MS = 5_000
 const APPROVALS = [
   { rule: 'approve' },
@@ -55,12 +66,6 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
       }
       return customer === id && enrolments.some((one) => one.cpp === cpp && one.state === 'enrolled')
     })
-  }
-
-  const isPaying = ({ id, host }: Customer): boolean => {
-    const page = ask(host, 'payments', { all: true })?.['payments'] as
-      readonly { readonly customer?: string; readonly state: string }[] | undefined
-    return page === undefined || page.some(({ customer, state }) => customer === id && !isFinalState(state))
   }
 
   const newCustomer = async (draws: Draws): Promise<void> => {
@@ -108,7 +113,8 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     for (let tries = 1; tries <= TRIES; tries++) {
       const reply = await insist(host, 'enrol-payee', terms)
       if (reply.ok) {
-        people.payees.push({ id, host, mpp, account, currency, refundPin, unwilling: approval.rule === 'silent' })
+        const answers = approval.rule === 'silent' ? 'nothing' : 'yes'
+        people.payees.push({ id, host, mpp, account, currency, refundPin, answers })
         return
       }
       await sleep(TRY_AGAIN_MS)
@@ -121,20 +127,18 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     for (let tries = 1; tries <= TRIES; tries++) {
       await whenUp(host)
       if (customer.state !== 'paying') return
-      const [pin = ''] = customer.pins
+      // What others find out meanwhile changes which one is tried, and an earlier try of this may have brought the new one.
+      const pin = customer.pins.find((one) => one !== newPin) ?? ''
       const reply = await order(host, 'change-pin', { customer: id, cpp, pin, newPin })
       if (reply?.ok === true) {
         customer.pins = [newPin]
         return
       }
-      if (reply === undefined) {
-        // It may stand or not: the CPP says at the next payment.
-        customer.pins = [newPin, pin]
-        return
-      }
-      if (reply.code !== 'UNDECIDED') return
-      // A device that is lost meanwhile leaves it to its CPP which of the two stands.
-      customer.pins = [pin, newPin]
+      if (reply?.code === 'WRONG_PIN') customer.pins = afterWrong(customer.pins, pin)
+      // It may stand or not: the CPP says at the next payment.
+      const isUnknown = reply === undefined || (reply.code === 'UNDECIDED' && reply['detail'] === CUT_SHORT)
+      if (isUnknown) customer.pins = orElse(customer.pins, newPin)
+      if (reply?.code !== 'UNDECIDED') return
       await sleep(TRY_AGAIN_MS)
     }
   }
@@ -145,9 +149,7 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     await insist(customer.host, 'forget-device', { customer: id })
     await sleep(draws.below(10_000))
     const hosts = world.topology.customers.filter((one) => one.cpp === cpp && realmOf(one.id) === realmOf(id))
-    const elsewhere = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
-    // What a host has under way for a device, only that device's successor there can ask for.
-    const host = isPaying(customer) ? customer.host : elsewhere
+    const host = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
     for (let tries = 1; tries <= 4 * TRIES; tries++) {
       await whenUp(cpp)
       const authorized = await order(cpp, 'authorize-device', { customer: id, host })
@@ -160,12 +162,13 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
         const terms = { customer: id, cpp, pin, authorization, ...(alias === undefined ? {} : { alias }) }
         const replaced = await order(host, 'replace-device', terms)
         if (replaced?.ok === true || (await finishedLater({ id, host, cpp }))) {
+          // Whatever the lost device had asked for is over: the CPP has just said which one stands.
+          if (replaced?.ok === true) customer.pins = [pin]
           customer.host = host
           customer.state = 'paying'
           return
         }
-        // Another PIN may have joined them meanwhile.
-        if (replaced?.code === 'WRONG_PIN') customer.pins = [...customer.pins.filter((one) => one !== pin), pin]
+        if (replaced?.code === 'WRONG_PIN') customer.pins = afterWrong(customer.pins, pin)
         if (replaced?.code === 'PIN_LOCKED') await order(cpp, 'unlock-customer', { customer: id })
       }
       await sleep(TRY_AGAIN_MS)
