@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { equalBytes } from './bytes.ts'
 import { decodeBody } from './codec.ts'
 import type { Gathered } from './evidence.ts'
-import { signingKeyFromSeed } from './keys.ts'
+import { signingKeyFromSeed, type SigningKey } from './keys.ts'
 import type { Body, KindName } from './kinds.ts'
 import { parseFrame } from './seals.ts'
 import { issueProcessor, issueRevocationList } from './statements.ts'
@@ -12,6 +12,14 @@ import type { SampleEvidence } from './testing/sample-evidence.ts'
 import { NOW, seedOf, VALID_FROM, VALID_TO } from './testing/sample-network.ts'
 
 const { networkId, root, cpp, mpp, bank } = network
+
+const withList = (sample: SampleEvidence, revoked: readonly Uint8Array[], issuedAtMs: number): SampleEvidence => {
+  const bytes = issueRevocationList(engine, { networkId, version: 1, revoked: [...revoked], issuedAtMs }, root)
+  return {
+    ...sample,
+    pieces: sample.pieces.map((piece) => (piece.kind === 'revocation-list' ? { ...piece, bytes } : piece)),
+  }
+}
 
 describe('lies that a gatherer could tell', () => {
   const replace = (sample: SampleEvidence, kind: string, bytes: Uint8Array): SampleEvidence => ({
@@ -298,6 +306,7 @@ describe('refunds', () => {
     readonly txId?: Uint8Array
     readonly prId?: Uint8Array
     readonly of?: string
+    readonly countersigned?: SigningKey
   }
   /** The pieces of one refund of the payment, as its CPP has them. */
   const refund = (name: string, terms: Terms = {}): Gathered[] => {
@@ -315,7 +324,13 @@ describe('refunds', () => {
     return [
       {
         kind: 'countersigned-refund',
-        bytes: micro.seal('countersigned-refund', mpp.id, cpp.id, { ...about, request }, mpp.signing),
+        bytes: micro.seal(
+          'countersigned-refund',
+          mpp.id,
+          cpp.id,
+          { ...about, request },
+          terms.countersigned ?? mpp.signing,
+        ),
       },
       {
         kind: 'refund-confirmation',
@@ -350,6 +365,31 @@ describe('refunds', () => {
     expect([ok, proved.filter(({ piece }) => piece === 'refund-confirmation').length]).toEqual([true, 2])
   })
 
+  it('stand that an MPP countersigned with its next key, though the one under which the payee asked is revoked since', () => {
+    const next = signingKeyFromSeed(engine, seedOf('hu-cosmo, later'))
+    const terms = { networkId, id: mpp.id, role: 'mpp', realm: 'hu', operatorId: mpp.id, algorithm: 'ed25519' } as const
+    const keys = { signingKey: next.publicKey, sealingKey: mpp.sealing.publicKey }
+    const validity = { notBeforeMs: VALID_FROM, notAfterMs: VALID_TO, serial: 2 }
+    const credential = issueProcessor(engine, { ...terms, ...keys, ...validity }, root)
+    const withNext = ({ pieces, ...rest }: SampleEvidence): SampleEvidence => ({
+      ...rest,
+      pieces: [
+        ...pieces,
+        { kind: 'credential', of: mpp.id, bytes: credential },
+        { kind: 'credential', of: 'hu-shop-1', bytes: network.merchant.chain[1] as Uint8Array },
+      ],
+    })
+    const audited = sealed(
+      withList(withNext(withRefunds(refund('a', { countersigned: next }))), [mpp.signing.keyId], NOW + 1_000),
+    )
+    expect([audited.ok, named(audited)]).toEqual([true, []])
+    const former = sealed(withList(withNext(withRefunds(refund('a'))), [mpp.signing.keyId], NOW + 1_000))
+    expect(named(former)).toContain('countersigned-refund')
+    const host = [mpp.signing.keyId, network.merchant.signing.keyId]
+    const stolen = sealed(withList(withNext(withRefunds(refund('a', { countersigned: next }))), host, NOW + 1_000))
+    expect(named(stolen)).toContain('countersigned-refund')
+  })
+
   it.each([
     ['more than the payment', withRefunds(refund('a'), refund('b', { amountMinor: 71n })), 'refund-confirmation'],
     ['another sum than was asked for', withRefunds(refund('a', { askedMinor: 51n })), 'refund-confirmation'],
@@ -368,14 +408,6 @@ describe('refunds', () => {
 })
 
 describe('revocation', () => {
-  const withList = (sample: SampleEvidence, revoked: readonly Uint8Array[], issuedAtMs: number): SampleEvidence => {
-    const bytes = issueRevocationList(engine, { networkId, version: 1, revoked: [...revoked], issuedAtMs }, root)
-    return {
-      ...sample,
-      pieces: sample.pieces.map((piece) => (piece.kind === 'revocation-list' ? { ...piece, bytes } : piece)),
-    }
-  }
-
   it('leaves standing what was in the journal before, and says so', () => {
     const { ok, notes } = sealed(withList(micro.mpp, [cpp.signing.keyId], NOW + 1_000))
     expect(ok).toBe(true)

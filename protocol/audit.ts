@@ -269,18 +269,23 @@ const judgeKeys = (
 
 type Named = { readonly keyId: Uint8Array; readonly owner: string }
 
-/** Every key that a frame rests on: who sealed it, who certified that key, and the same of what is nested in it. */
-const keysBehind = (message: Verified, keys: Keys): readonly Named[] => {
+/**
+ * Every key that a frame rests on: who sealed it, who certified that key, and the same of what is nested in it. `voucher`: the processor
+ * that sealed the frame around this one; of those that it certified itself it says so again, under that seal.
+ */
+const keysBehind = (message: Verified, keys: Keys, voucher?: string): readonly Named[] => {
   const { sender, chain } = message
   const issuer = keys.get(toHex(sender.keyId))?.issuer
+  const isVouchedFor = issuer !== undefined && issuer.owner === voucher
+  const vouching = sender.operatorId === undefined ? undefined : sender.id
   const nested = Object.values(message.nested as Readonly<Record<string, unknown>>)
     .flat()
     .filter((one): one is { ok: true; value: Verified } => (one as { ok?: boolean } | undefined)?.ok === true)
   return [
     { keyId: sender.keyId, owner: sender.id },
-    ...(issuer === undefined ? [] : [issuer]),
+    ...(issuer === undefined || isVouchedFor ? [] : [issuer]),
     ...(chain === undefined ? [] : [chain.processorKey]),
-    ...nested.flatMap(({ value }) => keysBehind(value, keys)),
+    ...nested.flatMap(({ value }) => keysBehind(value, keys, vouching)),
   ]
 }
 

@@ -42,6 +42,8 @@ export type KeyRecord = {
   readonly notAfterMs: number
   /** The processor's key that certified this one; undefined where the root or a ledger's own row did. It falls with it. */
   readonly issuerKeyId: Uint8Array | undefined
+  /** Whose key that is. */
+  readonly issuer: string | undefined
   /** Of its credential: of two keys that begin together the higher is the newer. */
   readonly serial: number
 }
@@ -105,7 +107,7 @@ export const createTrust = (
   }
 }
 
-const recordOf = (statement: ProcessorStatement | HostStatement, issuerKeyId?: Uint8Array): KeyRecord => ({
+const recordOf = (statement: ProcessorStatement | HostStatement, issuer?: KeyRecord): KeyRecord => ({
   keyId: keyIdOf(statement.algorithm, statement.signingKey),
   algorithm: statement.algorithm,
   publicKey: statement.signingKey,
@@ -116,7 +118,8 @@ const recordOf = (statement: ProcessorStatement | HostStatement, issuerKeyId?: U
   sealingKey: statement.sealingKey,
   notBeforeMs: statement.notBeforeMs,
   notAfterMs: statement.notAfterMs,
-  issuerKeyId,
+  issuerKeyId: issuer?.keyId,
+  issuer: issuer?.owner,
   serial: statement.serial,
 })
 
@@ -134,6 +137,7 @@ export const deviceKeyRecord = (enrolment: Pick<EnrolmentStatement, 'customer' |
   notAfterMs: Number.MAX_SAFE_INTEGER,
   // An enrolment is the CPP's own record: it outlives the key that the CPP once signed it with.
   issuerKeyId: undefined,
+  issuer: undefined,
   serial: 0,
 })
 
@@ -257,7 +261,7 @@ const verifySignatures = (trust: Trust, chain: readonly Uint8Array[]): Result<Ve
     processor,
     processorKey,
     host,
-    hostKey: host === undefined ? undefined : recordOf(host, processorKey.keyId),
+    hostKey: host === undefined ? undefined : recordOf(host, processorKey),
     payee,
     enrolment,
     enrolmentKey: enrolment === undefined ? undefined : deviceKeyRecord(enrolment),

@@ -179,7 +179,7 @@ export const MONEY_OBLIGATIONS = {
   'countersigned-refund': {
     purpose: "The MPP's countersignature over a refund: the payee's money for it is there.",
     sender: [
-      "MUST nest the merchant host's frame byte for byte.",
+      "MUST nest the merchant host's frame byte for byte, and show the chain that it was taken under.",
       'MUST resend it until a confirmation or a refusal. A refusal of 1xxx to 3xxx says nothing of an earlier sending, and MUST NOT free what was set aside.',
     ],
     receiver: [

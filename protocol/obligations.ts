@@ -154,8 +154,12 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'payment-query': {
     purpose: 'Asks what became of a payment request.',
-    sender: ["MUST carry the expiry of the request's TRANS."],
+    sender: [
+      "MUST carry the expiry of the request's TRANS.",
+      'MUST come from the host that made the request, sealed with its key and naming the customer, or with the device key.',
+    ],
     receiver: [
+      "MUST refuse what asks for another host's or customer's request with NOT_FOUND.",
       'MUST answer a decided payment with the stored answer, an undecided one with UNDECIDED.',
       'MUST, when nothing is found after transExpiresAtMs, write a refused tombstone: a delayed request can not be admitted later.',
     ],

@@ -4,11 +4,12 @@ import { createTrust } from './credentials.ts'
 import { loadEngine, portableEngine } from './engines/load.ts'
 import { FAILURES, type FailureCode } from './failures.ts'
 import { KIND_NAMES, kindRow, type KindName } from './kinds.ts'
-import { openFrame, openFrames, openNested, withKeys, type Arrival, type OpenContext } from './open.ts'
+import { openFrame, openFrames, openNested, type Arrival, type OpenContext } from './open.ts'
 import { parseFrame, sealBatch, sealOne } from './seals.ts'
 import { createInvalidFrames } from './testing/invalid-frames.ts'
 import { createSampleMessages } from './testing/sample-messages.ts'
 import { createSampleNetwork, sampleId, seededRandom } from './testing/sample-network.ts'
+import { withKeys } from './vouching.ts'
 
 const network = createSampleNetwork(loadEngine())
 const messages = createSampleMessages(network)

@@ -8,7 +8,6 @@ import { acceptedVersions, decodeBeside, decodeBody } from './codec.ts'
 import { openCarrier, type Cargo, type Opener, type SecretOf } from './confidential.ts'
 import {
   checkValidity,
-  isRecordRevoked,
   verifyChain,
   verifyMerchantChain,
   type KeyRecord,
@@ -20,14 +19,17 @@ import { isGuestToken, type Role } from './ids.ts'
 import { keyIdOf } from './keys.ts'
 import { isFinalHop, isHopAllowed, kindRow, type Body, type KINDS, type KindName } from './kinds.ts'
 import { parseFrame, parseOwnFrame, verifySeal, type ParsedFrame } from './seals.ts'
-import { keyOfBytes } from './lru.ts'
 import type { Subject } from './subjects.ts'
 import type { Sender, Verified } from './verified.ts'
-
-/** `from` is the header's originator: a customer's device key is found by its customer. */
-export type KeyLookup = (keyId: Uint8Array, from: string) => KeyRecord | 'revoked' | undefined
-
-export type NestedContext = { readonly trust: Trust; readonly lookupKey: KeyLookup }
+import {
+  believing,
+  isFallen,
+  isVoid,
+  remembering,
+  voucherOf,
+  type NestedContext,
+  type VouchedContext,
+} from './vouching.ts'
 
 export type OpenContext = NestedContext & {
   readonly self: {
@@ -158,7 +160,7 @@ const openParsed = (outer: ParsedFrame, arrival: Arrival, context: OpenContext, 
   const nested =
     self.role === 'dc' && !isFinalHop(kind, record.role, 'dc')
       ? { fields: {}, missing: undefined }
-      : openNestedFields(kind, body.value, context)
+      : openNestedFields(kind, body.value, record, context)
   if (nested.missing !== undefined && self.role !== 'dc' && context.wasTaken?.(kind, inner, body.value) !== true) {
     // Not a verdict on the message: once the credential is fetched, the resend opens.
     state.missing = nested.missing
@@ -214,10 +216,14 @@ type NestedFields = {
   readonly missing: Missing | undefined
 }
 
-/** Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. */
-const openNestedFields = (kind: KindName, body: object, context: NestedContext): NestedFields => {
+/**
+ * Opens the frames that the registry says a body nests. A bad one is a failure of its own field, not of the message. `sealer`: of the
+ * message around them.
+ */
+const openNestedFields = (kind: KindName, body: object, sealer: KeyRecord, outer: NestedContext): NestedFields => {
   const fields: Record<string, unknown> = {}
   const state = { missing: undefined as Missing | undefined }
+  const context: VouchedContext = { ...outer, voucher: voucherOf(sealer, body) }
   for (const [field, kinds] of Object.entries(kindRow(kind).nests)) {
     const value = (body as Readonly<Record<string, unknown>>)[field]
     const open = (frame: Uint8Array): Result<Verified> =>
@@ -277,7 +283,7 @@ const missingOf = ({ header, seal }: ParsedFrame): Missing => ({
 const authenticate = (
   parsed: ParsedFrame,
   guestHost: string,
-  context: NestedContext,
+  context: VouchedContext,
   state: State | undefined,
 ): Result<Authenticated> => {
   const { trust } = context
@@ -291,7 +297,7 @@ const authenticate = (
   if (typeof header.from === 'string' && record.owner !== header.from) return fail('KEY_NOT_OF_SENDER')
   const sealed = verifySeal(parsed, record, trust)
   if (!sealed.ok) return sealed
-  if (isRecordRevoked(trust, record)) return fail('CREDENTIAL_REVOKED', record.owner)
+  if (isVoid(record, context)) return fail('CREDENTIAL_REVOKED', record.owner)
   const valid = trust.isPast(record.notAfterMs)
     ? fail('CREDENTIAL_EXPIRED', record.owner)
     : checkValidity(record, header.sentAtMs)
@@ -303,7 +309,7 @@ const authenticate = (
   return found
 }
 
-const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext): Result<Authenticated> => {
+const findKey = (parsed: ParsedFrame, guestHost: string, context: VouchedContext): Result<Authenticated> => {
   const { header, seal } = parsed
   if (typeof header.from !== 'string') return guestKey(header.from, seal.keyId, guestHost, context.trust)
   if (header.kind !== undefined && header.bodyForm === 'plain' && showsChain(header.kind))
@@ -315,7 +321,7 @@ const findKey = (parsed: ParsedFrame, guestHost: string, context: NestedContext)
   if (record === undefined) return fail('UNKNOWN_KEY')
   if (record === 'revoked') return fail('CREDENTIAL_REVOKED')
   // Only the key that certified it is revoked: it may have been certified anew, so its chain is asked for.
-  if (record.issuerKeyId !== undefined && context.trust.isRevoked(record.issuerKeyId)) return fail('UNKNOWN_KEY')
+  if (isFallen(record, context)) return fail('UNKNOWN_KEY')
   return ok({ record, chain: undefined })
 }
 
@@ -336,6 +342,7 @@ const guestKey = (publicKey: Uint8Array, keyId: Uint8Array, host: string, { engi
       notBeforeMs: 0,
       notAfterMs: Number.MAX_SAFE_INTEGER,
       issuerKeyId: undefined,
+      issuer: undefined,
       serial: 0,
     },
     chain: undefined,
@@ -478,7 +485,7 @@ export const openNested = <K extends KindName>(
 const openNestedFrame = <K extends KindName>(
   bytes: Uint8Array,
   expected: readonly K[],
-  context: NestedContext,
+  context: VouchedContext,
   state: { missing: Missing | undefined },
 ): Result<Verified<K>> => {
   const parsed = parseOwnFrame(bytes)
@@ -488,7 +495,7 @@ const openNestedFrame = <K extends KindName>(
   const kind = expected.find((one) => one === frame.header.kind)
   if (kind === undefined) return fail('SCHEMA_VIOLATION', `the nested frame is no ${expected.join(' or ')}`)
   if (frame.header.bodyForm !== 'plain') return fail('NOT_CONFIDENTIAL', 'a nested frame is in the clear')
-  const sender = authenticate(frame, '', remembering(context), undefined)
+  const sender = authenticate(frame, '', believing(remembering(context), frame.header.sentAtMs), undefined)
   if (!sender.ok) {
     if (sender.failure.code === 'UNKNOWN_KEY') state.missing ??= missingOf(frame)
     return sender
@@ -499,24 +506,7 @@ const openNestedFrame = <K extends KindName>(
   if (!mayOriginate(kind, record.role)) return fail('WRONG_ROLE', `${record.role} may not send ${kind}`)
   const body = bodyOf(kind, frame, sender.value)
   if (!body.ok) return body
-  const nested = openNestedFields(kind, body.value, context)
+  const nested = openNestedFields(kind, body.value, record, context)
   state.missing ??= nested.missing
   return ok(verifiedOf(kind, frame, record, chain, body.value, undefined, record.host, nested.fields))
 }
-
-/**
- * The same lookup, knowing the hosts of chains verified here as well: a CPP meets a merchant host in TRANS only. Not for what
- * arrives directly, where only a node's own records say whom a host belongs to; a guest has no records but these.
- */
-const remembering = <C extends NestedContext>(context: C): C => ({
-  ...context,
-  lookupKey: (keyId: Uint8Array, from: string) =>
-    context.lookupKey(keyId, from) ?? context.trust.hostKeys.get(keyOfBytes(keyId)),
-})
-
-/** The same lookup, knowing these keys as well: those of a chain that was just verified, say. */
-export const withKeys = (context: NestedContext, records: readonly KeyRecord[]): NestedContext => ({
-  trust: context.trust,
-  lookupKey: (keyId, from) =>
-    context.lookupKey(keyId, from) ?? records.find((record) => equalBytes(record.keyId, keyId)),
-})

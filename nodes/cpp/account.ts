@@ -246,12 +246,11 @@ const dequeue = (total: TotalRow, payment: PaymentRow): Step => {
 export const endWaiting = (
   total: TotalRow,
   payment: PaymentRow,
-  walletHost: string,
   end: { readonly state: 'expired' | 'refused'; readonly code: FailureCode },
   context: Ctx,
 ): Step => {
   const left = dequeue(total, payment)
-  return { total: left.total, parts: [...left.parts, finish(payment, walletHost, end, context).part] }
+  return { total: left.total, parts: [...left.parts, finish(payment, end, context).part] }
 }
 
 /**
@@ -260,7 +259,6 @@ export const endWaiting = (
  */
 export const finish = (
   payment: PaymentRow,
-  walletHost: string,
   end: {
     readonly state: 'refused' | 'rejected' | 'expired' | 'failed'
     readonly code: FailureCode
@@ -285,7 +283,7 @@ export const finish = (
         remove(invoices, keyOf(prId)),
       ],
       clear: [noticeDeadline(payment)],
-      sends: [customerAnswer(ended, walletHost, payment.ref)],
+      sends: [customerAnswer(ended, payment.ref)],
       record: {
         event: `payment-${end.state}`,
         ids: pnId === undefined ? [prId] : [prId, pnId, txId],
@@ -308,7 +306,7 @@ export const serve = (before: Account, start: TotalRow, context: Ctx): Step => {
   for (const queued of queue) {
     const { payment } = queued
     if (payment.expiresAtMs <= context.nowMs) {
-      take(endWaiting(total, payment, customer.walletHost, { state: 'expired', code: 'NOTICE_EXPIRED' }, context))
+      take(endWaiting(total, payment, { state: 'expired', code: 'NOTICE_EXPIRED' }, context))
       continue
     }
     const verdict = judge(total, costOf(payment).amountMinor, thresholdMinor)
@@ -420,13 +418,7 @@ export const refuseCollection = (
     retryLater(before.trouble, customer.customer, context),
   ]
   for (const { payment } of queue) {
-    const ended = endWaiting(
-      total,
-      payment,
-      customer.walletHost,
-      { state: 'refused', code: 'COLLECTION_REFUSED' },
-      context,
-    )
+    const ended = endWaiting(total, payment, { state: 'refused', code: 'COLLECTION_REFUSED' }, context)
     total = ended.total
     parts.push(...ended.parts)
   }

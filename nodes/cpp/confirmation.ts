@@ -7,12 +7,12 @@ import { customerAnswer, payeeConfirmation, pnIdOf } from './messages.ts'
 import { payments, transLocks, type PaymentRow } from './state.ts'
 
 /** The row, the TRANS paid for ever, and T or DT both ways. */
-export const confirmation = (done: PaymentRow, walletHost: string, decisionRef: RequestRef): Part => ({
+export const confirmation = (done: PaymentRow, decisionRef: RequestRef): Part => ({
   writes: [
     put(payments, keyOf(done.prId), done),
     put(transLocks, keyOf(done.payee, done.txId), { prId: done.prId, paid: true }),
   ],
-  sends: [customerAnswer(done, walletHost, done.ref), payeeConfirmation(done, decisionRef)],
+  sends: [customerAnswer(done, done.ref), payeeConfirmation(done, decisionRef)],
   record: {
     event: 'payment-confirmed',
     ids: [done.prId, pnIdOf(done), done.txId],

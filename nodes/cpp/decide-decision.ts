@@ -111,7 +111,7 @@ const confirmMicro = (slice: PaymentSlice, ref: RequestRef, context: Ctx): Decis
     outstandingMinor: owed.total.outstandingMinor,
   }
   return combineParts([
-    confirmation(done, before.customer.walletHost, ref),
+    confirmation(done, ref),
     {
       clear: [noticeDeadline(payment)],
       forget: [outbox(OUTBOX.notice, pnId)],
@@ -184,7 +184,7 @@ type End = {
 const endNotified = (slice: PaymentSlice, end: End, toPayee: Delivery, context: Ctx): Decision => {
   const { payment, account: before } = slice
   const { customer } = before
-  const ended = finish(payment, customer.walletHost, end, context)
+  const ended = finish(payment, end, context)
   const told: Part = {
     sends: [payeeOutcome(ended.payment, toPayee)],
     forget: [outbox(OUTBOX.notice, pnIdOf(payment))],
@@ -207,12 +207,9 @@ export const noticeExpiry = on(
       case 'notified':
         return endNotified(slice, end, until(OUTBOX.outcome, pnIdOf(payment)), context)
       case 'holding':
-        return combineParts([
-          finish(payment, customer.walletHost, end, context).part,
-          voidHold(payment, bankOf(customer.account), context),
-        ])
+        return combineParts([finish(payment, end, context).part, voidHold(payment, bankOf(customer.account), context)])
       case 'waiting': {
-        const ended = endWaiting(before.total, payment, customer.walletHost, end, context)
+        const ended = endWaiting(before.total, payment, end, context)
         const behind = before.queue.filter(({ payment: { prId } }) => !equalBytes(prId, payment.prId))
         const served = serve({ ...before, queue: behind }, ended.total, context)
         return combineParts([
@@ -261,12 +258,12 @@ export const posted = (
   if (payment.state !== 'posting' || payment.decisionRef === undefined)
     throw new Error(`a post order was answered while its payment is ${payment.state}`)
   const answered = answeredOrder(orderId, order, booked ? 'booked' : 'refused', code, context)
-  const { walletHost, account: debited } = before.customer
+  const { account: debited } = before.customer
   if (booked) {
     const done: PaymentRow = { ...payment, state: 'confirmed', decidedAtMs: context.nowMs }
-    return combineParts([answered, confirmation(done, walletHost, payment.decisionRef)])
+    return combineParts([answered, confirmation(done, payment.decisionRef)])
   }
-  const ended = finish(payment, walletHost, { state: 'failed', code: transferCode(code) }, context)
+  const ended = finish(payment, { state: 'failed', code: transferCode(code) }, context)
   return combineParts([
     answered,
     ended.part,

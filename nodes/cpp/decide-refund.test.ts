@@ -8,7 +8,9 @@ import { batchHash } from '../../protocol/mountain-range.ts'
 import type { Decision } from '../runtime/node.ts'
 import type { CppReport } from '../runtime/reports.ts'
 import { incoming, testId } from '../runtime/testing.ts'
+import { keyOf } from '../runtime/table.ts'
 import { totalOf } from './load.ts'
+import { customers } from './state.ts'
 import { batches } from './state-pairs.ts'
 import { paymentRefunds, refundMoney, refunds } from './state-refunds.ts'
 import {
@@ -17,6 +19,7 @@ import {
   createWorld,
   MERCHANT_HOST,
   MPP,
+  WALLET_HOST,
   sent,
   sentAll,
   textOf,
@@ -194,6 +197,15 @@ describe('the refund of a micropayment', () => {
     })
     expect(owes(on)).toBe(200n)
     adds(on)
+  })
+
+  it('is told to the host that asked for the payment, wherever the device is by then: no other knows it', () => {
+    const on = world()
+    const pn = micro(on, 'a')
+    const row = on.ledger.get(customers, ALICE)
+    if (row === undefined) throw new Error('alice is not enrolled')
+    on.ledger.put(customers, keyOf(ALICE), { ...row, walletHost: 'hu-wallet-2' })
+    expect(sent(refund(on, pn, 'a'), 'customer-refund-notice').nextHop).toEqual({ role: 'customer', host: WALLET_HOST })
   })
 
   it('tells the side of the payee nothing of the customer', () => {

@@ -236,7 +236,7 @@ const confirm = (refund: RefundRow, payment: PaymentRow, customer: CustomerRow, 
   return combineParts([
     credit(confirmed, customer, context),
     {
-      sends: [confirmation(confirmed, payment), noticeTo(confirmed, customer)],
+      sends: [confirmation(confirmed, payment), noticeTo(confirmed, payment)],
       record: {
         event: 'refund-confirmed',
         ids: [refundId, prId, pnIdOf(payment), payment.txId],
@@ -267,7 +267,8 @@ const confirmation = (refund: RefundRow, payment: PaymentRow): Message<'refund-c
   }
 }
 
-const noticeTo = (refund: RefundRow, { customer, walletHost }: CustomerRow): Message<'customer-refund-notice'> => {
+/** To the host that asked for the payment: no other knows it, wherever the customer's device is by now. */
+const noticeTo = (refund: RefundRow, { customer, walletHost }: PaymentRow): Message<'customer-refund-notice'> => {
   const { refundId, prId, amountMinor, currency, confirmedAtMs } = refund
   return {
     kind: 'customer-refund-notice',

@@ -21,6 +21,7 @@ import {
 } from './testing/world.ts'
 
 const NOTICE_MS = 20_000
+const OTHER_HOST = 'hu-wallet-2'
 
 /** Alice has an account in EUR and a right PIN. */
 const world = (): World => {
@@ -341,6 +342,59 @@ describe('a question about a payment', () => {
     const again = ask(one, 'lost')
     expect(outcome(again)).toEqual(refusedWith('WITHDRAWN'))
     expect(again.writes).toEqual([])
+  })
+
+  const moved = (one: World): void => {
+    const row = one.ledger.get(customers, 'hu-alice')
+    if (row === undefined) throw new Error('alice is not enrolled')
+    one.ledger.put(customers, keyOf('hu-alice'), { ...row, walletHost: OTHER_HOST, deviceKey: testBytes('new device') })
+  }
+  const askAs = (one: World, pr: string, from: string, customer: string | undefined, host: string): Decision => {
+    const body = { prId: testId(pr), transExpiresAtMs: TEST_NOW_MS, ...(customer === undefined ? {} : { customer }) }
+    return one.receive('payment-query', body, { from, host })
+  }
+
+  it('is answered to the host that made the request, wherever the device is by then', () => {
+    const one = world()
+    const [micro, macro] = [one.pay({ pr: 'micro' }), one.pay({ pr: 'macro', tx: 'macro', amountMinor: 50_000n })]
+    moved(one)
+    const told = sent(one.decide(sent(micro, 'payment-notice')), 'customer-delayed-transfer-confirmation')
+    expect([told.to, told.nextHop?.host]).toEqual(['hu-alice', WALLET_HOST])
+    expect(outcome(one.answer(sent(macro, 'hold-order'), 'refused', 'INSUFFICIENT_FUNDS')).host).toBe(WALLET_HOST)
+    const asked = askAs(one, 'micro', WALLET_HOST, 'hu-alice', WALLET_HOST)
+    expect(sent(asked, 'customer-delayed-transfer-confirmation')).toMatchObject({ to: 'hu-alice', body: told.body })
+    expect(asked.sends[0]).toMatchObject({ nextHop: { host: WALLET_HOST } })
+  })
+
+  it('is refused to every host but that one, and to a device that names another customer', () => {
+    const one = world()
+    one.decide(sent(one.pay({ pr: 'pr' }), 'payment-notice'))
+    askAs(one, 'lost', WALLET_HOST, 'hu-alice', WALLET_HOST)
+    for (const pr of ['pr', 'lost'])
+      for (const [from, customer, host] of [
+        [OTHER_HOST, 'hu-alice', OTHER_HOST],
+        ['hu-alice', undefined, OTHER_HOST],
+        ['hu-bob', 'hu-alice', WALLET_HOST],
+        ['hu-bob', undefined, WALLET_HOST],
+        [WALLET_HOST, 'hu-bob', WALLET_HOST],
+        [WALLET_HOST, undefined, WALLET_HOST],
+      ] as const) {
+        const asked = askAs(one, pr, from, customer, host)
+        expect([asked.refuse?.code, asked.sends, asked.writes]).toEqual(['NOT_FOUND', [], []])
+      }
+    expect(askAs(one, 'new', 'hu-bob', 'hu-alice', WALLET_HOST).refuse?.code).toBe('NOT_FOUND')
+  })
+
+  it('from a host that finds nothing withdraws the request of that customer and host, and no other', () => {
+    const one = world()
+    expect(outcome(askAs(one, 'lost', WALLET_HOST, 'hu-alice', WALLET_HOST))).toEqual(refusedWith('WITHDRAWN'))
+    expect(one.ledger.get(refusedRequests, testId('lost'))).toMatchObject({
+      customer: 'hu-alice',
+      walletHost: WALLET_HOST,
+    })
+    expect(outcome(one.pay({ pr: 'lost' }))).toEqual(refusedWith('WITHDRAWN'))
+    askAs(one, 'theirs', OTHER_HOST, 'hu-alice', OTHER_HOST)
+    expect(one.pay({ pr: 'theirs' }).refuse?.code).toBe('ID_REUSED')
   })
 
   it("of another's payment finds nothing", () => {

@@ -2,7 +2,7 @@
  * A payment begins: payment requests, the bank's answer to a hold, and questions about a payment.
  *
  * A payment request is checked in this order, and the first check that fails decides:
- *   prId taken → ID_REUSED (a tombstone of the same customer: its outcome), CUSTOMER_UNKNOWN, CUSTOMER_CLOSED, TRANS_INVALID, TRANS_EXPIRED,
+ *   prId taken → ID_REUSED (a tombstone of the same customer and host: its outcome), CUSTOMER_UNKNOWN, CUSTOMER_CLOSED, TRANS_INVALID, TRANS_EXPIRED,
  *   CURRENCY_UNSUPPORTED or the quote's (QUOTE_REQUIRED, QUOTE_UNKNOWN, QUOTE_USED, QUOTE_EXPIRED, QUOTE_MISMATCH), PIN_LOCKED, WRONG_PIN, CUSTOMER_SUSPENDED, TRANS_LOCKED or TRANS_ALREADY_PAID, BUSY;
  *   then micro is admitted or waits, macro is held, and nothing can fail any more.
  */
@@ -52,8 +52,8 @@ export const paymentRequest = (vault: PinVault) =>
       const sender = message.sender
       if (slice.payment !== undefined) return refuse('ID_REUSED', 'prId')
       if (slice.refused !== undefined) {
-        const { customer, code, decidedAtMs } = slice.refused
-        if (customer !== sender.id) return refuse('ID_REUSED', 'prId')
+        const { customer, walletHost, code, decidedAtMs } = slice.refused
+        if (customer !== sender.id || walletHost !== sender.host) return refuse('ID_REUSED', 'prId')
         const known = failureCode(code) ?? 'WITHDRAWN'
         return decision({
           sends: [customerOutcome({ prId, outcome: 'refused', code: known, decidedAtMs }, sender.id, sender.host, ref)],
@@ -106,6 +106,7 @@ const newPayment = (
     prId: message.body.prId,
     state: 'waiting',
     customer: message.sender.id,
+    walletHost: message.sender.host,
     payee,
     txId,
     amountMinor,
@@ -154,7 +155,14 @@ const refuseRequest = ({ message, ref }: Incoming<'payment-request'>, code: Fail
   const { prId } = message.body
   const { id, host } = message.sender
   return decision({
-    writes: [put(refusedRequests, keyOf(prId), { customer: id, code: failureNumber(code), decidedAtMs: nowMs })],
+    writes: [
+      put(refusedRequests, keyOf(prId), {
+        customer: id,
+        walletHost: host,
+        code: failureNumber(code),
+        decidedAtMs: nowMs,
+      }),
+    ],
     sends: [customerOutcome({ prId, outcome: 'refused', code, decidedAtMs: nowMs }, id, host, ref)],
     record: { event: 'payment-refused', ids: [prId], fields: { code } },
   })
@@ -173,7 +181,7 @@ const refusePayment = (
     ...parts,
     {
       writes: [put(payments, keyOf(prId), refused)],
-      sends: [customerAnswer(refused, held.customer.walletHost, payment.ref)],
+      sends: [customerAnswer(refused, payment.ref)],
       record: { event: 'payment-refused', ids: [prId], fields: { code } },
     },
   ])
@@ -254,17 +262,18 @@ export const held = (
 ): Part => {
   // A payment that ended meanwhile has sent a void after the hold: nothing is left to do.
   if (paid === undefined || paid.payment.state !== 'holding' || frame === undefined) return {}
-  const { payment, account: whose } = paid
+  const { payment } = paid
   // Its deadline, due by now, ends it and gives the hold back.
   if (placed && payment.expiresAtMs <= context.nowMs) return {}
   if (placed) return notify(payment, frame, context).part
   const known = failureCode(code ?? 0) ?? 'INSUFFICIENT_FUNDS'
-  return finish(payment, whose.customer.walletHost, { state: 'refused', code: known }, context).part
+  return finish(payment, { state: 'refused', code: known }, context).part
 }
 
 /**
- * What became of a payment request. Order: decided → its outcome; undecided → UNDECIDED; another's → NOT_FOUND; nothing found
- * before the TRANS has expired → UNDECIDED; after → withdrawn for ever.
+ * What became of a payment request, to the host that made it: under its own key, since the device that sealed the request may be lost
+ * or carried by another host by now. Order: another customer's or host's → NOT_FOUND; decided → its outcome; undecided →
+ * UNDECIDED; nothing found before the TRANS has expired → UNDECIDED; after → withdrawn for ever.
  */
 export const paymentQuery = on(
   (read, { message }: Incoming<'payment-query'>) => ({
@@ -274,23 +283,27 @@ export const paymentQuery = on(
   ({ payment, refused }, { message, ref }, { nowMs }: Ctx): Decision => {
     const { prId, transExpiresAtMs } = message.body
     const { id, host } = message.sender
+    const customer = message.body.customer ?? id
     const found = payment ?? refused
-    if (found !== undefined && found.customer !== id) return refuse('NOT_FOUND', 'payment')
+    // A device speaks for its customer alone, a host for all that it carried.
+    if (customer !== id && id !== host) return refuse('NOT_FOUND', 'payment')
+    if (found !== undefined && (found.customer !== customer || found.walletHost !== host))
+      return refuse('NOT_FOUND', 'payment')
     if (payment !== undefined)
       return payment.decidedAtMs === 0
         ? refuse('UNDECIDED', 'payment')
-        : decision({ sends: [customerAnswer(payment, host, ref)] })
+        : decision({ sends: [customerAnswer(payment, ref)] })
     if (refused === undefined && nowMs < transExpiresAtMs) return refuse('UNDECIDED', 'payment')
     const { code, decidedAtMs } = refused ?? { code: failureNumber('WITHDRAWN'), decidedAtMs: nowMs }
     const outcome = customerOutcome(
       { prId, outcome: 'refused', code: failureCode(code) ?? 'WITHDRAWN', decidedAtMs },
-      id,
+      customer,
       host,
       ref,
     )
     if (refused !== undefined) return decision({ sends: [outcome] })
     return decision({
-      writes: [put(refusedRequests, keyOf(prId), { customer: id, code, decidedAtMs })],
+      writes: [put(refusedRequests, keyOf(prId), { customer, walletHost: host, code, decidedAtMs })],
       sends: [outcome],
       record: { event: 'payment-withdrawn', ids: [prId] },
     })

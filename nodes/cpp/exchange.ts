@@ -111,9 +111,9 @@ const payeePaid = (slice: PaymentSlice, order: OrderRow, booked: boolean, contex
   const { payment, account: before, exchange } = slice
   if (payment.state !== 'posting' || payment.decisionRef === undefined || exchange === undefined)
     throw new Error(`a transfer to the payee was answered while its payment is ${payment.state}`)
-  const { walletHost, account: debited } = before.customer
+  const { account: debited } = before.customer
   if (!booked) {
-    const ended = finish(payment, walletHost, { state: 'failed', code: 'TRANSFER_FAILED' }, context)
+    const ended = finish(payment, { state: 'failed', code: 'TRANSFER_FAILED' }, context)
     return combineParts([
       ended.part,
       { sends: [payeeOutcome(ended.payment, { answers: payment.decisionRef })] },
@@ -127,7 +127,7 @@ const payeePaid = (slice: PaymentSlice, order: OrderRow, booked: boolean, contex
     { account: owedBy(payment.customer), currency: cost.currency, amountMinor: -cost.amountMinor },
   ]
   return combineParts([
-    confirmation(done, walletHost, payment.decisionRef),
+    confirmation(done, payment.decisionRef),
     { postings },
     exchanged(exchange, { soldMinor: payment.amountMinor, boughtMinor: cost.amountMinor }),
     takeHold(payment, debited, context),

@@ -53,20 +53,16 @@ export const noticeMessage = (payment: PaymentRow, trans: Uint8Array, { self }: 
 
 const codeOf = (payment: PaymentRow): FailureCode => failureCode(payment.code ?? 0) ?? 'REJECTED_BY_PAYEE'
 
-/**
- * The customer's final answer: T, DT or outcome.
- * @param walletHost the host that carries the customer
- */
+/** The customer's final answer, to the host that asked for the payment: T, DT or outcome. */
 export const customerAnswer = (
   payment: PaymentRow,
-  walletHost: string,
   ref: RequestRef,
 ): Message<
   'customer-transfer-confirmation' | 'customer-delayed-transfer-confirmation' | 'customer-payment-outcome'
 > => {
   const { prId, payee, txId, amountMinor, currency, decidedAtMs: confirmedAtMs } = payment
   const { accountAmountMinor, accountCurrency } = payment
-  const address = toCustomer(payment.customer, walletHost, ref)
+  const address = toCustomer(payment.customer, payment.walletHost, ref)
   const charged =
     accountAmountMinor === undefined || accountCurrency === undefined ? {} : { accountAmountMinor, accountCurrency }
   const confirmation = { prId, payee, txId, amountMinor, currency, confirmedAtMs, ...charged }
@@ -92,7 +88,7 @@ export const customerAnswer = (
           detail: payment.reason,
         },
         payment.customer,
-        walletHost,
+        payment.walletHost,
         ref,
       )
     case 'waiting':

@@ -209,6 +209,8 @@ export type PaymentRow = {
   readonly prId: Uint8Array
   readonly state: PaymentState
   readonly customer: string
+  /** The wallet host that asked for it, and is answered, wherever the customer's device is by then. */
+  readonly walletHost: string
   readonly payee: string
   readonly txId: Uint8Array
   readonly amountMinor: bigint
@@ -281,15 +283,22 @@ export const payments: Table<PaymentRow> = defineTable<PaymentRow>({
     'accountCurrency',
     'quoteId',
     'exchange',
+    'walletHost',
   ],
 })
 
 /** A request that ended before any TRANS was accepted, and the tombstone of one that never came. Key: prId. */
-export type RefusedRequestRow = { readonly customer: string; readonly code: number; readonly decidedAtMs: number }
+export type RefusedRequestRow = {
+  readonly customer: string
+  /** Whose request it was, or who asked about it before it came. */
+  readonly walletHost: string
+  readonly code: number
+  readonly decidedAtMs: number
+}
 export const refusedRequests: Table<RefusedRequestRow> = defineTable<RefusedRequestRow>({
   name: 'refused-requests',
   version: 1,
-  fields: ['customer', 'code', 'decidedAtMs'],
+  fields: ['customer', 'code', 'decidedAtMs', 'walletHost'],
 })
 
 /** pnId → prId. */

@@ -25,7 +25,6 @@ import {
 import { keyOf } from '../runtime/table.ts'
 import { bytesOf, BytesArgument, PinArgument, readArguments, replyRefused } from './arguments.ts'
 import { newDevice, type ReadEnrolment } from './decide-enrolment.ts'
-import { paymentQuery } from './decide-payment.ts'
 import type { HostChains } from './host-registration.ts'
 import type { WalletPolicy } from './policy.ts'
 import {
@@ -44,7 +43,6 @@ import {
   type Customer,
   type Enrolment,
   type EnrolmentPointer,
-  type Payment,
 } from './state.ts'
 import type { Vault } from './vault.ts'
 
@@ -369,32 +367,20 @@ export const decidePinChanged = ({ change }: ChangeSlice, _: unknown, { nowMs }:
   })
 }
 
-export type ReplacedSlice = ChangeSlice & {
-  readonly before: Enrolment | undefined
-  /** Payments that nobody asks for any more: what did, was lost with the device. */
-  readonly unasked: readonly Payment[]
-}
+export type ReplacedSlice = ChangeSlice & { readonly before: Enrolment | undefined }
 export const loadReplaced =
   (vault: Vault) =>
   (read: Reader, { message }: Incoming<'customer-enrolment-record'>): ReplacedSlice => {
     const slice = loadChange(vault)(read, message.body.enrolmentId)
     const { change } = slice
-    if (change === undefined) return { ...slice, before: undefined, unasked: [] }
-    const unasked = [...read.scan(unfinished, [])]
-      .flatMap(([, { prId }]) => read.get(payments, prId) ?? [])
-      .filter((one) => one.customer === change.customer && one.cpp === change.cpp && one.state === 'requested')
-      .filter(({ wakeAtMs }) => wakeAtMs === undefined)
-    return { ...slice, before: read.get(enrolments, change.customer, change.cpp), unasked }
+    return { ...slice, before: change && read.get(enrolments, change.customer, change.cpp) }
   }
 
-/**
- * The CPP's record of the new device. ENROLMENT_REFUSED when it is not of this customer, device and host. The new key asks for the payments
- * that the lost one had asked for.
- */
+/** The CPP's record of the new device. ENROLMENT_REFUSED when it is not of this customer, device and host. */
 export const decideReplaced =
   (readEnrolment: ReadEnrolment) =>
   (
-    { change, customer, before, unasked }: ReplacedSlice,
+    { change, customer, before }: ReplacedSlice,
     { message }: Incoming<'customer-enrolment-record'>,
     { self, nowMs }: Ctx,
   ): Decision => {
@@ -432,7 +418,6 @@ export const decideReplaced =
         ...(before === undefined ? [] : [remove(enrolmentIds, keyOf(before.enrolmentId))]),
         ...(alias === undefined ? [] : [put(aliases, keyOf(alias), { customer: change.customer, cpp })]),
       ],
-      sends: unasked.map(paymentQuery),
       forget: [outbox.change(changeId)],
       jobs: [release(change, true)],
       announce: [{ topic: changeTopic(changeId), value: { ok: true, customer: change.customer, cpp } }],

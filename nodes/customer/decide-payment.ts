@@ -120,15 +120,14 @@ const contradiction = (payment: Payment, claimed: FinalState): Decision =>
     },
   })
 
-/** Asks the payment's CPP what became of it, under the customer's device key. */
+/** Asks the payment's CPP what became of it, under the host's key: the device that asked for the payment may be lost by now. */
 export const paymentQuery = (payment: Payment): Message<'payment-query'> => {
   if (payment.transExpiresAtMs === undefined) throw new Error('a requested payment without its invoice')
   return {
     kind: 'payment-query',
     to: payment.cpp,
-    body: { prId: payment.prId, transExpiresAtMs: payment.transExpiresAtMs },
+    body: { prId: payment.prId, transExpiresAtMs: payment.transExpiresAtMs, customer: payment.customer },
     delivery: { until: outbox.query(payment.prId) },
-    signer: { device: payment.customer },
   }
 }
 

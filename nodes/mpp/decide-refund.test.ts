@@ -4,8 +4,9 @@ import { failureNumber } from '../../protocol/failures.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { Incoming } from '../runtime/node.ts'
 import type { MppReport } from '../runtime/reports.ts'
+import { credentialTable } from '../runtime/runtime-tables.ts'
 import { keyOf } from '../runtime/table.ts'
-import { incoming, testId } from '../runtime/testing.ts'
+import { incoming, testBytes, testId } from '../runtime/testing.ts'
 import {
   batch,
   bodyOf,
@@ -103,6 +104,26 @@ const refuse = (on: World, code: 'NOT_FOUND' | 'REFUND_INVALID' | 'BAD_SIGNATURE
   )
 
 describe('a refund request', () => {
+  it.each([
+    ['at once', 120n],
+    ['once the bank has paid in', 5_000n],
+  ])(
+    'is countersigned %s with the chain that it came under: its CPP may never hear of the key elsewhere',
+    (_, amountMinor) => {
+      const on = world()
+      const asked = request('a', { amountMinor })
+      const chain = [testBytes('mpp credential'), testBytes('host credential')]
+      on.ledger.put(credentialTable, asked.message.sender.keyId, { id: HOST, chain, learnedAtMs: 0 })
+      if (amountMinor === 120n) confirmMicro(on, 'a', 1)
+      else macro(on, 'a')
+      const made = on.take(asked)
+      const order = sent(made, 'transfer-order').length === 0 ? undefined : bodyOf(made, 'transfer-order').orderId
+      const countersigned = order === undefined ? made : on.take(transferAnswer(order, 'booked', { bank: 'ro-bank' }))
+      expect(bodyOf(countersigned, 'countersigned-refund')).toMatchObject({ request: asked.message.frame, chain })
+      expect(on.ledger.get(REFUNDS, testId('refund'))).not.toHaveProperty('chain')
+    },
+  )
+
   it.each([
     ['an unknown payee', { payee: 'hu-nobody' }, 'NOT_FOUND'],
     ["another host's payee", { from: 'hu-other' }, 'NOT_FOUND'],

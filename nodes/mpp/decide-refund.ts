@@ -20,6 +20,7 @@ import {
   type Message,
   type Reader,
 } from '../runtime/node.ts'
+import { credentialTable } from '../runtime/runtime-tables.ts'
 import { keyOf } from '../runtime/table.ts'
 import { closeBooks, isEntry, openBooks, type BookSlice, type Books } from './books.ts'
 import { bookEntry } from './entries.ts'
@@ -41,6 +42,8 @@ type RequestSlice = {
   readonly notice: NoticeRow | undefined
   readonly payee: PayeeRow | undefined
   readonly earlier: readonly RefundRow[]
+  /** Of the key that sealed the request. */
+  readonly chain: readonly Uint8Array[] | undefined
 }
 const loadRequest = (read: Reader, { message }: Incoming<'refund-request'>): RequestSlice => {
   const { refundId, pnId, payee } = message.body
@@ -49,6 +52,7 @@ const loadRequest = (read: Reader, { message }: Incoming<'refund-request'>): Req
     notice: read.get(NOTICES, pnId),
     payee: read.get(PAYEES, payee),
     earlier: refundsOf(read, pnId),
+    chain: read.get(credentialTable, message.sender.keyId)?.chain,
   }
 }
 
@@ -110,6 +114,7 @@ const decideRequest = (slice: RequestSlice, { message, ref }: Incoming<'refund-r
     ...taken,
     funded: false,
     request: frame,
+    ...(slice.chain === undefined ? {} : { chain: slice.chain }),
     arrivedAtMs: context.nowMs,
   }
   const creditAccount =
@@ -135,14 +140,14 @@ const decideRequest = (slice: RequestSlice, { message, ref }: Incoming<'refund-r
 export const onRefundRequest = on(loadRequest, decideRequest)
 
 const countersign = (books: Books, refund: RefundRow): void => {
-  const { refundId, pnId, payee, cpp, request } = refund
+  const { refundId, pnId, payee, cpp, request, chain } = refund
   if (request === undefined) throw new Error(`refund ${toHex(refundId)} has lost its request`)
-  const { request: _, ...countersigned } = refund
+  const { request: _, chain: __, ...countersigned } = refund
   books.refunds.set(toHex(refundId), { ...countersigned, state: 'countersigned' })
   books.sends.push({
     kind: 'countersigned-refund',
     to: cpp,
-    body: { refundId, pnId, payee, request },
+    body: { refundId, pnId, payee, request, ...(chain === undefined ? {} : { chain: [...chain] }) },
     delivery: { until: outboxKey('refund', refundId) },
   })
 }
@@ -203,7 +208,7 @@ export const fundsAnswered = (
 /** The refund will not be: its row, the payee's money, and the merchant host's answer. */
 const refused = (books: Books, refund: RefundRow, code: FailureCode): Decision => {
   const { refundId, pnId, host, digest, ref, mode, payee, amountMinor } = refund
-  const { request: _, ...ended } = refund
+  const { request: _, chain: __, ...ended } = refund
   books.refunds.set(toHex(refundId), {
     ...ended,
     state: 'refused',

@@ -28,6 +28,8 @@ export type RefundRow = {
   readonly orderId?: Uint8Array
   /** The merchant host's frame, until it is countersigned. */
   readonly request?: Uint8Array
+  /** Whose key sealed that: this MPP's and the host's credential, for a CPP that may never hear of the key elsewhere. */
+  readonly chain?: readonly Uint8Array[]
   readonly pairSeq?: number
   readonly code?: number
   readonly arrivedAtMs: number
@@ -55,6 +57,7 @@ export const REFUNDS = defineTable<RefundRow>({
     'funded',
     'orderId',
     'request',
+    'chain',
     'pairSeq',
     'code',
     'arrivedAtMs',

@@ -49,7 +49,7 @@ export const problems = (network: WholeNetwork): readonly unknown[] => {
     const answer = host().ask('report', {})
     if (!answer.ok) throw new Error(`${id}: ${answer.error.code}`)
     reports.push(answer.value as Report)
-    if (/-(cpp|mpp|shop-1|wallet-1)$/.test(id)) payments.set(id, lines(network, id))
+    if (/-(cpp|mpp|shop-1|wallet-\d)$/.test(id)) payments.set(id, lines(network, id))
   }
   return [...unrest(network), ...checkNetwork(reports, payments, { quiet: true }).filter(({ ok }) => !ok)]
 }

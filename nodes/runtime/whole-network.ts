@@ -191,7 +191,7 @@ const unlisted = (sim: WholeNetwork['sim']): readonly string[] =>
 export const oneTruth = ({ sim }: WholeNetwork): ReadonlyMap<string, string> => {
   const states = new Map<string, string>()
   for (const { id, host } of sim.hosts()) {
-    if (!/-(cpp|mpp|shop-1|wallet-1)$/.test(id)) continue
+    if (!/-(cpp|mpp|shop-1|wallet-\d)$/.test(id)) continue
     const answer = host().ask('payments', {})
     if (!answer.ok) throw new Error(answer.error.code)
     for (const line of (answer.value as PaymentsPage).payments) {

@@ -85,7 +85,8 @@ export const PaymentOutcome = Fields({
   decidedAtMs: TimeMs,
 })
 /** What became of a payment request; after `transExpiresAtMs` a query that finds nothing withdraws it for ever. */
-export const PaymentQuery = Fields({ prId: Id, transExpiresAtMs: TimeMs })
+/** `customer`: whose request it was, where the host that made it asks under its own key. */
+export const PaymentQuery = Fields({ prId: Id, transExpiresAtMs: TimeMs, customer: Optional(NodeId) })
 /** From an MPP that holds the end of a payment under a key that was revoked before the merchant host had it. */
 export const NoticeQuery = Fields({ pnId: Id })
 /** `end`: the payment's T, DT or outcome. */

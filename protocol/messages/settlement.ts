@@ -1,5 +1,5 @@
 /** Bodies of settlement, payout, refunds and reports between processors (design §2 "Refund", §3). */
-import { AmountMinor, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, RatePart, Sequence, SignedMinor, Text, TimeMs, type Static } from '../fields.ts'
+import { AmountMinor, Chain, Code, Count, CurrencyCode, Digest, Fields, FrameBytes, Id, List, NodeId, Optional, RatePart, Sequence, SignedMinor, Text, TimeMs, type Static } from '../fields.ts'
 
 /** A range of the pair's sequence: its size does not grow with its count. */
 export const SettlementBatch = Fields({
@@ -42,7 +42,8 @@ export const PairAdjustment = Fields({
 export const PayoutAdvice = Fields({ payoutId: Id, payee: NodeId, amountMinor: AmountMinor, currency: CurrencyCode, paidAtMs: TimeMs })
 
 export const RefundRequest = Fields({ refundId: Id, payee: NodeId, txId: Id, pnId: Id, amountMinor: AmountMinor, currency: CurrencyCode })
-export const CountersignedRefund = Fields({ refundId: Id, pnId: Id, payee: NodeId, request: FrameBytes })
+/** `chain`: the MPP's and the merchant host's credential, under which the request was taken. */
+export const CountersignedRefund = Fields({ refundId: Id, pnId: Id, payee: NodeId, request: FrameBytes, chain: Optional(Chain) })
 export const RefundConfirmation = Fields({ refundId: Id, pnId: Id, payee: NodeId, txId: Id, amountMinor: AmountMinor, currency: CurrencyCode, mpp: NodeId, pairSeq: Optional(Sequence), confirmedAtMs: TimeMs })
 export const CustomerRefundNotice = Fields({ refundId: Id, prId: Id, amountMinor: AmountMinor, currency: CurrencyCode, confirmedAtMs: TimeMs })
 /** What a payment of this invoice amount would cost the customer, whose account is in another currency. */

@@ -150,15 +150,15 @@ export const MUTANTS: readonly Mutant[] = [
       'protocol/open.ts',
       `  const sealed = verifySeal(parsed, record, trust)
   if (!sealed.ok) return sealed
-  if (isRecordRevoked`,
-      '  if (isRecordRevoked',
+  if (isVoid`,
+      '  if (isVoid',
     ),
   ),
   one(
     'revoked-key-accepted',
     'a key on the revocation list of this very ledger is believed',
     200,
-    edit('protocol/open.ts', "if (isRecordRevoked(trust, record)) return fail('CREDENTIAL_REVOKED', record.owner)", ''),
+    edit('protocol/open.ts', "if (isVoid(record, context)) return fail('CREDENTIAL_REVOKED', record.owner)", ''),
     edit('nodes/runtime/inbox.ts', "if (deps.trust.isRevoked(keyId)) return 'revoked'", ''),
   ),
   // A payment at the CPP

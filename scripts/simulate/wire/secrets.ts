@@ -46,9 +46,9 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
   const names: Text[] = []
   const accounts: Text[] = []
   const aliases: Buffer[] = []
-  const hosts: Text[] = topology.hosts
+  const hosts = topology.hosts
     .filter(({ role }) => role === 'customer')
-    .map(({ id }) => ({ what: `the wallet host ${id}`, bytes: Buffer.from(id) }))
+    .map(({ id }) => ({ id, what: `the wallet host ${id}`, bytes: Buffer.from(id) }))
   /** Ids and keys that stand nowhere in clear. */
   const ids = new Map<string, string>()
   /** Digests and message ids of the messages that bear them: in clear only between the customer's host and the CPP. */
@@ -106,9 +106,8 @@ export const createSecrets = (topology: Topology, complain: Complain): Secrets =
     }
     const isGuests = KINDS[kind].audience === 'guest'
     if (isGuests)
-      for (const { what, bytes } of hosts)
-        if (text.includes(keyText(bytes)) || fromHost === what || toHost === what)
-          complain('a guest is named', where(what))
+      for (const { id, what, bytes } of hosts)
+        if (text.includes(keyText(bytes)) || fromHost === id || toHost === id) complain('a guest is named', where(what))
     const between = toRole === 'customer' || CUSTOMER_KINDS.has(kind) || isCustomerHost(login)
     for (let at = text.indexOf(BIN_8); at >= 0; at = text.indexOf(BIN_8, at + 1)) {
       const length = data[at + 1]

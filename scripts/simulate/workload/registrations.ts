@@ -4,7 +4,6 @@
  * what the person hoped.
  */
 import type { Currency } from '../../../protocol/amount.ts'
-import { isFinalState } from '../../../nodes/runtime/reports.ts'
 import type { Draws } from '../world.ts'
 import { money, type Acting } from './acting.ts'
 import type { Operators } from './operators.ts'
@@ -67,12 +66,6 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
       }
       return customer === id && enrolments.some((one) => one.cpp === cpp && one.state === 'enrolled')
     })
-  }
-
-  const isPaying = ({ id, host }: Customer): boolean => {
-    const page = ask(host, 'payments', { all: true })?.['payments'] as
-      readonly { readonly customer?: string; readonly state: string }[] | undefined
-    return page === undefined || page.some(({ customer, state }) => customer === id && !isFinalState(state))
   }
 
   const newCustomer = async (draws: Draws): Promise<void> => {
@@ -156,9 +149,7 @@ export const createRegistrations = (acting: Acting, people: People, operators: O
     await insist(customer.host, 'forget-device', { customer: id })
     await sleep(draws.below(10_000))
     const hosts = world.topology.customers.filter((one) => one.cpp === cpp && realmOf(one.id) === realmOf(id))
-    const elsewhere = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
-    // What a host has under way for a device, only that device's successor there can ask for.
-    const host = isPaying(customer) ? customer.host : elsewhere
+    const host = draws.chance(0.3) && hosts.length > 0 ? draws.pick(hosts).host : customer.host
     for (let tries = 1; tries <= 4 * TRIES; tries++) {
       await whenUp(cpp)
       const authorized = await order(cpp, 'authorize-device', { customer: id, host })
