@@ -78,7 +78,7 @@ export const KINDS = {
   'payment-outcome': { ...plain, ...network, number: 19, paths: [toPayee], routeBy: 'payee', answeredBy: ['receipt'], id: 'pnId', bodies: { 1: payment.PaymentOutcome } },
   'payment-query': { ...query, ...customer, number: 20, paths: [['customer', 'cpp']], answeredBy: ['customer-transfer-confirmation', 'customer-delayed-transfer-confirmation', 'customer-payment-outcome', 'refusal'], bodies: { 1: payment.PaymentQuery } },
   'notice-query': { ...query, ...network, number: 21, paths: [mppToCpp], answeredBy: ['notice-record', 'refusal'], bodies: { 1: payment.NoticeQuery } },
-  'notice-record': { ...query, ...network, number: 22, paths: [cppToMpp], nests: { end: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome'] }, answeredBy: [], bodies: { 1: payment.NoticeRecord } },
+  'notice-record': { ...query, ...network, number: 22, paths: [cppToMpp], nests: { end: ['transfer-confirmation', 'delayed-transfer-confirmation', 'payment-outcome', 'refund-confirmation'] }, answeredBy: [], bodies: { 1: payment.NoticeRecord } },
   // Enrolment
   'host-registration': { ...plain, ...network, number: 30, paths: [['customer', 'cpp'], ['merchant', 'mpp']], answeredBy: ['receipt', 'refusal'], id: 'registrationId', introduces: true, bodies: { 1: enrolment.HostRegistration } },
   'customer-enrolment': { ...plain, ...customer, number: 31, paths: [['customer', 'cpp']], answeredBy: ['customer-enrolment-record', 'refusal'], id: 'enrolmentId', bodies: { 1: enrolment.CustomerEnrolment } },

@@ -166,15 +166,15 @@ export const OBLIGATIONS: Readonly<Record<KindName, Obligations>> = {
   },
   'notice-query': {
     purpose:
-      'Asks for the end of a payment under a key that is in force: what was to be forwarded is sealed with one that has been revoked since.',
+      'Asks for the end of a payment or of a refund under a key that is in force: what was to be forwarded is sealed with one that has been revoked since.',
     sender: ['MUST NOT forward a frame whose key is revoked: its reader would not believe it. MUST ask instead.'],
     receiver: [
-      'MUST refuse a notice that is not of the sender with NOT_FOUND, one that is not decided yet with UNDECIDED.',
-      'MUST answer a decided one with its T, DT or outcome, sealed with the key in force.',
+      'MUST refuse a notice that is not of the sender, and a refund that is not of the notice, with NOT_FOUND, one that is not decided yet with UNDECIDED.',
+      "MUST answer a decided one with its T, DT or outcome, or the refund's confirmation, sealed with the key in force.",
     ],
   },
   'notice-record': {
-    purpose: 'How a payment ended, sealed anew by its CPP.',
+    purpose: 'How a payment or a refund of it ended, sealed anew by its CPP.',
     sender: [
       'MUST say what was said before: the same content, or where that is kept no more the same end, sum and time.',
     ],

@@ -1,8 +1,9 @@
 /**
- * An MPP holds the end of a payment under a key of this CPP that was revoked before the merchant host had it: it gets the end
+ * An MPP holds the end of a payment, or of a refund, under a key of this CPP that was revoked before the merchant host had it: it gets the end
  * again, under the key in force (SPEC "Revocation"). Nothing is decided and nothing kept: what was said is said again in the same
  * words, so that whoever has it knows it; the row says how the payment ended where the ledger has them no more.
  */
+import { equalBytes } from '../../protocol/bytes.ts'
 import { parseFrame } from '../../protocol/seals.ts'
 import {
   decision,
@@ -16,12 +17,16 @@ import {
   type Reader,
 } from '../runtime/node.ts'
 import { keyOf } from '../runtime/table.ts'
+import { confirmation } from './decide-refund.ts'
 import type { FramesOf } from './decide-settlement.ts'
 import { loadNotice } from './load.ts'
 import { OUTBOX, payeeConfirmation, payeeOutcome, until } from './messages.ts'
+import { refunds } from './state-refunds.ts'
 
 export const SEAL_END_JOB = 'seal-end'
-type End = Message<'transfer-confirmation' | 'delayed-transfer-confirmation' | 'payment-outcome'>
+type End = Message<
+  'transfer-confirmation' | 'delayed-transfer-confirmation' | 'payment-outcome' | 'refund-confirmation'
+>
 type SealEnd = {
   readonly pnId: Uint8Array
   readonly mpp: string
@@ -33,14 +38,25 @@ type SealEnd = {
 /** A frame of this host's own, sealed now. */
 export type Seal = (message: Message) => Promise<Uint8Array>
 
-/** Order of checks: of this MPP (NOT_FOUND), decided (UNDECIDED). */
+/** Order of checks: the notice of this MPP, the refund of that payment (NOT_FOUND), decided (UNDECIDED). */
 export const noticeQuery = on(
-  (read: Reader, { message }: Incoming<'notice-query'>) => loadNotice(read, message.body.pnId),
-  (slice, { message, ref }): Decision => {
-    const { pnId } = message.body
+  (read: Reader, { message }: Incoming<'notice-query'>) => {
+    const { pnId, refundId } = message.body
+    return {
+      payment: loadNotice(read, pnId)?.payment,
+      refund: refundId === undefined ? undefined : read.get(refunds, refundId),
+    }
+  },
+  ({ payment, refund }, { message, ref }): Decision => {
+    const { pnId, refundId } = message.body
     const mpp = message.sender.id
-    if (slice === undefined || slice.payment.mpp !== mpp) return refuse('NOT_FOUND', 'notice')
-    const { payment } = slice
+    if (payment?.mpp !== mpp) return refuse('NOT_FOUND', 'notice')
+    if (refundId !== undefined) {
+      if (refund === undefined || !equalBytes(refund.prId, payment.prId)) return refuse('NOT_FOUND', 'refund')
+      if (refund.state !== 'confirmed') return refuse('UNDECIDED', 'refund')
+      const input: SealEnd = { pnId, mpp, end: confirmation(refund, payment), sent: [{ answers: refund.ref }] }
+      return decision({ jobs: [{ name: SEAL_END_JOB, input }] })
+    }
     if (payment.decidedAtMs === 0) return refuse('UNDECIDED', 'payment')
     const end =
       payment.state === 'confirmed' ? payeeConfirmation(payment, ref) : payeeOutcome(payment, { answers: ref })

@@ -7,7 +7,7 @@ import { failureNumber, type FailureCode } from '../../protocol/failures.ts'
 import { batchHash } from '../../protocol/mountain-range.ts'
 import type { Decision } from '../runtime/node.ts'
 import type { CppReport } from '../runtime/reports.ts'
-import { incoming, testId } from '../runtime/testing.ts'
+import { incoming, testBytes, testId } from '../runtime/testing.ts'
 import { keyOf } from '../runtime/table.ts'
 import { totalOf } from './load.ts'
 import { customers } from './state.ts'
@@ -469,5 +469,45 @@ describe('a batch of refunds', () => {
     const items = [{ pairSeq: 2, code: failureNumber('ENTRY_MISMATCH'), amountMinor }]
     on.receive('settlement-dispute', { batchId: body.batchId, seq: body.seq, batchHash: hash, items }, { from: MPP })
     expect(on.ledger.get(batches, MPP, 'EUR', 2)?.disputes).toMatchObject([{ pairSeq: 2, state }])
+  })
+})
+
+describe('an MPP that asks for the confirmation of a refund under another key', () => {
+  const askFor = (on: World, pnId: Uint8Array, id = 'refund', from = MPP): Decision =>
+    on.receive('notice-query', { pnId, refundId: testId(id) }, { from })
+
+  it('gets it sealed anew, and nothing is written', async () => {
+    const on = world()
+    const pn = micro(on, 'a', 100n)
+    refund(on, pn, 'a')
+    on.jobs.length = 0
+    const asked = askFor(on, pn.body.pnId)
+    expect([asked.writes, asked.sends, asked.refuse]).toEqual([[], [], undefined])
+    const [sealed] = await on.finishJobs()
+    expect(sealed?.writes).toEqual([])
+    expect(sent(sealed as Decision, 'notice-record')).toMatchObject({
+      to: MPP,
+      body: { pnId: pn.body.pnId, end: testBytes('sealed refund-confirmation') },
+    })
+  })
+
+  it('is told NOT_FOUND of what is not of its payment, and UNDECIDED of what waits for its money', () => {
+    const on = world()
+    const pn = micro(on, 'a', 100n)
+    const other = macro(on, 'b', 5_000n)
+    refund(on, pn, 'a')
+    refund(on, other, 'b', { id: 'awaiting' })
+    const codes = [
+      askFor(on, pn.body.pnId, 'refund', 'hu-liar'),
+      askFor(on, pn.body.pnId, 'unknown'),
+      askFor(on, other.body.pnId, 'refund'),
+      askFor(on, other.body.pnId, 'awaiting'),
+    ].map(({ refuse, jobs }) => [refuse?.code, jobs.length])
+    expect(codes).toEqual([
+      ['NOT_FOUND', 0],
+      ['NOT_FOUND', 0],
+      ['NOT_FOUND', 0],
+      ['UNDECIDED', 0],
+    ])
   })
 })

@@ -246,7 +246,8 @@ const confirm = (refund: RefundRow, payment: PaymentRow, customer: CustomerRow, 
   ])
 }
 
-const confirmation = (refund: RefundRow, payment: PaymentRow): Message<'refund-confirmation'> => {
+/** To the payee's side, of a confirmed refund. */
+export const confirmation = (refund: RefundRow, payment: PaymentRow): Message<'refund-confirmation'> => {
   const { refundId, amountMinor, currency, mpp, pairSeq, ref, confirmedAtMs } = refund
   const { payee, txId, merchantHost } = payment
   return {

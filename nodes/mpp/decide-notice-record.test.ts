@@ -1,17 +1,22 @@
 import { describe, expect, test } from 'vitest'
 import { fail } from '../../protocol/failures.ts'
+import type { Body } from '../../protocol/kinds.ts'
 import type { Incoming } from '../runtime/node.ts'
 import { incoming, testBytes, testId } from '../runtime/testing.ts'
 import { NOTICES } from './state.ts'
 import {
+  confirmMicro,
   CPP,
   definition,
   delayed,
   HOST,
   notice,
+  NOW,
   outcome,
+  PAYEE,
   paymentDecision,
   refusalOf,
+  SELF,
   transfer,
   world,
 } from './testing/fixture.ts'
@@ -22,6 +27,12 @@ const record = (end: unknown, from = CPP) =>
 const anew = <K extends 'transfer-confirmation' | 'delayed-transfer-confirmation' | 'payment-outcome'>({
   message,
 }: Incoming<K>) => ({ ...(message as object), frame: testBytes('sealed anew'), digest: testBytes('its digest') })
+
+const anewRefund = ({ message }: Incoming<'refund-confirmation'>) => ({
+  ...message,
+  frame: testBytes('sealed anew'),
+  digest: testBytes('its digest'),
+})
 
 const ended = (mode: 'micro' | 'macro', end: 'confirmed' | 'rejected') => {
   const on = world()
@@ -84,5 +95,64 @@ describe('an end sealed anew', () => {
     expect(
       definition.stale?.(on.ledger, { kind: 'transfer-confirmation', frame: testBytes('x') }, on.context()).sends,
     ).toEqual([])
+  })
+})
+
+describe('the confirmation of a refund, sealed anew', () => {
+  const about = {
+    refundId: testId('refund'),
+    pnId: testId('a'),
+    payee: PAYEE,
+    txId: testId('a'),
+    amountMinor: 50n,
+    currency: 'EUR',
+  } as const
+  const confirmation = (changes: Partial<Body<'refund-confirmation'>> = {}, from = CPP) =>
+    incoming('refund-confirmation', { ...about, mpp: SELF.id, pairSeq: 2, confirmedAtMs: NOW, ...changes }, { from })
+  const refunded = () => {
+    const on = world()
+    confirmMicro(on, 'a', 1)
+    const asked = incoming('refund-request', about, { from: HOST })
+    on.take(asked)
+    on.take(confirmation())
+    return { on, asked }
+  }
+  const recorded = (end: unknown, from = CPP) =>
+    incoming('notice-record', { pnId: testId('a') }, { from, nested: { end } })
+
+  test('answers the merchant from now on, and books nothing', () => {
+    const { on, asked } = refunded()
+    const made = on.take(recorded(anewRefund(confirmation())))
+    expect([made.writes, made.postings]).toEqual([[], []])
+    expect(made.sends).toEqual([
+      {
+        relay: 'refund-confirmation',
+        frame: testBytes('sealed anew'),
+        digest: testBytes('its digest'),
+        nextHop: { role: 'merchant', host: HOST },
+        delivery: { answers: asked.ref },
+      },
+    ])
+  })
+
+  test.each([
+    ['of another sum', 'ID_REUSED', () => recorded(confirmation({ amountMinor: 51n }).message)],
+    ['with another number in the pair', 'ID_REUSED', () => recorded(confirmation({ pairSeq: 3 }).message)],
+    ['of another invoice', 'ID_REUSED', () => recorded(confirmation({ txId: testId('b') }).message)],
+    ['of another payment', 'ID_REUSED', () => recorded(confirmation({ pnId: testId('b') }).message)],
+    ['of a refund that is not known', 'ID_REUSED', () => recorded(confirmation({ refundId: testId('b') }).message)],
+    ['of another CPP', 'ID_REUSED', () => recorded(confirmation({}, 'hu-liar').message)],
+    ['brought by another CPP', 'NOT_FOUND', () => recorded(confirmation().message, 'hu-liar')],
+  ] as const)('that is %s is refused: %s', (_, code, message) => {
+    const made = refunded().on.take(message())
+    expect([refusalOf(made), made.writes, made.sends]).toEqual([code, [], []])
+  })
+
+  test('of a refund that is not confirmed here is refused: it is no entry yet', () => {
+    const on = world()
+    confirmMicro(on, 'a', 1)
+    on.take(incoming('refund-request', about, { from: HOST }))
+    const made = on.take(recorded(confirmation({}).message))
+    expect([refusalOf(made), made.writes, made.sends]).toEqual(['ID_REUSED', [], []])
   })
 })

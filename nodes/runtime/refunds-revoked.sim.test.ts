@@ -55,4 +55,22 @@ describe('a refund', { timeout: 60_000 }, () => {
     expect(states(network)).toEqual([['confirmed'], ['confirmed'], ['confirmed']])
     expect(problems(network)).toEqual([])
   })
+
+  it("that is confirmed under a CPP's key revoked since: the MPP asks for it anew, and the merchant has it", async () => {
+    const network = await build('confirmed')
+    const { sim } = network
+    const { txId } = await paid(network, 'hu-bakery', '5000')
+    lose(network, 'refund-confirmation', 'hu-mpp')
+    await ask(network, 'hu-bakery', txId, '100')
+    await sim.advance(5_000)
+    expect(states(network)).toEqual([['requested'], ['confirmed'], ['confirmed']])
+    const former = await take(network, 'hu-cpp', 'new')
+    await take(network, 'hu-wallet-1', 'same')
+    await revoke(network, former)
+    sim.setOnSend(undefined)
+    await sim.advance(4 * LIMITS.maxResendMs)
+    expect(sim.host('hu-mpp').host().metrics.value('staleRelays')).toBeGreaterThan(0)
+    expect(states(network)).toEqual([['confirmed'], ['confirmed'], ['confirmed']])
+    expect(problems(network)).toEqual([])
+  })
 })

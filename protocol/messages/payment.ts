@@ -87,9 +87,12 @@ export const PaymentOutcome = Fields({
 /** What became of a payment request; after `transExpiresAtMs` a query that finds nothing withdraws it for ever. */
 /** `customer`: whose request it was, where the host that made it asks under its own key. */
 export const PaymentQuery = Fields({ prId: Id, transExpiresAtMs: TimeMs, customer: Optional(NodeId) })
-/** From an MPP that holds the end of a payment under a key that was revoked before the merchant host had it. */
-export const NoticeQuery = Fields({ pnId: Id })
-/** `end`: the payment's T, DT or outcome. */
+/**
+ * From an MPP that holds the end of a payment, or of a refund of it where `refundId` is there, under a key that was revoked before the
+ * merchant host had it.
+ */
+export const NoticeQuery = Fields({ pnId: Id, refundId: Optional(Id) })
+/** `end`: the payment's T, DT or outcome, or the confirmation of the refund asked for. */
 export const NoticeRecord = Fields({ pnId: Id, end: FrameBytes })
 
 export type Outcome = (typeof OUTCOMES)[number]
