@@ -6,6 +6,7 @@
 import { LOST, type Fate, type OnSend, type Published } from '../../bus/simulated-bus.ts'
 import type { KindName } from '../../protocol/kinds.ts'
 import { LIMITS } from '../../protocol/limits.ts'
+import { parseFrame } from '../../protocol/seals.ts'
 import type { SimNetwork } from '../../nodes/runtime/sim-network.ts'
 import type { Chance } from './chance.ts'
 import type { Hosts } from './hosts.ts'
@@ -88,6 +89,11 @@ const FRAIL = [
 const UNLUCKY_KINDS = 3
 const BAD_LUCK = ['delay', 'drop', 'pause', 'crash'] as const satisfies readonly FaultName[]
 
+/** So many of the hold orders are overtaken by their void, where hosts stand still and run on wrong clocks. */
+const OVERTAKEN_SHARE = 0.15
+/** The bank of such an order, behind its CPP. */
+const BEHIND_MS = [5_000, MOST_SKEW_MS] as const
+
 /** Each fault's rate this time: none at all for some, so that what each does alone is seen as well. */
 type Rates = Readonly<Record<FaultName, number>>
 
@@ -159,6 +165,7 @@ export const createFaults = (deps: {
     if (!active) return { delaysMs: [usual] }
     if (island.size > 0 && island.has(message.fromHost) !== island.has(message.toHost)) return LOST
     if (chance.chance(rates.drop * 0.2)) return LOST
+    if (isOvertaken(message.subject)) overtakeHold(message)
     if (chance.chance(rates.crash * 0.003)) dieSoon(chance.chance(0.5) ? message.fromHost : message.toHost)
     const delaysMs = [usual]
     if (chance.chance(rates.delay * 0.3)) delaysMs[0] = chance.between(10, chance.chance(0.2) ? 20_000 : 1_000)
@@ -180,6 +187,23 @@ export const createFaults = (deps: {
     }
     const fate: Fate = overtake ? { delaysMs, overtake: true } : { delaysMs }
     return fate
+  }
+
+  const isOvertaken = (subject: string): boolean =>
+    subject.includes('.hold-order.') && rates.pause > 0 && rates['clock-skew'] > 0 && chance.chance(OVERTAKEN_SHARE)
+  /**
+   * The bank stands still from a hold order until its CPP has given the payment up, on a clock by which the order is still good: it finds
+   * the void first, since voids are completions and hold orders admissions, and then the hold that must not be held any more.
+   */
+  const overtakeHold = ({ fromHost: cpp, toHost: bank, data }: Parameters<OnSend>[0]): void => {
+    const order = parseFrame(data)
+    const expiresAtMs = order.ok ? order.value.header.expiresAtMs : undefined
+    if (expiresAtMs === undefined || hosts.isFrozen(bank)) return
+    const cppWrongMs = network().host(cpp).wrongByMs()
+    const givenUpMs = expiresAtMs - cppWrongMs - kernel.now()
+    if (givenUpMs < 0) return
+    setClock(bank, Math.max(-MOST_SKEW_MS, cppWrongMs - chance.between(...BEHIND_MS)))
+    hosts.freeze(bank, givenUpMs + chance.between(50, 3_000))
   }
 
   const dieFor = (id: string, downMs: number): void => {

@@ -17,7 +17,7 @@ export type Mutant = {
   /** What breaks, and what must come of it. */
   readonly why: string
   readonly edits: readonly Edit[]
-  /** Seeds 1 to this many find it. */
+  /** Seeds 1 to this many find it: a round number, more than twice the seed that did when it was last hunted. */
   readonly foundWithin: number
 }
 
@@ -60,7 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'outbox-lost-at-restart',
     'what waited in the outbox when the host died is never sent again',
-    30,
+    10,
     edit(
       'nodes/runtime/host.ts',
       'for (const [key, row] of committed.scan(outboxTable, []))',
@@ -70,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'timers-lost-at-restart',
     'a deadline that was due while the host was down never fires',
-    30,
+    10,
     edit(
       'nodes/runtime/sweeper.ts',
       'staged.scan(deadlineTable, [], { before: [nowMs + 1]',
@@ -100,7 +100,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'transient-refusal-kept',
     'BUSY is kept as the answer for ever',
-    30,
+    20,
     edit(
       'nodes/runtime/apply.ts',
       'const stored = refuse !== undefined && !isTransient(refuse.code) && !asked',
@@ -120,7 +120,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'time-goes-back',
     'after a restart with an older clock the ledger lives through the same time again',
-    100,
+    40,
     edit(
       'nodes/runtime/clock.ts',
       'let highest = Math.max(Math.floor(wall), highestPersistedMs)',
@@ -157,7 +157,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'revoked-key-accepted',
     'a key on the revocation list of this very ledger is believed',
-    200,
+    10,
     edit('protocol/open.ts', "if (isVoid(record, context)) return fail('CREDENTIAL_REVOKED', record.owner)", ''),
     edit('nodes/runtime/inbox.ts', "if (deps.trust.isRevoked(keyId)) return 'revoked'", ''),
   ),
@@ -165,7 +165,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'double-collection',
     'a second collection is ordered while one runs',
-    20,
+    10,
     edit(
       'nodes/cpp/aggregation.ts',
       'outstandingMinor > 0n && collectingMinor === 0n && worthwhile',
@@ -180,13 +180,13 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'threshold-off-by-one-late',
     'a payment that brings the debt to exactly the threshold is admitted',
-    60,
+    20,
     edit('nodes/cpp/aggregation.ts', 'before + amountMinor >= thresholdMinor', 'before + amountMinor > thresholdMinor'),
   ),
   one(
     'threshold-off-by-one-early',
     'a payment that stays one minor unit below the threshold is collected for',
-    60,
+    10,
     edit(
       'nodes/cpp/aggregation.ts',
       'before + amountMinor >= thresholdMinor',
@@ -196,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'pending-not-counted',
     'payments in flight do not count towards the bound',
-    30,
+    10,
     edit(
       'nodes/cpp/aggregation.ts',
       'const before = outstandingMinor + pendingMinor',
@@ -432,7 +432,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'clearing-single-sided',
     'a credit to another bank debits the payer and credits no clearing account',
-    20,
+    40,
     edit(
       'nodes/bank/movement.ts',
       'legs: [debit, { account: clearingAccount(peer, currency), amountMinor }],',
@@ -448,7 +448,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'void-without-tombstone',
     'a hold that its void has overtaken is held all the same',
-    100,
+    20,
     edit(
       'nodes/bank/decide-holds.ts',
       ": hold === undefined || hold.state === 'refused'",
@@ -458,7 +458,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'returned-credit-kept',
     'a credit that the other bank returned is not given back to the payer',
-    60,
+    40,
     edit(
       'nodes/bank/decide-interbank.ts',
       "if (isReturned && order.kind !== 'bulk')",

@@ -5,7 +5,7 @@
  * - a hold is posted or given back, never both, and not held once it was voided;
  * - no interbank credit both booked and returned, no order answered that nobody gave;
  * - the entries of a pair bear each number once; batches follow each other without gap or overlap, and each totals its entries;
- * - a payee is advised of no more payouts than was promised for them.
+ * - a payee is advised of no more payouts than was promised for them, and paid in by them for refunds that were refused.
  */
 import { toHex } from '../../../protocol/bytes.ts'
 import type { Body } from '../../../protocol/kinds.ts'
@@ -35,12 +35,18 @@ type Pair = {
   waiting: Body<'settlement-batch'>[]
 }
 
+/** What a payee's bank is to pay in to an MPP, so that a micropayment can be refunded. */
+type PayIn = { readonly refund: string; readonly name: string; readonly amountMinor: bigint }
+
 export type OrderWords = {
   readonly heard: (utterance: Utterance) => void
   readonly atRest: () => void
 }
 
-export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, complain: Complain): OrderWords => {
+export const createOrderWords = (
+  payments: Pick<PaymentWords, 'isApproved' | 'isMicro'>,
+  complain: Complain,
+): OrderWords => {
   const holds = new Map<string, Hold>()
   /** creditId → what was asked, and its answer. */
   const credits = new Map<string, string | undefined>()
@@ -48,6 +54,11 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
   const pairs = new Map<string, Pair>()
   const promised = new Map<string, bigint>()
   const paidOut = new Map<string, bigint>()
+  const refunds = new Map<string, Body<'refund-request'>>()
+  /** orderId → what it brings. */
+  const payIns = new Map<string, PayIn>()
+  /** Refund → what its payee has paid in: theirs again, should it be refused. */
+  const paidIn = new Map<string, PayIn>()
 
   const pairOf = (cpp: string, mpp: string, currency: string): Pair => {
     const name = `${cpp} ${mpp} ${currency}`
@@ -125,6 +136,26 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
     return sum
   }
 
+  const onPayIn = ({ orderId, amountMinor, currency, reference }: Body<'transfer-order'>): void => {
+    const refund = keyText(reference.id)
+    const request = reference.purpose === 'refund' ? refunds.get(refund) : undefined
+    if (request !== undefined && payments.isMicro(request.pnId))
+      payIns.set(keyText(orderId), { refund, name: `${request.payee} ${currency}`, amountMinor })
+  }
+
+  const onBooked = (orderId: Uint8Array): void => {
+    const payIn = payIns.get(keyText(orderId))
+    if (payIn === undefined || paidIn.has(payIn.refund)) return
+    paidIn.set(payIn.refund, payIn)
+    add(promised, payIn.name, payIn.amountMinor)
+  }
+
+  /** What was paid in for it has gone to the customer. */
+  const onRefunded = (refundId: Uint8Array): void => {
+    const payIn = paidIn.get(keyText(refundId))
+    if (payIn !== undefined) add(promised, payIn.name, -payIn.amountMinor)
+  }
+
   const onAdvice = (host: string, { payee, currency, amountMinor }: Body<'payout-advice'>): void => {
     const name = `${payee} ${currency}`
     const sum = add(paidOut, name, amountMinor)
@@ -177,12 +208,15 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
         case 'transfer-order': {
           const { reference, orderId } = body as Body<'transfer-order'>
           transfers.add(keyText(orderId))
+          onPayIn(body as Body<'transfer-order'>)
           return needsApproval(host, reference, 'transfer-order')
         }
-        case 'transfer-answer':
-          if (!transfers.has(keyText((body as Body<'transfer-answer'>).orderId)))
-            complain('answered what nobody ordered', host)
+        case 'transfer-answer': {
+          const { orderId, result } = body as Body<'transfer-answer'>
+          if (!transfers.has(keyText(orderId))) complain('answered what nobody ordered', host)
+          if (result === 'booked') onBooked(orderId)
           return
+        }
         case 'interbank-credit':
           credits.set(keyText((body as Body<'interbank-credit'>).creditId), undefined)
           return
@@ -200,8 +234,14 @@ export const createOrderWords = (payments: Pick<PaymentWords, 'isApproved'>, com
           add(promised, `${payee} ${currency}`, amountMinor)
           return addEntry(host, mpp, currency, pairSeq, amountMinor)
         }
+        case 'refund-request': {
+          const request = body as Body<'refund-request'>
+          refunds.set(keyText(request.refundId), request)
+          return
+        }
         case 'refund-confirmation': {
-          const { mpp, currency, pairSeq, amountMinor } = body as Body<'refund-confirmation'>
+          const { mpp, currency, pairSeq, amountMinor, refundId } = body as Body<'refund-confirmation'>
+          onRefunded(refundId)
           if (pairSeq !== undefined) addEntry(host, mpp, currency, pairSeq, -amountMinor)
           return
         }

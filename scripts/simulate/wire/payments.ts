@@ -38,6 +38,7 @@ export type PaymentWords = {
   readonly heard: (utterance: Utterance) => void
   /** Has the payee's side approved a payment of this CPP for this txId? */
   readonly isApproved: (cpp: string, txId: Uint8Array) => boolean
+  readonly isMicro: (pnId: Uint8Array) => boolean
 }
 
 const ENDS: Partial<Record<KindName, string>> = {
@@ -212,6 +213,7 @@ export const createPaymentWords = (topology: Topology, complain: Complain): Paym
 
   return {
     isApproved: (cpp, txId) => approvedTransactions.has(`${cpp} ${toHex(txId)}`),
+    isMicro: (pnId) => notices.get(keyText(pnId))?.mode === 'micro',
     heard: (utterance) => {
       switch (utterance.kind) {
         case 'payment-request': {

@@ -154,6 +154,29 @@ const setUp = () => {
         pairSeq,
         confirmedAtMs: NOW_MS,
       }),
+    payIn: (refund: string, amountMinor: bigint, result: 'booked' | 'refused' = 'booked') => [
+      ...say('transfer-order', MPP, {
+        orderId: testId(`pay in ${refund}`),
+        debitAccount: 'hu-bank:shop',
+        creditAccount: 'hu-bank:mpp',
+        amountMinor,
+        currency: 'EUR',
+        reference: { purpose: 'refund', id: testId(refund) },
+      }),
+      ...say('transfer-answer', 'hu-bank', {
+        orderId: testId(`pay in ${refund}`),
+        result,
+        ...(result === 'booked' ? {} : { code: 6008 }),
+      }),
+    ],
+    payOut: (payout: string, amountMinor: bigint) =>
+      say('payout-advice', MPP, {
+        payoutId: testId(payout),
+        payee: PAYEE,
+        amountMinor,
+        currency: 'EUR',
+        paidAtMs: NOW_MS,
+      }),
     goods: () => say('goods-release', SHOP, { txId: testId('tx'), payee: PAYEE, goods: 'bread' }),
     batch: (more: Partial<Body<'settlement-batch'>> = {}) =>
       say('settlement-batch', CPP, {
@@ -261,6 +284,18 @@ describe('what the words of a payment promise each other', () => {
       words.refund('refund', 200n),
       words.batch({ toSeq: 2, totalMinor: 300n }),
       atRest(),
+    ]
+    expect(all.flat()).toEqual([])
+  })
+
+  test('what a payee has paid in for a refund that is refused comes back', () => {
+    const { upTo } = setUp()
+    const words = upTo('confirmed')
+    const all = [
+      words.payOut('first', 500n),
+      words.askRefund('refund', 200n),
+      words.payIn('refund', 200n),
+      words.payOut('second', 200n),
     ]
     expect(all.flat()).toEqual([])
   })
@@ -432,17 +467,26 @@ describe('what the words of a payment promise each other', () => {
       'answered what nobody ordered',
       ({ say }) => say('transfer-answer', 'hu-bank', { orderId: testId('order'), result: 'booked' }),
     ],
+    ['paid out more than was earned', ({ upTo }) => upTo('confirmed').payOut('payout', 501n)],
     [
       'paid out more than was earned',
-      ({ say, upTo }) => {
-        upTo('confirmed')
-        return say('payout-advice', MPP, {
-          payoutId: testId('payout'),
-          payee: PAYEE,
-          amountMinor: 501n,
-          currency: 'EUR',
-          paidAtMs: NOW_MS,
-        })
+      ({ upTo }) => {
+        const words = upTo('confirmed')
+        expect(words.payOut('first', 500n)).toEqual([])
+        words.askRefund('refund', 200n)
+        words.payIn('refund', 200n)
+        words.refund('refund', 200n)
+        return words.payOut('second', 200n)
+      },
+    ],
+    [
+      'paid out more than was earned',
+      ({ upTo }) => {
+        const words = upTo('confirmed')
+        expect(words.payOut('first', 500n)).toEqual([])
+        words.askRefund('refund', 200n)
+        words.payIn('refund', 200n, 'refused')
+        return words.payOut('second', 200n)
       },
     ],
   ]
