@@ -150,9 +150,14 @@ describe('the confirmation of a refund, sealed anew', () => {
 
   test('of a refund that is not confirmed here is refused: it is no entry yet', () => {
     const on = world()
-    confirmMicro(on, 'a', 1)
+    const pn = notice({ txId: 'a', amountMinor: 5_000n })
+    on.take(pn)
+    on.take(paymentDecision(pn))
+    on.take(transfer(pn))
     on.take(incoming('refund-request', about, { from: HOST }))
-    const made = on.take(recorded(confirmation({}).message))
+    const made = on.take(
+      recorded(incoming('refund-confirmation', { ...about, mpp: SELF.id, confirmedAtMs: NOW }, { from: CPP }).message),
+    )
     expect([refusalOf(made), made.writes, made.sends]).toEqual(['ID_REUSED', [], []])
   })
 })
