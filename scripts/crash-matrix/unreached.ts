@@ -36,6 +36,16 @@ const REASONS: readonly Reason[] = [
   { roles: ['bank'], steps: ['deadline hold-expiry'], why: VOIDED_BEFORE },
   {
     roles: ['bank'],
+    steps: ['revoked revocation-list'],
+    why: 'it ends the mandates that a revoked key signed, and the matrix revokes no key of an account holder',
+  },
+  {
+    roles: ['dc'],
+    steps: ['revoked revocation-list'],
+    why: 'it hands the list to its siblings once: nothing is committed',
+  },
+  {
+    roles: ['bank'],
     steps: ['control resolve-credit'],
     why: 'an operator’s word on a credit that another bank’s protocol layer refused for good: no healthy bank does',
   },
