@@ -128,7 +128,8 @@ export const auditBank = (desk: Desk, facts: Facts, journal: JournalBooks): Audi
         touched.add(order.account)
       })
       const { judge, before, after } = change
-      if (after !== undefined && after.state === 'held') {
+      // Also one that was held and ended within the same batch: it has its terms, and no reason why it was refused.
+      if (after?.order !== undefined && after.code === undefined) {
         const id = hex(after.holdId)
         desk.later(() => facts.held.add(id))
       }
