@@ -16,6 +16,7 @@ import {
   VALID_FROM,
   VALID_TO,
 } from './testing/sample-network.ts'
+import { voucherOf } from './vouching.ts'
 
 const network = createSampleNetwork(loadEngine())
 const { engine, root, networkId, mpp, cpp, merchant } = network
@@ -138,4 +139,9 @@ describe('what a processor nests', () => {
       },
     ],
   ])('%s: %s', (_, code, one) => expect(judged(one)).toBe(code))
+
+  test('is vouched for by processors alone: a host may bear any name', () => {
+    expect(voucherOf(mpp.record, { chain: brief.chain })).toEqual({ id: mpp.id, chain: brief.chain })
+    expect(voucherOf({ ...merchant.record, owner: mpp.id }, { chain: brief.chain })).toBeUndefined()
+  })
 })
