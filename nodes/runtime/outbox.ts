@@ -134,7 +134,10 @@ export const createOutbox = (random: () => number): Outbox => {
     for (const one of prompt) {
       if (askAtMs(one) > nowMs) continue
       one.askedAtMs = nowMs
-      for (const key of Array.from(one.keys).slice(0, LIMITS.maxAskedSilentBank)) {
+      let asked = 0
+      for (const key of one.keys) {
+        // Whatever waits behind them is not even looked at.
+        if (asked++ === LIMITS.maxAskedSilentBank) break
         const entry = entryOf(key)
         if (entry.dueAtMs !== undefined) place({ ...entry, dueAtMs: Math.min(entry.dueAtMs, nowMs) })
       }
