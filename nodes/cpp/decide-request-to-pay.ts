@@ -6,7 +6,6 @@
  * invoice at the latest, or once the invoice is void: a wallet host is silent to what it can not tell whose it is.
  */
 import { LIMITS } from '../../protocol/limits.ts'
-import { parseFrame } from '../../protocol/seals.ts'
 import {
   decision,
   on,
@@ -18,14 +17,12 @@ import {
   type Reader,
   type Stale,
 } from '../runtime/node.ts'
+import { requestToPayKey } from '../runtime/request-ref.ts'
 import { OUTBOX, outbox, receipt, toWallet, until, viaDataCenter } from './messages.ts'
 import type { CppPolicy } from './policy.ts'
 import { aliases, customers } from './state.ts'
 
 export const REQUEST_TO_PAY_EXPIRY = 'request-to-pay-expiry'
-
-/** Not the requestId: another merchant may choose the same one, and would end this one's resending. */
-const relayId = (digest: Uint8Array): Uint8Array => digest.slice(0, 16)
 
 export const requestToPay = on(
   (read, { message }: Incoming<'request-to-pay'>) => {
@@ -40,7 +37,7 @@ export const requestToPay = on(
     if (expiresAtMs <= nowMs) return refuse('TRANS_EXPIRED', 'invoice')
     if (customer?.state !== 'active') return refuse('NOT_FOUND', 'alias')
     const { requestId } = message.body
-    const key = relayId(message.digest)
+    const key = requestToPayKey(message.digest)
     return decision({
       sends: [
         receipt(trans.value.merchant.mpp.id, viaDataCenter(self), message.digest, ref),
@@ -66,11 +63,8 @@ export const requestToPayExpiry = (_: Reader, { key }: DeadlineEvent): Decision 
   decision({ forget: [outbox(OUTBOX.requestToPay, key)] })
 
 /** The invoice, or the request around it, is sealed with a key that is void: no wallet host would take it, and none would say so. */
-export const requestToPayStale = (_: Reader, { frame }: Stale): Decision => {
-  const parsed = parseFrame(frame)
-  if (!parsed.ok) throw new Error('a relay that is no frame')
-  return decision({
-    forget: [outbox(OUTBOX.requestToPay, relayId(parsed.value.digest))],
+export const requestToPayStale = (_: Reader, { digest }: Stale): Decision =>
+  decision({
+    forget: [outbox(OUTBOX.requestToPay, requestToPayKey(digest))],
     record: { event: 'request-to-pay-void', ids: [], level: 'warn' },
   })
-}

@@ -89,12 +89,10 @@ describe('an end sealed anew', () => {
   test('is asked for when the one to be forwarded is sealed with a revoked key; of a frame that is no end, nothing is', () => {
     const { on } = ended('micro', 'confirmed')
     // Whether a frame names a notice is read from the frame: what is none names none.
-    expect(
-      definition.stale?.(on.ledger, { kind: 'payment-notice', frame: testBytes('x') }, on.context()).sends,
-    ).toEqual([])
-    expect(
-      definition.stale?.(on.ledger, { kind: 'transfer-confirmation', frame: testBytes('x') }, on.context()).sends,
-    ).toEqual([])
+    for (const kind of ['payment-notice', 'transfer-confirmation'] as const) {
+      const stale = { kind, frame: testBytes('x'), digest: testBytes('its digest') }
+      expect(definition.stale?.(on.ledger, stale, on.context()).sends).toEqual([])
+    }
   })
 })
 

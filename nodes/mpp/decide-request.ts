@@ -12,14 +12,11 @@ import {
   type Reader,
   type Stale,
 } from '../runtime/node.ts'
+import { requestToPayKey } from '../runtime/request-ref.ts'
 import { dataCenterAddress } from '../../protocol/ids.ts'
-import { parseFrame } from '../../protocol/seals.ts'
 import type { MppPolicy } from './policy.ts'
 import { ASKS } from './request-state.ts'
 import { DEADLINES, outboxKey, PAYEES, type PayeeRow } from './state.ts'
-
-/** Not the requestId: another merchant may choose the same one, and would take this one's place. */
-const askKey = (digest: Uint8Array): Uint8Array => digest.slice(0, 16)
 
 const loadAsk = (read: Reader, { message }: Incoming<'request-to-pay'>): PayeeRow | undefined => {
   const { trans } = message.nested
@@ -45,7 +42,7 @@ const decideAsk = (
   const { expiresAtMs } = header
   if (expiresAtMs === undefined || expiresAtMs <= nowMs) return refuse('TRANS_EXPIRED')
   const { requestId } = body
-  const key = askKey(digest)
+  const key = requestToPayKey(digest)
   return decision({
     writes: [put(ASKS, key, { requestId, payee: payee.payee, host: sender.id, expiresAtMs })],
     sends: [
@@ -67,10 +64,8 @@ export const onRequestToPay = on(loadAsk, decideAsk)
 
 /** The invoice, or the request around it, is sealed with a key that is void: nobody on its way would take it. */
 export const onAskStale = on(
-  (read: Reader, { frame }: Stale) => {
-    const parsed = parseFrame(frame)
-    if (!parsed.ok) throw new Error('a relay that is no frame')
-    const key = askKey(parsed.value.digest)
+  (read: Reader, { digest }: Stale) => {
+    const key = requestToPayKey(digest)
     return { key, ask: read.get(ASKS, key) }
   },
   ({ key, ask }): Decision =>

@@ -1,7 +1,7 @@
 /** What an MPP keeps of requests to pay. */
 import { defineTable } from '../runtime/table.ts'
 
-/** A request to pay on its way to an alias. Key [the first 16 bytes of its digest]: another merchant may choose the same requestId. */
+/** A request to pay on its way to an alias. Key [requestToPayKey]. */
 export type AskRow = {
   readonly requestId: Uint8Array
   readonly payee: string

@@ -217,7 +217,7 @@ export type Refused = {
 export type Revoked = { readonly version: number; readonly keyIds: readonly Uint8Array[] }
 
 /** Another's frame that was to be forwarded, and whose key has been revoked since: it is not sent. */
-export type Stale = { readonly kind: KindName; readonly frame: Uint8Array }
+export type Stale = { readonly kind: KindName; readonly frame: Uint8Array; readonly digest: Uint8Array }
 
 type Handler<Event, Policy> = (read: Reader, event: Event, context: Context<Policy>) => Decision
 

@@ -76,7 +76,7 @@ export const createPublisher = (deps: PublisherDeps): Publisher => {
     if (!send.relay || !deps.isStale(send.kind, send.body)) return false
     metrics.count('staleRelays')
     if (outboxKey !== undefined) outbox.postpone(outboxKey, keyText(send.digest), nowMs)
-    deps.onStale({ kind: send.kind, frame: send.body })
+    deps.onStale({ kind: send.kind, frame: send.body, digest: send.digest })
     return true
   }
 

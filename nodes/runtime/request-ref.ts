@@ -19,3 +19,9 @@ export const requestRef = (
   const from = typeof header.from === 'string' ? header.from : toHex(header.from)
   return keyOf(kind, from, businessId(kind, header, body))
 }
+
+/**
+ * What a request to pay is kept and relayed under: the start of its digest. Not the requestId: another merchant may choose the same
+ * one, and would take this one's place.
+ */
+export const requestToPayKey = (digest: Uint8Array): Uint8Array => digest.slice(0, 16)
